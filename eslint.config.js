@@ -1,0 +1,59 @@
+// Typed rules only: everything that needs no types is Biome's.
+import tseslint from "typescript-eslint";
+
+const pureFolders = [
+  "coordinator/plan/**/*.ts",
+  "gpu-node/diffusion/**/*.ts",
+  "gpu-node/model/**/*.ts",
+  "shared/core/**/*.ts",
+  "shared/tensor/**/*.ts",
+];
+
+export default tseslint.config(
+  { ignores: ["dist/**", "proto/gen/**", "node_modules/**", "**/*.js", "**/*.mjs"] },
+  {
+    files: ["**/*.ts"],
+    languageOptions: {
+      parser: tseslint.parser,
+      parserOptions: { project: "./tsconfig.json", tsconfigRootDir: import.meta.dirname },
+    },
+    plugins: { "@typescript-eslint": tseslint.plugin },
+    rules: {
+      "@typescript-eslint/no-floating-promises": "error",
+      "@typescript-eslint/no-misused-promises": "error",
+      "@typescript-eslint/switch-exhaustiveness-check": [
+        "error",
+        { considerDefaultExhaustiveForUnions: true },
+      ],
+      "@typescript-eslint/await-thenable": "error",
+      "@typescript-eslint/only-throw-error": "error",
+    },
+  },
+  {
+    // Pure folders: no clock, no randomness, no process, no I/O.
+    files: pureFolders,
+    ignores: ["**/*.test.ts"],
+    rules: {
+      "no-restricted-globals": [
+        "error",
+        ...["setTimeout", "setInterval", "setImmediate", "fetch", "process", "performance"].map(
+          (name) => ({ name, message: "A pure folder takes time and I/O as arguments." }),
+        ),
+      ],
+      "no-restricted-properties": [
+        "error",
+        { object: "Date", property: "now", message: "Time is an argument here." },
+        { object: "Math", property: "random", message: "Randomness is an argument here." },
+      ],
+      "no-restricted-imports": [
+        "error",
+        {
+          patterns: [
+            { regex: "^node:(?!assert|buffer)", message: "A pure folder does no I/O." },
+            { regex: "^(onnxruntime-node|@grpc|nats|minio|sharp|pino)", message: "No I/O libraries here." },
+          ],
+        },
+      ],
+    },
+  },
+);

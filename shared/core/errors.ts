@@ -1,0 +1,91 @@
+/**
+ * @file The errors that cross a boundary of this project.
+ *
+ * Three kinds of trouble stay apart: *operating* errors (`FarmError`, handled), *bugs* (`assert`,
+ * crash the process), *expected answers* (a refused plan, a stale event: data, never thrown).
+ */
+
+/** What the caller may do next; "never" means that a retry cannot help. */
+export type Retry = "same-node" | "other-node" | "never";
+
+const RETRY_BY_CODE = {
+  /** A value from a user is outside its legal range; `violations` names every one. */
+  "invalid-argument": "never",
+  /** A checkpoint folder is missing, damaged or inconsistent. */
+  "checkpoint-invalid": "never",
+  /** A graph was built with shapes that do not fit each other. */
+  "graph-shape-mismatch": "never",
+  /** The thing asked for does not exist. */
+  "not-found": "never",
+  /** The thing exists and its state forbids the request. */
+  "wrong-state": "never",
+  /** The farm is full; come back later. */
+  "exhausted": "same-node",
+  /** The other side cannot be reached, or went away. */
+  "unreachable": "same-node",
+  /** Nothing came before the deadline. */
+  "deadline": "other-node",
+  /** A blob that a record names is not in the store. */
+  "blob-missing": "same-node",
+  /** Bytes do not have the checksum that their record names. */
+  "blob-corrupt": "same-node",
+  /** The runtime child of a node ended, or could not run a graph. */
+  "runtime-failed": "other-node",
+  /** A graph produced NaN or infinity. */
+  "numerical": "other-node",
+  /** A tool this machine lacks (ffmpeg), or one that failed. */
+  "tool-failed": "other-node",
+  /** The work was cancelled by its owner or by the coordinator. */
+  "cancelled": "never",
+} as const satisfies Record<string, Retry>;
+
+export type FarmErrorCode = keyof typeof RETRY_BY_CODE;
+
+/** One wrong field: its name as the user wrote it, and a sentence with value, range and way out. */
+export interface Violation {
+  readonly field: string;
+  readonly description: string;
+}
+
+/** The only error that crosses a package boundary; the code leads the message, so logs show it. */
+export class FarmError extends Error {
+  override readonly name = "FarmError";
+  readonly code: FarmErrorCode;
+  readonly detail: string;
+  /** Every wrong field at once; empty unless the code is "invalid-argument". */
+  readonly violations: readonly Violation[];
+
+  constructor(
+    code: FarmErrorCode,
+    detail: string,
+    options: ErrorOptions & { violations?: readonly Violation[] } = {},
+  ) {
+    super(`[${code}] ${detail}`, options);
+    this.code = code;
+    this.detail = detail;
+    this.violations = options.violations ?? [];
+  }
+
+  get retry(): Retry {
+    return RETRY_BY_CODE[this.code];
+  }
+}
+
+/** Whether a string received from elsewhere is one of our codes. */
+export function isFarmErrorCode(code: string): code is FarmErrorCode {
+  return Object.hasOwn(RETRY_BY_CODE, code);
+}
+
+/** Any thrown value as a FarmError; what is not one yet gets the code given. */
+export function asFarmError(error: unknown, code: FarmErrorCode = "runtime-failed"): FarmError {
+  if (error instanceof FarmError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new FarmError(code, message, { cause: error });
+}
+
+/** Refuses with every violation at once; does nothing when there are none. */
+export function refuseViolations(violations: readonly Violation[]): void {
+  if (violations.length === 0) return;
+  const lines = violations.map((v) => `${v.field}: ${v.description}`);
+  throw new FarmError("invalid-argument", lines.join("; "), { violations });
+}

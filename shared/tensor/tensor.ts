@@ -1,0 +1,23 @@
+/** @file A dense float32 tensor in row-major order, the one form in which tensors travel in memory. */
+import { assert } from "../core/assert.js";
+
+export interface Tensor {
+  /** Extent of each axis, outermost first; [] for a scalar. */
+  readonly shape: readonly number[];
+  /** Row-major values; its length is the product of `shape`. */
+  readonly data: Float32Array;
+}
+
+/** The number of values in a tensor of this shape. */
+export function elementCount(shape: readonly number[]): number {
+  return shape.reduce((product, extent) => product * extent, 1);
+}
+
+/** Joins shape and values; a mismatch is a bug of the caller. */
+export function tensor(shape: readonly number[], data: Float32Array): Tensor {
+  assert(
+    data.length === elementCount(shape),
+    `${elementCount(shape)} values for shape [${shape.join(", ")}], not ${data.length}`,
+  );
+  return { shape, data };
+}

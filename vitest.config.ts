@@ -1,0 +1,17 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    include: [
+      "shared/**/*.test.ts",
+      "coordinator/**/*.test.ts",
+      "gpu-node/**/*.test.ts",
+      "cli/**/*.test.ts",
+      "test/**/*.test.ts",
+    ],
+    // Native addons (onnxruntime, sharp) dislike worker threads.
+    pool: "forks",
+    maxWorkers: 2,
+    testTimeout: 120_000,
+  },
+});
