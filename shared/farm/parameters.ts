@@ -1,0 +1,86 @@
+/**
+ * @file What a clip is made from: the parameters of diffusers' StableVideoDiffusionPipeline, with
+ * every default filled in. Names follow the reference's.
+ */
+import type { BlobRef } from "../ports/blob-store.js";
+
+export const OUTPUT_FORMATS = ["mp4", "gif", "webp", "png", "safetensors"] as const;
+export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
+
+/** auto: pairs while nodes would idle; always: pairs whenever two nodes are alive; never: singles. */
+export const PAIR_POLICIES = ["auto", "always", "never"] as const;
+export type PairPolicy = (typeof PAIR_POLICIES)[number];
+
+/** Every number of one clip. */
+export interface ClipParameters {
+  /** Pixels, a multiple of 8. */
+  readonly height: number;
+  /** Pixels, a multiple of 8. */
+  readonly width: number;
+  /** Frames of the clip, at least 1. */
+  readonly numFrames: number;
+  /** Denoising steps; null where `sigmas` says it. */
+  readonly numInferenceSteps: number | null;
+  /** Noise levels, falling; n values make n - 1 steps. Null: the scheduler's own. */
+  readonly sigmas: readonly number[] | null;
+  /** Guidance of the first frame. */
+  readonly minGuidanceScale: number;
+  /** Guidance of the last frame; guidance is on when it is above 1. */
+  readonly maxGuidanceScale: number;
+  /** Frames a second of the file; the UNet is told fps - 1. */
+  readonly fps: number;
+  readonly motionBucketId: number;
+  /** Standard deviation of the noise added to the picture, in units of its -1..1 range. */
+  readonly noiseAugStrength: number;
+  /** Frames decoded at a time, 1..numFrames. */
+  readonly decodeChunkSize: number;
+}
+
+/** One value: diffusers' single generator over the whole batch. Several: one generator a clip. */
+export type Seeds = readonly bigint[];
+
+/** Where the noise of one clip lies in the random streams of its job. */
+export interface NoisePlan {
+  readonly seeds: Seeds;
+  /** Pictures of the whole job. */
+  readonly imageCount: number;
+  /** Clips of the whole job: pictures times videos a picture. */
+  readonly clipCount: number;
+  readonly imageIndex: number;
+  readonly clipIndex: number;
+  /** Initial noise [clips, frames, channels, h, w] from a file instead of the generator. */
+  readonly latents: BlobRef | null;
+}
+
+/** A whole job as it was accepted. */
+export interface JobParameters extends ClipParameters {
+  readonly numVideosPerPrompt: number;
+  readonly seeds: Seeds;
+  readonly latents: BlobRef | null;
+  readonly formats: readonly OutputFormat[];
+  readonly pair: PairPolicy;
+}
+
+/** Steps that the denoising of these parameters takes. */
+export function stepCount(
+  parameters: Pick<ClipParameters, "numInferenceSteps" | "sigmas">,
+): number {
+  return parameters.sigmas ? parameters.sigmas.length - 1 : (parameters.numInferenceSteps ?? 0);
+}
+
+/** Whether a step has two halves; without guidance it has the conditional one only. */
+export function isGuided(parameters: Pick<ClipParameters, "maxGuidanceScale">): boolean {
+  return parameters.maxGuidanceScale > 1;
+}
+
+/** First frame and length of every decode chunk, in order; the last one may be shorter. */
+export function planChunks(
+  numFrames: number,
+  decodeChunkSize: number,
+): { readonly firstFrame: number; readonly frameCount: number }[] {
+  const count = Math.ceil(numFrames / decodeChunkSize);
+  return Array.from({ length: count }, (_, i) => ({
+    firstFrame: i * decodeChunkSize,
+    frameCount: Math.min(decodeChunkSize, numFrames - i * decodeChunkSize),
+  }));
+}

@@ -1,0 +1,114 @@
+/** @file Tasks as the coordinator grants them and nodes carry them out; the wire forms are in proto/. */
+import type { FarmErrorCode } from "../core/errors.js";
+import type { BlobRef } from "../ports/blob-store.js";
+import type { ClipParameters, NoisePlan, OutputFormat } from "./parameters.js";
+
+export type Stage = "condition" | "denoise" | "decode" | "mux";
+
+/** What a request has to know of a checkpoint, from its config files. */
+export interface ModelInfo {
+  /** Hex sha256 over every file used: equal digests, equal weights. */
+  readonly digest: string;
+  /** Folder name, for people. */
+  readonly name: string;
+  /** unet.num_frames. */
+  readonly numFrames: number;
+  /** unet.sample_size in latent cells; null where the config has none. */
+  readonly sampleSize: number | null;
+  /** Pixels per latent cell. */
+  readonly vaeScaleFactor: number;
+  readonly latentChannels: number;
+  readonly numTrainTimesteps: number;
+}
+
+/** Picture -> CLIP embedding, image latents and initial noise, in one blob. */
+export interface ConditionWork {
+  readonly stage: "condition";
+  readonly parameters: ClipParameters;
+  readonly noise: NoisePlan;
+  readonly image: BlobRef;
+}
+
+export type GuidanceHalf = "uncond" | "cond";
+
+/** The other replica of a pair and how to reach its tensor bus. */
+export interface Partner {
+  readonly nodeId: string;
+  /** host:port. */
+  readonly busAddress: string;
+  /** Secret of that bus, made anew at each start of the node. */
+  readonly busToken: string;
+}
+
+/** Noise -> latents by Euler steps. */
+export interface DenoiseWork {
+  readonly stage: "denoise";
+  readonly parameters: ClipParameters;
+  readonly conditioning: BlobRef;
+  /** Null: this node computes both halves. */
+  readonly pair: { readonly half: GuidanceHalf; readonly partner: Partner } | null;
+}
+
+/** Frames [firstFrame, firstFrame + frameCount) of finished latents -> pictures. */
+export interface DecodeWork {
+  readonly stage: "decode";
+  readonly parameters: ClipParameters;
+  readonly latents: BlobRef;
+  readonly firstFrame: number;
+  readonly frameCount: number;
+  /** float32 frames instead of 8-bit ones, for a safetensors output. */
+  readonly keepFloat: boolean;
+}
+
+/** All chunks of one clip, in frame order -> files. */
+export interface MuxWork {
+  readonly stage: "mux";
+  readonly parameters: ClipParameters;
+  readonly chunks: readonly BlobRef[];
+  readonly latents: BlobRef;
+  readonly formats: readonly OutputFormat[];
+  readonly noise: NoisePlan;
+  readonly modelDigest: string;
+  readonly modelName: string;
+}
+
+export type Work = ConditionWork | DenoiseWork | DecodeWork | MuxWork;
+
+export interface TaskAssignment {
+  readonly taskId: string;
+  readonly jobId: string;
+  /** "<job>-<clip index>": safe in keys and subjects. */
+  readonly clipId: string;
+  /** Fencing number: grows with every grant of the task; anything carrying an older one is void. */
+  readonly epoch: number;
+  /** From 1. */
+  readonly attempt: number;
+  readonly work: Work;
+}
+
+/** One finished file of a clip. */
+export interface Output {
+  readonly format: OutputFormat;
+  /** Relative to the clip: "clip.mp4", "frame-001.png", "clip.json" (the sidecar of an mp4). */
+  readonly fileName: string;
+  readonly blob: BlobRef;
+}
+
+export interface TaskResult {
+  /** condition: conditioning; denoise: latents; decode: one chunk; mux: null. */
+  readonly blob: BlobRef | null;
+  /** mux: the finished files, else []. */
+  readonly outputs: readonly Output[];
+  /** Seconds of computing. */
+  readonly seconds: number;
+  /** denoise: median seconds of one step, else 0. */
+  readonly secondsPerStep: number;
+}
+
+/** What a node says of a task it was granted. */
+export type TaskReport =
+  | { readonly kind: "progress"; readonly stepsDone: number; readonly secondsPerStep: number }
+  | { readonly kind: "finished"; readonly result: TaskResult }
+  | { readonly kind: "failed"; readonly code: FarmErrorCode; readonly detail: string }
+  /** The partner is lost; this replica holds the latents of `step` and waits for a new epoch. */
+  | { readonly kind: "pair-broken"; readonly step: number; readonly reason: string };
