@@ -9,7 +9,7 @@ import {
 const ALL_PATTERNS = Uint16Array.from({ length: 65_536 }, (_, bits) => bits);
 
 /** The value of a pattern by the definition of IEEE 754, in exact double arithmetic. */
-function valueOf(bits: number, exponentBits: number, mantissaBits: number): number {
+function patternValue(bits: number, exponentBits: number, mantissaBits: number): number {
   const bias = 2 ** (exponentBits - 1) - 1;
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits & 0x7fff) >>> mantissaBits;
@@ -22,12 +22,26 @@ function valueOf(bits: number, exponentBits: number, mantissaBits: number): numb
 }
 
 const formats = [
-  { name: "float16", widen: float16ToFloat32, narrow: float32ToFloat16, exponentBits: 5, mantissaBits: 10 },
-  { name: "bfloat16", widen: bfloat16ToFloat32, narrow: float32ToBfloat16, exponentBits: 8, mantissaBits: 7 },
+  {
+    name: "float16",
+    widen: float16ToFloat32,
+    narrow: float32ToFloat16,
+    exponentBits: 5,
+    mantissaBits: 10,
+  },
+  {
+    name: "bfloat16",
+    widen: bfloat16ToFloat32,
+    narrow: float32ToBfloat16,
+    exponentBits: 8,
+    mantissaBits: 7,
+  },
 ];
 
 describe.each(formats)("$name", ({ widen, narrow, exponentBits, mantissaBits }) => {
-  const expected = Array.from(ALL_PATTERNS, (bits) => valueOf(bits, exponentBits, mantissaBits));
+  const expected = Array.from(ALL_PATTERNS, (bits) =>
+    patternValue(bits, exponentBits, mantissaBits),
+  );
   const infinity = (2 ** exponentBits - 1) << mantissaBits;
 
   test("every pattern widens to the value IEEE 754 defines", () => {
