@@ -1,0 +1,35 @@
+/** @file A job and its clips as the coordinator keeps them; the tasks lie beside, by id. */
+import type { JobState } from "../../shared/farm/job.js";
+import type { JobParameters } from "../../shared/farm/parameters.js";
+import type { Output } from "../../shared/farm/work.js";
+import type { BlobRef } from "../../shared/ports/blob-store.js";
+import type { TaskFailure } from "./task.js";
+
+export interface Clip {
+  readonly index: number;
+  readonly imageIndex: number;
+  readonly state: JobState;
+  /** In the order condition, denoise, decode chunks, mux. */
+  readonly taskIds: readonly string[];
+  readonly outputs: readonly Output[];
+  readonly failure: TaskFailure | null;
+}
+
+/** A job as CreateJob accepted it. */
+export interface NewJob {
+  readonly jobId: string;
+  readonly parameters: JobParameters;
+  readonly images: readonly BlobRef[];
+  readonly modelDigest: string;
+  readonly modelName: string;
+  /** Client's idempotency key, or "". */
+  readonly requestId: string;
+}
+
+export interface Job extends NewJob {
+  readonly state: JobState;
+  readonly clips: readonly Clip[];
+  readonly createdAtMs: number;
+  readonly startedAtMs: number | null;
+  readonly endedAtMs: number | null;
+}

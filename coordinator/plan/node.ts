@@ -1,0 +1,25 @@
+/** @file A connected node as the scheduler sees it. */
+
+/** What a node said of itself when it joined. */
+export interface NodeInfo {
+  readonly nodeId: string;
+  /** New at each start of the agent. */
+  readonly bootId: string;
+  readonly modelDigest: string;
+  /** Execution provider, e.g. "cpu". */
+  readonly provider: string;
+  /** Equal in two nodes whose runs of one graph give equal bytes; only such nodes are paired. */
+  readonly planHash: string;
+  readonly busAddress: string;
+  readonly busToken: string;
+  readonly hasFfmpeg: boolean;
+}
+
+/** A node has one slot for the accelerator and one for files: ffmpeg beside a denoising GPU. */
+export interface Node {
+  readonly info: NodeInfo;
+  /** Task on the accelerator (condition, denoise, decode), or null. */
+  gpuTaskId: string | null;
+  /** Task that writes files (mux), or null. */
+  muxTaskId: string | null;
+}

@@ -1,0 +1,155 @@
+/** @file The tasks of a clip, what each waits for, and the work that a node is handed. */
+import { assert } from "../../shared/core/assert.js";
+import type { ClipParameters, NoisePlan } from "../../shared/farm/parameters.js";
+import { planChunks } from "../../shared/farm/parameters.js";
+import type { Partner, Stage, Work } from "../../shared/farm/work.js";
+import type { BlobRef } from "../../shared/ports/blob-store.js";
+import type { Clip, Job, NewJob } from "./job.js";
+import type { Member, Task } from "./task.js";
+
+/** Clips and tasks of a new job: only the condition stages are ready, the rest is blocked. */
+export function planTasks(job: NewJob): { clips: Clip[]; tasks: Task[] } {
+  const { numVideosPerPrompt, numFrames, decodeChunkSize } = job.parameters;
+  const chunkCount = planChunks(numFrames, decodeChunkSize).length;
+  const clips: Clip[] = [];
+  const tasks: Task[] = [];
+  for (let index = 0; index < job.images.length * numVideosPerPrompt; index++) {
+    const own = [
+      newTask(job.jobId, index, "condition", 0),
+      newTask(job.jobId, index, "denoise", 0),
+      ...Array.from({ length: chunkCount }, (_, i) => newTask(job.jobId, index, "decode", i)),
+      newTask(job.jobId, index, "mux", 0),
+    ];
+    tasks.push(...own);
+    clips.push({
+      index,
+      // diffusers repeats a picture's embedding for each of its videos before the next picture.
+      imageIndex: Math.floor(index / numVideosPerPrompt),
+      state: "queued",
+      taskIds: own.map((task) => task.taskId),
+      outputs: [],
+      failure: null,
+    });
+  }
+  return { clips, tasks };
+}
+
+function newTask(jobId: string, clipIndex: number, stage: Stage, chunkIndex: number): Task {
+  const suffix = stage === "decode" ? `decode-${chunkIndex}` : stage;
+  return {
+    taskId: `${jobId}-${clipIndex}-${suffix}`,
+    jobId,
+    clipIndex,
+    stage,
+    chunkIndex,
+    state: { kind: stage === "condition" ? "ready" : "blocked" },
+    epoch: 0,
+    attempts: 0,
+    failedNodeIds: [],
+    workedNodeIds: [],
+    plans: [],
+    firstGrantMs: null,
+    endMs: null,
+  };
+}
+
+/** Tasks of a clip that a finished task lets go: a stage waits for all of the stage before it. */
+export function unblockedBy(finished: Task, clipTasks: readonly Task[]): Task[] {
+  const ofStage = (stage: Stage) => clipTasks.filter((task) => task.stage === stage);
+  switch (finished.stage) {
+    case "condition":
+      return ofStage("denoise");
+    case "denoise":
+      return ofStage("decode");
+    case "decode":
+      return ofStage("decode").every((task) => task.state.kind === "done") ? ofStage("mux") : [];
+    case "mux":
+      return [];
+  }
+}
+
+/**
+ * The work of one member of a grant.
+ *
+ * @param clipTasks the clip's tasks, whose results are the inputs
+ * @param partner the other member and its bus, null unless the task is granted to a pair
+ */
+export function workOf(
+  job: Job,
+  task: Task,
+  clipTasks: readonly Task[],
+  member: Member,
+  partner: Partner | null,
+): Work {
+  const parameters = clipParameters(job);
+  const clip = job.clips[task.clipIndex]!;
+  switch (task.stage) {
+    case "condition":
+      return {
+        stage: "condition",
+        parameters,
+        noise: noisePlan(job, clip),
+        image: job.images[clip.imageIndex]!,
+      };
+    case "denoise":
+      return {
+        stage: "denoise",
+        parameters,
+        conditioning: resultBlob(clipTasks, "condition"),
+        pair: partner && member.half ? { half: member.half, partner } : null,
+      };
+    case "decode":
+      return {
+        stage: "decode",
+        parameters,
+        latents: resultBlob(clipTasks, "denoise"),
+        ...planChunks(parameters.numFrames, parameters.decodeChunkSize)[task.chunkIndex]!,
+        keepFloat: job.parameters.formats.includes("safetensors"),
+      };
+    case "mux":
+      return {
+        stage: "mux",
+        parameters,
+        chunks: clipTasks.filter((t) => t.stage === "decode").map(blobOf),
+        latents: resultBlob(clipTasks, "denoise"),
+        formats: job.parameters.formats,
+        noise: noisePlan(job, clip),
+        modelDigest: job.modelDigest,
+        modelName: job.modelName,
+      };
+  }
+}
+
+function clipParameters(job: Job): ClipParameters {
+  const {
+    numVideosPerPrompt: _n,
+    seeds: _s,
+    latents: _l,
+    formats: _f,
+    pair: _p,
+    ...own
+  } = job.parameters;
+  return own;
+}
+
+function noisePlan(job: Job, clip: Clip): NoisePlan {
+  return {
+    seeds: job.parameters.seeds,
+    imageCount: job.images.length,
+    clipCount: job.clips.length,
+    imageIndex: clip.imageIndex,
+    clipIndex: clip.index,
+    latents: job.parameters.latents,
+  };
+}
+
+function resultBlob(clipTasks: readonly Task[], stage: Stage): BlobRef {
+  const task = clipTasks.find((t) => t.stage === stage);
+  assert(task, `a ${stage} task in every clip`);
+  return blobOf(task);
+}
+
+function blobOf(task: Task): BlobRef {
+  assert(task.state.kind === "done" && task.state.result.blob, `a result blob of ${task.taskId}`);
+  return task.state.result.blob;
+}

@@ -1,0 +1,89 @@
+/** @file A job as its users see it, out of the state of the farm. */
+import type { ClipView, JobView, StageView } from "../../shared/farm/job.js";
+import { planChunks, stepCount } from "../../shared/farm/parameters.js";
+import type { Stage } from "../../shared/farm/work.js";
+import type { Farm } from "./farm.js";
+import { tasksOf } from "./farm.js";
+import type { Clip, Job } from "./job.js";
+import type { Task } from "./task.js";
+
+/** Reports of running denoise tasks, which are never journalled. */
+export interface Progress {
+  readonly epoch: number;
+  readonly stepsDone: number;
+  readonly secondsPerStep: number;
+}
+
+const STAGES: readonly Stage[] = ["condition", "denoise", "decode", "mux"];
+
+/**
+ * @param progress the last report of each running denoise task, by task id
+ * @param nowMs for the seconds of stages that still run
+ */
+export function viewJob(
+  farm: Farm,
+  job: Job,
+  progress: ReadonlyMap<string, Progress>,
+  nowMs: number,
+): JobView {
+  const { jobId, state, parameters, modelDigest, modelName } = job;
+  const { createdAtMs, startedAtMs, endedAtMs } = job;
+  return {
+    jobId,
+    state,
+    parameters,
+    clips: job.clips.map((clip) => viewClip(farm, job, clip, progress, nowMs)),
+    modelDigest,
+    modelName,
+    createdAtMs,
+    startedAtMs,
+    endedAtMs,
+  };
+}
+
+function viewClip(
+  farm: Farm,
+  job: Job,
+  clip: Clip,
+  progress: ReadonlyMap<string, Progress>,
+  nowMs: number,
+): ClipView {
+  const tasks = tasksOf(farm, clip);
+  const denoise = tasks.find((task) => task.stage === "denoise")!;
+  const chunks = tasks.filter((task) => task.stage === "decode");
+  const steps = stepCount(job.parameters);
+  const done = denoise.state.kind === "done";
+  const running = progress.get(denoise.taskId);
+  return {
+    index: clip.index,
+    imageIndex: clip.imageIndex,
+    state: clip.state,
+    stepsDone: done ? steps : (running?.stepsDone ?? 0),
+    stepsTotal: steps,
+    chunksDone: chunks.filter((task) => task.state.kind === "done").length,
+    chunksTotal: planChunks(job.parameters.numFrames, job.parameters.decodeChunkSize).length,
+    plan: denoise.plans.filter((plan, i) => plan !== denoise.plans[i - 1]).join(", then "),
+    secondsPerStep:
+      denoise.state.kind === "done"
+        ? denoise.state.result.secondsPerStep
+        : (running?.secondsPerStep ?? 0),
+    stages: STAGES.flatMap((stage) => viewStage(tasks, stage, nowMs)),
+    outputs: clip.outputs,
+    error: clip.failure,
+  };
+}
+
+function viewStage(tasks: readonly Task[], stage: Stage, nowMs: number): StageView[] {
+  const started = tasks.filter((task) => task.stage === stage && task.firstGrantMs !== null);
+  if (started.length === 0) return [];
+  const firstMs = Math.min(...started.map((task) => task.firstGrantMs ?? nowMs));
+  const lastMs = Math.max(...started.map((task) => task.endMs ?? nowMs));
+  return [
+    {
+      stage,
+      nodeIds: [...new Set(started.flatMap((task) => task.workedNodeIds))],
+      seconds: (lastMs - firstMs) / 1000,
+      attempts: started.reduce((sum, task) => sum + task.attempts, 0),
+    },
+  ];
+}

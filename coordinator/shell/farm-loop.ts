@@ -1,0 +1,116 @@
+/**
+ * @file Drives the pure core: event -> journal -> effects, then the scheduler's grants the same way.
+ *
+ * The farm in memory is a step ahead of the journal for as long as an append takes; nothing leaves
+ * this process (no order, no answer, no publication) before the append has resolved.
+ */
+import type { JobView } from "../../shared/farm/job.js";
+import { isTerminal } from "../../shared/farm/job.js";
+import type { Journal } from "../../shared/ports/journal.js";
+import type { FarmEffect, FarmEvent } from "../plan/events.js";
+import type { Farm } from "../plan/farm.js";
+import { emptyFarm, reduceFarm } from "../plan/farm.js";
+import { planGrants } from "../plan/schedule.js";
+import type { TaskMetric } from "../plan/task.js";
+import type { Progress } from "../plan/view.js";
+import { viewJob } from "../plan/view.js";
+import { decodeEvent, encodeEvent } from "./event-codec.js";
+
+/** An event before the loop stamps it with the time. */
+export type Occurrence = FarmEvent extends infer E
+  ? E extends FarmEvent
+    ? Omit<E, "atMs">
+    : never
+  : never;
+
+export type JobWatcher = (job: JobView) => void;
+
+/** Effects that concern nodes and the blob store; the loop itself does the others. */
+export type OutsideEffect = Exclude<FarmEffect, { kind: "job-changed" } | { kind: "count" }>;
+
+export class FarmLoop {
+  readonly farm: Farm = emptyFarm();
+  readonly counters = new Map<TaskMetric, number>();
+  readonly #journal: Journal;
+  readonly #nowMs: () => number;
+  readonly #progress = new Map<string, Progress>();
+  readonly #watchers = new Map<string, Set<JobWatcher>>();
+  #execute: (effect: OutsideEffect) => void = () => {};
+
+  constructor(journal: Journal, nowMs: () => number) {
+    this.#journal = journal;
+    this.#nowMs = nowMs;
+  }
+
+  /** Replays the journal, then starts: only now are effects carried out. */
+  async start(execute: (effect: OutsideEffect) => void): Promise<void> {
+    for await (const record of this.#journal.read()) reduceFarm(this.farm, decodeEvent(record));
+    this.#execute = execute;
+    await this.dispatch({ kind: "farm-started" });
+  }
+
+  /** Takes one event in; resolves once it is durable and its effects are under way. */
+  async dispatch(occurrence: Occurrence): Promise<void> {
+    const atMs = this.#nowMs();
+    const events: FarmEvent[] = [{ ...occurrence, atMs }];
+    const effects = reduceFarm(this.farm, events[0]!);
+    for (const grant of planGrants(this.farm)) {
+      const granted: FarmEvent = { kind: "task-granted", ...grant, atMs };
+      events.push(granted);
+      effects.push(...reduceFarm(this.farm, granted));
+    }
+    await this.#journal.append(events.map(encodeEvent));
+    this.#carryOut(effects);
+  }
+
+  /** A running denoise task's report; not journalled, since a step later it is history. */
+  reportProgress(taskId: string, progress: Progress): void {
+    const task = this.farm.tasks.get(taskId);
+    if (task?.epoch !== progress.epoch || task.state.kind !== "granted") return;
+    this.#progress.set(taskId, progress);
+    this.#notify(task.jobId);
+  }
+
+  view(jobId: string): JobView | null {
+    const job = this.farm.jobs.get(jobId);
+    return job ? viewJob(this.farm, job, this.#progress, this.#nowMs()) : null;
+  }
+
+  /** Calls the watcher after every change of the job, until the returned function is called. */
+  watch(jobId: string, watcher: JobWatcher): () => void {
+    const watchers = this.#watchers.get(jobId) ?? new Set();
+    this.#watchers.set(jobId, watchers.add(watcher));
+    return () => {
+      watchers.delete(watcher);
+      if (watchers.size === 0 && this.#watchers.get(jobId) === watchers) {
+        this.#watchers.delete(jobId);
+      }
+    };
+  }
+
+  #carryOut(effects: readonly FarmEffect[]): void {
+    const changed = new Set<string>();
+    for (const effect of effects) {
+      if (effect.kind === "job-changed") changed.add(effect.jobId);
+      else if (effect.kind === "count") {
+        this.counters.set(effect.metric, (this.counters.get(effect.metric) ?? 0) + 1);
+      } else this.#execute(effect);
+    }
+    for (const jobId of changed) this.#notify(jobId);
+  }
+
+  #notify(jobId: string): void {
+    const watchers = this.#watchers.get(jobId);
+    const job = this.farm.jobs.get(jobId);
+    if (job && isTerminal(job.state)) this.#forgetProgress(jobId);
+    if (!watchers) return;
+    const view = this.view(jobId);
+    if (view) for (const watcher of [...watchers]) watcher(view);
+  }
+
+  #forgetProgress(jobId: string): void {
+    for (const clip of this.farm.jobs.get(jobId)?.clips ?? []) {
+      for (const taskId of clip.taskIds) this.#progress.delete(taskId);
+    }
+  }
+}

@@ -1,0 +1,24 @@
+/** @file Publication of a finished clip: one manifest, of several racers exactly one. */
+import type { Output } from "../../shared/farm/work.js";
+import type { BlobStore } from "../../shared/ports/blob-store.js";
+
+export interface Publication {
+  readonly jobId: string;
+  readonly clipIndex: number;
+  readonly outputs: readonly Output[];
+}
+
+/**
+ * Writes the manifest of a clip unless it is there.
+ *
+ * A second publisher can only be a coordinator that replays the very same journal, so an existing
+ * manifest names the same files.
+ *
+ * @throws FarmError "unreachable" when the store cannot take it
+ */
+export async function publishClip(blobs: BlobStore, publication: Publication): Promise<void> {
+  const { jobId, clipIndex, outputs } = publication;
+  const manifest = { job: jobId, clip: clipIndex, outputs };
+  const bytes = new TextEncoder().encode(`${JSON.stringify(manifest, null, 2)}\n`);
+  await blobs.putIfAbsent(`v1/${jobId}/${clipIndex}/manifest.json`, bytes);
+}
