@@ -20,11 +20,11 @@ const RETRY_BY_CODE = {
   /** The thing exists and its state forbids the request. */
   "wrong-state": "never",
   /** The farm is full; come back later. */
-  "exhausted": "same-node",
+  exhausted: "same-node",
   /** The other side cannot be reached, or went away. */
-  "unreachable": "same-node",
+  unreachable: "same-node",
   /** Nothing came before the deadline. */
-  "deadline": "other-node",
+  deadline: "other-node",
   /** A blob that a record names is not in the store. */
   "blob-missing": "same-node",
   /** Bytes do not have the checksum that their record names. */
@@ -32,11 +32,11 @@ const RETRY_BY_CODE = {
   /** The runtime child of a node ended, or could not run a graph. */
   "runtime-failed": "other-node",
   /** A graph produced NaN or infinity. */
-  "numerical": "other-node",
+  numerical: "other-node",
   /** A tool this machine lacks (ffmpeg), or one that failed. */
   "tool-failed": "other-node",
   /** The work was cancelled by its owner or by the coordinator. */
-  "cancelled": "never",
+  cancelled: "never",
 } as const satisfies Record<string, Retry>;
 
 export type FarmErrorCode = keyof typeof RETRY_BY_CODE;
