@@ -1,0 +1,22 @@
+/** @file ModelInfo on the wire. */
+import type { ModelInfo as WireModelInfo } from "../../../proto/gen/renderfarm/v1/model.js";
+import type { ModelInfo } from "../../farm/work.js";
+import { atLeast, present, sha256, text } from "./wire-checks.js";
+
+export function encodeModelInfo(model: ModelInfo): WireModelInfo {
+  return { ...model, sampleSize: model.sampleSize ?? 0 };
+}
+
+/** @throws FarmError "invalid-argument" naming the field */
+export function decodeModelInfo(wire: WireModelInfo | undefined, field: string): ModelInfo {
+  const model = present(wire, field);
+  return {
+    digest: sha256(model.digest, `${field}.digest`),
+    name: text(model.name, `${field}.name`, 255),
+    numFrames: atLeast(model.numFrames, 1, `${field}.num_frames`),
+    sampleSize: model.sampleSize === 0 ? null : model.sampleSize,
+    vaeScaleFactor: atLeast(model.vaeScaleFactor, 1, `${field}.vae_scale_factor`),
+    latentChannels: atLeast(model.latentChannels, 1, `${field}.latent_channels`),
+    numTrainTimesteps: atLeast(model.numTrainTimesteps, 1, `${field}.num_train_timesteps`),
+  };
+}

@@ -1,0 +1,206 @@
+/** @file What a node and its coordinator tell each other; the messages are those of node_service.proto. */
+import type {
+  ConnectRequest,
+  ConnectResponse,
+  NodeHello,
+} from "../../../proto/gen/renderfarm/v1/node_service.js";
+import { isFarmErrorCode } from "../../core/errors.js";
+import type { ModelInfo, TaskAssignment, TaskReport } from "../../farm/work.js";
+import { decodeModelInfo, encodeModelInfo } from "./model-codec.js";
+import * as check from "./wire-checks.js";
+import { decodeAssignment, decodeResult, encodeAssignment, encodeResult } from "./work-codec.js";
+
+/** What a node says of itself when it dials. */
+export interface NodeIdentity {
+  /** A DNS label, stable over restarts. */
+  readonly nodeId: string;
+  /** 26 characters of [a-z0-9], new at each start of the agent. */
+  readonly bootId: string;
+  readonly model: ModelInfo;
+  /** Execution provider, e.g. "cpu". */
+  readonly provider: string;
+  /** Equal in two nodes whose runs of one graph give equal bytes. */
+  readonly planHash: string;
+  /** host:port of the tensor bus. */
+  readonly busAddress: string;
+  readonly busToken: string;
+  readonly hasFfmpeg: boolean;
+}
+
+/** Node -> coordinator. The first message of a stream is "hello". */
+export type NodeMessage =
+  | { readonly kind: "hello"; readonly identity: NodeIdentity }
+  | { readonly kind: "heartbeat" }
+  | {
+      readonly kind: "report";
+      readonly taskId: string;
+      readonly epoch: number;
+      readonly report: TaskReport;
+    };
+
+/** Coordinator -> node. The first message of a stream is "welcome". */
+export type NodeOrder =
+  | { readonly kind: "welcome"; readonly leaseMs: number; readonly heartbeatMs: number }
+  | { readonly kind: "heartbeat-ack" }
+  | { readonly kind: "assign"; readonly assignment: TaskAssignment }
+  | { readonly kind: "cancel"; readonly taskId: string; readonly epoch: number }
+  | {
+      readonly kind: "continue-alone";
+      readonly taskId: string;
+      readonly epoch: number;
+      readonly newEpoch: number;
+    };
+
+/** Characters of a reason or detail; it is for people, and a message has 64 KiB. */
+const DETAIL_LENGTH_MAX = 2_000;
+
+export function encodeNodeMessage(message: NodeMessage): ConnectRequest {
+  switch (message.kind) {
+    case "hello":
+      return { report: { $case: "hello", value: encodeIdentity(message.identity) } };
+    case "heartbeat":
+      return { report: { $case: "heartbeat", value: {} } };
+    case "report":
+      return { report: encodeReport(message.taskId, message.epoch, message.report) };
+  }
+}
+
+/** @throws FarmError "invalid-argument" naming the field */
+export function decodeNodeMessage(wire: ConnectRequest): NodeMessage {
+  const { $case: kind, value } = check.present(wire.report, "report");
+  switch (kind) {
+    case "hello":
+      return { kind, identity: decodeIdentity(value) };
+    case "heartbeat":
+      return { kind };
+    default:
+      return {
+        kind: "report",
+        taskId: check.taskId(value.taskId, `${kind}.task_id`),
+        epoch: check.atLeast(value.epoch, 1, `${kind}.epoch`),
+        report: decodeReport(wire.report!),
+      };
+  }
+}
+
+export function encodeNodeOrder(order: NodeOrder): ConnectResponse {
+  switch (order.kind) {
+    case "welcome": {
+      const { leaseMs, heartbeatMs } = order;
+      return { order: { $case: "welcome", value: { leaseMs, heartbeatMs } } };
+    }
+    case "heartbeat-ack":
+      return { order: { $case: "heartbeatAck", value: {} } };
+    case "assign":
+      return { order: { $case: "assign", value: encodeAssignment(order.assignment) } };
+    case "cancel": {
+      const { taskId, epoch } = order;
+      return { order: { $case: "cancel", value: { taskId, epoch } } };
+    }
+    case "continue-alone": {
+      const { taskId, epoch, newEpoch } = order;
+      return { order: { $case: "continueAlone", value: { taskId, epoch, newEpoch } } };
+    }
+  }
+}
+
+/** @throws FarmError "invalid-argument" naming the field */
+export function decodeNodeOrder(wire: ConnectResponse): NodeOrder {
+  const { $case: kind, value } = check.present(wire.order, "order");
+  switch (kind) {
+    case "welcome": {
+      const heartbeatMs = check.atLeast(value.heartbeatMs, 1, "welcome.heartbeat_ms");
+      // A lease that one late heartbeat ends would cut every node off.
+      const leaseMs = check.atLeast(value.leaseMs, 2 * heartbeatMs, "welcome.lease_ms");
+      return { kind, leaseMs, heartbeatMs };
+    }
+    case "heartbeatAck":
+      return { kind: "heartbeat-ack" };
+    case "assign":
+      return { kind, assignment: decodeAssignment(value) };
+    case "cancel":
+      return { kind, ...decodeTarget(value, kind) };
+    case "continueAlone": {
+      const target = decodeTarget(value, "continue_alone");
+      const newEpoch = check.atLeast(value.newEpoch, target.epoch + 1, "continue_alone.new_epoch");
+      return { kind: "continue-alone", ...target, newEpoch };
+    }
+  }
+}
+
+function decodeTarget(
+  value: { taskId: string; epoch: number },
+  field: string,
+): { taskId: string; epoch: number } {
+  return {
+    taskId: check.taskId(value.taskId, `${field}.task_id`),
+    epoch: check.atLeast(value.epoch, 1, `${field}.epoch`),
+  };
+}
+
+function encodeIdentity(identity: NodeIdentity): NodeHello {
+  return { ...identity, model: encodeModelInfo(identity.model) };
+}
+
+function decodeIdentity(hello: NodeHello): NodeIdentity {
+  return {
+    nodeId: check.nodeId(hello.nodeId, "hello.node_id"),
+    bootId: check.bootId(hello.bootId, "hello.boot_id"),
+    model: decodeModelInfo(hello.model, "hello.model"),
+    provider: check.text(hello.provider, "hello.provider", 64),
+    planHash: check.sha256(hello.planHash, "hello.plan_hash"),
+    busAddress: check.hostPort(hello.busAddress, "hello.bus_address"),
+    busToken: check.text(hello.busToken, "hello.bus_token", 128),
+    hasFfmpeg: hello.hasFfmpeg,
+  };
+}
+
+function encodeReport(
+  taskId: string,
+  epoch: number,
+  report: TaskReport,
+): NonNullable<ConnectRequest["report"]> {
+  switch (report.kind) {
+    case "progress": {
+      const { stepsDone, secondsPerStep } = report;
+      return { $case: "progress", value: { taskId, epoch, stepsDone, secondsPerStep } };
+    }
+    case "finished":
+      return { $case: "finished", value: { taskId, epoch, result: encodeResult(report.result) } };
+    case "failed": {
+      const detail = report.detail.slice(0, DETAIL_LENGTH_MAX);
+      return { $case: "failed", value: { taskId, epoch, code: report.code, detail } };
+    }
+    case "pair-broken": {
+      const reason = report.reason.slice(0, DETAIL_LENGTH_MAX);
+      return { $case: "pairBroken", value: { taskId, epoch, step: report.step, reason } };
+    }
+  }
+}
+
+function decodeReport(wire: NonNullable<ConnectRequest["report"]>): TaskReport {
+  switch (wire.$case) {
+    case "progress": {
+      const { stepsDone } = wire.value;
+      const secondsPerStep = check.seconds(wire.value.secondsPerStep, "progress.seconds_per_step");
+      return { kind: "progress", stepsDone, secondsPerStep };
+    }
+    case "finished":
+      return { kind: "finished", result: decodeResult(wire.value.result, "finished.result") };
+    case "failed": {
+      const detail = wire.value.detail.slice(0, DETAIL_LENGTH_MAX);
+      const { code } = wire.value;
+      // A code of a newer node is a failure all the same; refusing the report would hang the task.
+      if (isFarmErrorCode(code)) return { kind: "failed", code, detail };
+      return { kind: "failed", code: "runtime-failed", detail: `${code.slice(0, 64)}: ${detail}` };
+    }
+    case "pairBroken":
+      return {
+        kind: "pair-broken",
+        step: wire.value.step,
+        reason: wire.value.reason.slice(0, DETAIL_LENGTH_MAX),
+      };
+    default:
+      return check.refuseField("report", `${wire.$case} is no report of a task`);
+  }
+}
