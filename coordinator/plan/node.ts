@@ -1,11 +1,14 @@
 /** @file A connected node as the scheduler sees it. */
 
+import type { ModelInfo } from "../../shared/farm/work.js";
+
 /** What a node said of itself when it joined. */
 export interface NodeInfo {
   readonly nodeId: string;
   /** New at each start of the agent. */
   readonly bootId: string;
-  readonly modelDigest: string;
+  /** The one checkpoint that it serves. */
+  readonly model: ModelInfo;
   /** Execution provider, e.g. "cpu". */
   readonly provider: string;
   /** Equal in two nodes whose runs of one graph give equal bytes; only such nodes are paired. */

@@ -89,7 +89,7 @@ function findPair(job: Job, task: Task, nodes: readonly Node[]): [Node, Node] | 
 }
 
 function canRun(node: Node, job: Job, task: Task): boolean {
-  if (node.info.modelDigest !== job.modelDigest) return false;
+  if (node.info.model.digest !== job.modelDigest) return false;
   const needsFfmpeg = task.stage === "mux" && job.parameters.formats.includes("mp4");
   return node.info.hasFfmpeg || !needsFfmpeg;
 }

@@ -1,0 +1,125 @@
+/** @file NodeService: one stream a node, its reports in and its orders out. */
+import type { handleBidiStreamingCall, ServerDuplexStream } from "@grpc/grpc-js";
+import { status } from "@grpc/grpc-js";
+import type {
+  ConnectRequest,
+  ConnectResponse,
+} from "../../proto/gen/renderfarm/v1/node_service.js";
+import type { NodeMessage } from "../../shared/adapters/grpc/node-codec.js";
+import { decodeNodeMessage, encodeNodeOrder } from "../../shared/adapters/grpc/node-codec.js";
+import { asFarmError } from "../../shared/core/errors.js";
+import type { Clock } from "../../shared/ports/clock.js";
+import { HEARTBEAT_MS, LEASE_MS } from "../plan/limits.js";
+import type { FarmLoop } from "../shell/farm-loop.js";
+import type { NodeSessions, NodeStream } from "../shell/node-sessions.js";
+
+type NodeCall = ServerDuplexStream<ConnectRequest, ConnectResponse>;
+
+/** A stream that has not said who it is by then is closed. */
+const HELLO_DEADLINE_MS = 5_000;
+
+export interface NodeServiceParts {
+  readonly loop: FarmLoop;
+  readonly sessions: NodeSessions;
+  readonly clock: Clock;
+  /** Hears of a journal that cannot be written. */
+  readonly onError: (error: unknown) => void;
+}
+
+export function connectHandler(
+  parts: NodeServiceParts,
+): handleBidiStreamingCall<ConnectRequest, ConnectResponse> {
+  return (call) => serveNode(parts, call);
+}
+
+function serveNode(parts: NodeServiceParts, call: NodeCall): void {
+  const { sessions, clock } = parts;
+  let nodeId: string | null = null;
+  const stream: NodeStream = {
+    send: (order) => {
+      if (call.writable) call.write(encodeNodeOrder(order));
+    },
+    close: (reason) => {
+      call.emit("error", { code: status.ABORTED, details: reason });
+    },
+  };
+  const cancelDeadline = clock.after(HELLO_DEADLINE_MS, () => stream.close("no hello came"));
+
+  call.on("data", (wire: ConnectRequest) => {
+    try {
+      const message = decodeNodeMessage(wire);
+      if (nodeId === null) nodeId = welcome(parts, message, stream, cancelDeadline);
+      else if (sessions.heard(nodeId, stream)) take(parts, nodeId, message, stream);
+    } catch (error) {
+      call.emit("error", { code: status.INVALID_ARGUMENT, details: asFarmError(error).detail });
+    }
+  });
+  const end = () => {
+    cancelDeadline();
+    if (nodeId !== null) sessions.leave(nodeId, stream);
+    call.end();
+  };
+  call.on("end", end);
+  call.on("cancelled", end);
+  call.on("error", end);
+}
+
+/** The first message must be a hello; the answer goes out before any order. */
+function welcome(
+  { sessions }: NodeServiceParts,
+  message: NodeMessage,
+  stream: NodeStream,
+  cancelDeadline: () => void,
+): string | null {
+  if (message.kind !== "hello") {
+    stream.close(`the first message must be a hello, not ${message.kind}`);
+    return null;
+  }
+  cancelDeadline();
+  stream.send({ kind: "welcome", leaseMs: LEASE_MS, heartbeatMs: HEARTBEAT_MS });
+  sessions.join(message.identity, stream);
+  return message.identity.nodeId;
+}
+
+function take(
+  { loop, onError }: NodeServiceParts,
+  nodeId: string,
+  message: NodeMessage,
+  stream: NodeStream,
+): void {
+  switch (message.kind) {
+    case "hello":
+      stream.close("a second hello came");
+      return;
+    case "heartbeat":
+      stream.send({ kind: "heartbeat-ack" });
+      return;
+    case "report": {
+      const { taskId, epoch, report } = message;
+      switch (report.kind) {
+        case "progress": {
+          const { stepsDone, secondsPerStep } = report;
+          loop.reportProgress(taskId, { epoch, stepsDone, secondsPerStep });
+          return;
+        }
+        case "finished": {
+          const { result } = report;
+          loop.dispatch({ kind: "task-finished", taskId, nodeId, epoch, result }).catch(onError);
+          return;
+        }
+        case "failed": {
+          const failure = { code: report.code, detail: report.detail };
+          loop.dispatch({ kind: "task-failed", taskId, nodeId, epoch, failure }).catch(onError);
+          return;
+        }
+        case "pair-broken": {
+          const { step, reason } = report;
+          loop
+            .dispatch({ kind: "pair-broken", taskId, nodeId, epoch, step, reason })
+            .catch(onError);
+          return;
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,115 @@
+/** @file The connected nodes: one session a stream, the newest stream of a node id counts. */
+import type { NodeOrder } from "../../shared/adapters/grpc/node-codec.js";
+import type { CancelTimer, Clock } from "../../shared/ports/clock.js";
+import { HEARTBEAT_MS } from "../plan/limits.js";
+import { silentNodes } from "../plan/liveness.js";
+import type { NodeInfo } from "../plan/node.js";
+import { membersOf } from "../plan/task.js";
+import type { FarmLoop, OutsideEffect } from "./farm-loop.js";
+
+/** The way to one node; `close` ends its stream. */
+export interface NodeStream {
+  send(order: NodeOrder): void;
+  close(reason: string): void;
+}
+
+interface Session {
+  readonly info: NodeInfo;
+  readonly stream: NodeStream;
+  lastHeardMs: number;
+}
+
+type NodeEffect = Extract<OutsideEffect, { nodeId: string }>;
+
+export class NodeSessions {
+  readonly #sessions = new Map<string, Session>();
+  readonly #loop: FarmLoop;
+  readonly #clock: Clock;
+  readonly #onError: (error: unknown) => void;
+  #cancelTick: CancelTimer = () => {};
+
+  /** @param onError hears of a journal that cannot be written: the process is to stop */
+  constructor(loop: FarmLoop, clock: Clock, onError: (error: unknown) => void) {
+    this.#loop = loop;
+    this.#clock = clock;
+    this.#onError = onError;
+  }
+
+  /** Begins to look for silent nodes. */
+  start(): void {
+    this.#cancelTick = this.#clock.after(HEARTBEAT_MS, () => {
+      this.#dropSilent();
+      this.start();
+    });
+  }
+
+  stop(): void {
+    this.#cancelTick();
+    for (const session of this.#sessions.values()) session.stream.close("the coordinator stops");
+    this.#sessions.clear();
+  }
+
+  /** A stream has said who it is. An older stream of the same node id is closed. */
+  join(info: NodeInfo, stream: NodeStream): void {
+    const older = this.#sessions.get(info.nodeId);
+    this.#sessions.set(info.nodeId, { info, stream, lastHeardMs: this.#clock.nowMs() });
+    older?.stream.close(`node ${info.nodeId} opened a newer stream`);
+    this.#dispatch({ kind: "node-joined", node: info });
+  }
+
+  /** Whether this stream is the one that counts for the node; notes that the node lives. */
+  heard(nodeId: string, stream: NodeStream): boolean {
+    const session = this.#sessions.get(nodeId);
+    if (session?.stream !== stream) return false;
+    session.lastHeardMs = this.#clock.nowMs();
+    return true;
+  }
+
+  /** The stream has ended, or is given up. */
+  leave(nodeId: string, stream: NodeStream): void {
+    const session = this.#sessions.get(nodeId);
+    if (session?.stream !== stream) return;
+    this.#sessions.delete(nodeId);
+    this.#dispatch({ kind: "node-left", nodeId, bootId: session.info.bootId });
+  }
+
+  /** Sends an order, unless the farm has moved on since it was decided. */
+  execute(effect: NodeEffect): void {
+    const session = this.#sessions.get(effect.nodeId);
+    if (!session) return;
+    switch (effect.kind) {
+      case "assign":
+        if (this.#isMember(effect.assignment.taskId, effect.assignment.epoch, effect.nodeId)) {
+          session.stream.send({ kind: "assign", assignment: effect.assignment });
+        }
+        return;
+      case "cancel":
+        session.stream.send({ kind: "cancel", taskId: effect.taskId, epoch: effect.epoch });
+        return;
+      case "continue-alone":
+        if (this.#isMember(effect.taskId, effect.newEpoch, effect.nodeId)) {
+          const { taskId, epoch, newEpoch } = effect;
+          session.stream.send({ kind: "continue-alone", taskId, epoch, newEpoch });
+        }
+        return;
+    }
+  }
+
+  #isMember(taskId: string, epoch: number, nodeId: string): boolean {
+    const task = this.#loop.farm.tasks.get(taskId);
+    return task?.epoch === epoch && membersOf(task).some((member) => member.nodeId === nodeId);
+  }
+
+  #dropSilent(): void {
+    const lastHeard = new Map([...this.#sessions].map(([id, s]) => [id, s.lastHeardMs]));
+    for (const nodeId of silentNodes(lastHeard, this.#clock.nowMs())) {
+      const { stream } = this.#sessions.get(nodeId)!;
+      this.leave(nodeId, stream);
+      stream.close(`node ${nodeId} was silent for too long`);
+    }
+  }
+
+  #dispatch(occurrence: Parameters<FarmLoop["dispatch"]>[0]): void {
+    this.#loop.dispatch(occurrence).catch(this.#onError);
+  }
+}
