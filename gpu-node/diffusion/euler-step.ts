@@ -1,0 +1,148 @@
+/**
+ * @file What happens to the latents around each run of the UNet.
+ *
+ * Every operation rounds to float32 where torch rounds, in torch's order: two machines that get the
+ * same halves compute the same bytes. They are the reference's bytes but for the last bit of square
+ * roots, which torch's vector library rounds differently on different processors.
+ */
+import { assert, assertNever } from "../../shared/core/assert.js";
+import type { PredictionType } from "./euler-config.js";
+import { inputScale } from "./euler-discrete.js";
+
+const { fround } = Math;
+
+/**
+ * The initial latents of a clip: noise times the scheduler's `init_noise_sigma`.
+ *
+ * @source diffusers pipeline_stable_video_diffusion.py, prepare_latents
+ */
+export function scaleInitialNoise(noise: Float32Array, initNoiseSigma: number): Float32Array {
+  const factor = fround(initNoiseSigma);
+  return noise.map((value) => value * factor);
+}
+
+/**
+ * The UNet's view of the latents: divided by sqrt(sigma² + 1).
+ *
+ * @param out receives the result, may be `latents` itself
+ * @source diffusers schedulers/scheduling_euler_discrete.py, scale_model_input
+ */
+export function scaleModelInput(latents: Float32Array, sigma: number, out: Float32Array): void {
+  assert(out.length === latents.length, `${latents.length} values of room, not ${out.length}`);
+  const divisor = inputScale(sigma);
+  for (let i = 0; i < latents.length; i++) out[i] = latents[i]! / divisor;
+}
+
+export interface EulerStep {
+  /** The model's output, as long as `latents`. */
+  readonly modelOutput: Float32Array;
+  readonly latents: Float32Array;
+  readonly sigma: number;
+  readonly sigmaNext: number;
+  readonly predictionType: PredictionType;
+  /** Receives the latents after the step; may be `latents` itself. */
+  readonly out: Float32Array;
+}
+
+/**
+ * One Euler step without guidance: latents of noise level sigma to latents of sigmaNext.
+ *
+ * @source diffusers schedulers/scheduling_euler_discrete.py, step (s_churn = 0)
+ */
+export function eulerStep(step: EulerStep): void {
+  const { modelOutput, latents, out } = step;
+  assert(modelOutput.length === latents.length, "as many model outputs as latents");
+  assert(out.length === latents.length, "as much room as latents");
+  updateValues(step, latents, modelOutput, out);
+}
+
+export interface GuidedStep {
+  /** The model's outputs without and with the picture, [frames, C, h, w]. */
+  readonly uncond: Float32Array;
+  readonly cond: Float32Array;
+  /** [frames, C, h, w]. */
+  readonly latents: Float32Array;
+  readonly frames: number;
+  /** The guidance scale of each frame [frames]. */
+  readonly guidance: Float32Array;
+  readonly sigma: number;
+  readonly sigmaNext: number;
+  readonly predictionType: PredictionType;
+  /** Receives the latents after the step; may be `latents` itself. */
+  readonly out: Float32Array;
+}
+
+/**
+ * Per-frame guidance, then the Euler step, in one pass over the latents.
+ *
+ * @source diffusers pipeline_stable_video_diffusion.py, __call__ (perform guidance), then `eulerStep`
+ */
+export function guideAndStep(step: GuidedStep): void {
+  const { uncond, cond, latents, frames, guidance, out } = step;
+  const frameLength = latents.length / frames;
+  assert(
+    Number.isInteger(frameLength),
+    `latents of ${frames} frames, not ${latents.length} values`,
+  );
+  assert(guidance.length === frames, `${frames} guidance scales, not ${guidance.length}`);
+  for (const buffer of [uncond, cond, out]) {
+    assert(buffer.length === latents.length, `${latents.length} values, not ${buffer.length}`);
+  }
+
+  const guided = new Float32Array(frameLength);
+  for (let frame = 0; frame < frames; frame++) {
+    const start = frame * frameLength;
+    const scale = guidance[frame]!;
+    for (let i = 0; i < frameLength; i++) {
+      const base = uncond[start + i]!;
+      guided[i] = base + fround(scale * fround(cond[start + i]! - base));
+    }
+    const end = start + frameLength;
+    updateValues(step, latents.subarray(start, end), guided, out.subarray(start, end));
+  }
+}
+
+type Noise = Pick<EulerStep, "sigma" | "sigmaNext" | "predictionType">;
+
+/**
+ * The Euler update itself. One plain loop a prediction type: a function called for every value takes
+ * ten times as long.
+ */
+function updateValues(
+  noise: Noise,
+  latents: Float32Array,
+  outputs: Float32Array,
+  out: Float32Array,
+): void {
+  const sigma = fround(noise.sigma);
+  const delta = fround(fround(noise.sigmaNext) - sigma);
+  const count = latents.length;
+  switch (noise.predictionType) {
+    case "epsilon":
+      for (let i = 0; i < count; i++) {
+        const x = latents[i]!;
+        const original = fround(x - fround(sigma * outputs[i]!));
+        out[i] = x + fround(fround(fround(x - original) / sigma) * delta);
+      }
+      return;
+    case "sample":
+    case "original_sample":
+      for (let i = 0; i < count; i++) {
+        const x = latents[i]!;
+        out[i] = x + fround(fround(fround(x - outputs[i]!) / sigma) * delta);
+      }
+      return;
+    case "v_prediction": {
+      const variance = fround(fround(sigma * sigma) + 1);
+      const outputScale = fround(-sigma / fround(Math.sqrt(variance)));
+      for (let i = 0; i < count; i++) {
+        const x = latents[i]!;
+        const original = fround(fround(outputs[i]! * outputScale) + fround(x / variance));
+        out[i] = x + fround(fround(fround(x - original) / sigma) * delta);
+      }
+      return;
+    }
+    default:
+      assertNever(noise.predictionType);
+  }
+}
