@@ -1,0 +1,188 @@
+/**
+ * @file The latents of one clip while they are denoised: what the UNet is asked, what its answers do.
+ *
+ * Both nodes of a pair hold such a replica and feed it the same two answers a step, so their latents
+ * stay the same bytes; `digest` lets them make sure.
+ */
+import { createHash } from "node:crypto";
+import { assert } from "../../shared/core/assert.js";
+import { FarmError } from "../../shared/core/errors.js";
+import { type ClipParameters, isGuided } from "../../shared/farm/parameters.js";
+import type { GuidanceHalf } from "../../shared/farm/work.js";
+import { elementCount, type Tensor, tensor } from "../../shared/tensor/tensor.js";
+import {
+  type EulerDiscreteConfig,
+  planSteps,
+  type StepRequest,
+  type StepTable,
+} from "../diffusion/euler-discrete.js";
+import { eulerStep, guideAndStep, scaleModelInput } from "../diffusion/euler-step.js";
+import { guidanceRamp } from "../diffusion/guidance.js";
+import { addedTimeIds } from "../diffusion/time-ids.js";
+import type { GraphSpec } from "../runtime/runtime.js";
+import type { Conditioning } from "./tensor-blobs.js";
+
+/** Latents in the middle of a clip, from a step checkpoint or from another replica. */
+export interface ReplicaState {
+  /** Steps done. */
+  readonly step: number;
+  /** [F, C, h, w]. */
+  readonly latents: Tensor;
+}
+
+export interface DenoiseReplica {
+  /** Steps done so far; also the index of the step that comes next. */
+  readonly step: number;
+  readonly stepCount: number;
+  readonly table: StepTable;
+  /** Halves that a step consists of. */
+  readonly halves: readonly GuidanceHalf[];
+  /** The UNet of this clip. */
+  readonly graph: GraphSpec;
+  /** [F, C, h, w] after `step` steps. They are replaced, not changed, by the next step. */
+  readonly latents: Tensor;
+  /** The UNet's inputs for one half of the next step. */
+  unetInputs(half: GuidanceHalf): Record<string, Tensor>;
+  /**
+   * Makes the next step.
+   *
+   * @param uncond the UNet's answers [1, F, C, h, w] or [F, C, h, w]; null exactly when the clip
+   *   has no guidance
+   */
+  apply(uncond: Tensor | null, cond: Tensor): void;
+  /** Hex sha256 of the latents' bytes. */
+  digest(): string;
+}
+
+/** What `planSteps` is asked for a clip. */
+export function stepRequest(
+  parameters: Pick<ClipParameters, "numInferenceSteps" | "sigmas">,
+): StepRequest {
+  const { sigmas, numInferenceSteps } = parameters;
+  if (sigmas !== null) return { sigmas };
+  assert(numInferenceSteps !== null, "either sigmas or a number of steps");
+  return { numInferenceSteps };
+}
+
+/** Hex sha256 of the values' bytes. */
+export function latentsDigest({ data }: Tensor): string {
+  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+/**
+ * A replica at the beginning of a clip, or at `from`.
+ *
+ * @param from with as many values as the initial latents
+ * @throws FarmError "blob-corrupt" when the conditioning does not fit the parameters
+ */
+export function createReplica(
+  conditioning: Conditioning,
+  parameters: ClipParameters,
+  config: EulerDiscreteConfig,
+  from: ReplicaState = { step: 0, latents: conditioning.initialLatents },
+): DenoiseReplica {
+  const { shape } = conditioning.initialLatents;
+  refuseMisfits(conditioning, parameters);
+  const table = planSteps(config, stepRequest(parameters));
+  const stepCount = table.timesteps.length;
+  assert(from.step >= 0 && from.step <= stepCount, `a step of 0..${stepCount}, not ${from.step}`);
+  assert(from.latents.shape.join() === shape.join(), `latents of [${shape.join(", ")}]`);
+
+  const guided = isGuided(parameters);
+  const unet = unetInputBuilder(conditioning, parameters);
+  const { minGuidanceScale, maxGuidanceScale, numFrames: frames } = parameters;
+  const guidance = guidanceRamp(minGuidanceScale, maxGuidanceScale, frames);
+  let { step, latents } = from;
+
+  return {
+    get step() {
+      return step;
+    },
+    get latents() {
+      return latents;
+    },
+    stepCount,
+    table,
+    halves: guided ? ["uncond", "cond"] : ["cond"],
+    graph: { module: "unet", frames, height: shape[2]!, width: shape[3]! },
+    unetInputs(half) {
+      assert(step < stepCount, `a step of ${stepCount}, not step ${step}`);
+      assert(guided || half === "cond", "no unconditional half without guidance");
+      return unet(latents, table.sigmas[step]!, table.timesteps[step]!, half);
+    },
+    apply(uncond, cond) {
+      assert(step < stepCount, `a step of ${stepCount}, not step ${step}`);
+      assert((uncond !== null) === guided, "both halves with guidance, one without");
+      const out = new Float32Array(latents.data.length);
+      const noise = {
+        latents: latents.data,
+        sigma: table.sigmas[step]!,
+        sigmaNext: table.sigmas[step + 1]!,
+        predictionType: config.prediction_type,
+        out,
+      };
+      if (uncond === null) eulerStep({ ...noise, modelOutput: cond.data });
+      else guideAndStep({ ...noise, uncond: uncond.data, cond: cond.data, frames, guidance });
+      latents = { shape, data: out };
+      step += 1;
+    },
+    digest: () => latentsDigest(latents),
+  };
+}
+
+/**
+ * Makes the UNet's inputs; what is the same in every step is made once.
+ *
+ * @source diffusers pipeline_stable_video_diffusion.py, __call__ (9. Denoising loop)
+ */
+function unetInputBuilder(conditioning: Conditioning, parameters: ClipParameters) {
+  const { imageEmbedding, imageLatents, initialLatents } = conditioning;
+  const [frames, channels, height, width] = initialLatents.shape as [
+    number,
+    number,
+    number,
+    number,
+  ];
+  const cells = height * width;
+  const imageChannels = imageLatents.shape[0]!;
+  const zeroEmbedding = tensor(imageEmbedding.shape, new Float32Array(imageEmbedding.data.length));
+  const timeIds = tensor([1, 3], addedTimeIds(parameters));
+
+  return (latents: Tensor, sigma: number, timestep: number, half: GuidanceHalf) => {
+    const scaled = new Float32Array(latents.data.length);
+    scaleModelInput(latents.data, sigma, scaled);
+
+    // [F, C, h, w] and [C', h, w] side by side in every frame; without the picture it stays zero.
+    const perFrame = (channels + imageChannels) * cells;
+    const sample = new Float32Array(frames * perFrame);
+    for (let frame = 0; frame < frames; frame++) {
+      const own = scaled.subarray(frame * channels * cells, (frame + 1) * channels * cells);
+      sample.set(own, frame * perFrame);
+      if (half === "cond") sample.set(imageLatents.data, frame * perFrame + channels * cells);
+    }
+    return {
+      sample: tensor([1, frames, channels + imageChannels, height, width], sample),
+      timestep: tensor([1], Float32Array.of(timestep)),
+      encoder_hidden_states: half === "cond" ? imageEmbedding : zeroEmbedding,
+      added_time_ids: timeIds,
+    };
+  };
+}
+
+function refuseMisfits(conditioning: Conditioning, parameters: ClipParameters): void {
+  const { imageEmbedding, imageLatents, initialLatents } = conditioning;
+  const [frames, , height, width] = initialLatents.shape;
+  const fits =
+    frames === parameters.numFrames &&
+    imageLatents.shape.slice(1).join() === `${height},${width}` &&
+    elementCount(imageEmbedding.shape) === imageEmbedding.shape.at(-1);
+  if (fits) return;
+  const shapes = [imageEmbedding, imageLatents, initialLatents].map(
+    (t) => `[${t.shape.join(", ")}]`,
+  );
+  throw new FarmError(
+    "blob-corrupt",
+    `conditioning of ${shapes.join(", ")} does not fit ${parameters.numFrames} frames`,
+  );
+}
