@@ -1,0 +1,158 @@
+/**
+ * @file Attention, feed-forward and the two transformer blocks of the UNet.
+ *
+ * Tokens are rows: [F·S, C] holds the S places of F frames, frame by frame. Everything but the
+ * attention itself works on single rows, so one layout serves the spatial and the temporal block
+ * and no transpose of the tokens is needed.
+ *
+ * @source diffusers models/attention.py, models/attention_processor.py
+ */
+import type { Value } from "./graph-builder.js";
+import { groupNorm, layerNorm, linear } from "./layers.js";
+import { fusedMatMul, gemmTransB, multiHeadAttention } from "./ops-linear.js";
+import { add, gelu, mul } from "./ops-math.js";
+import { softmax } from "./ops-norm.js";
+import { reshape, transpose } from "./ops-shape.js";
+import type { Weights } from "./parameters.js";
+
+/** LayerNorm's eps in the transformer blocks: PyTorch's default. */
+const LAYER_NORM_EPS = 1e-5;
+
+/** Frames, places of one frame, and heads: what a block must know of its tokens. */
+export interface TokenLayout {
+  readonly frames: number;
+  readonly places: number;
+  readonly heads: number;
+}
+
+/**
+ * Self-attention among the places of each frame, then cross-attention, then feed-forward.
+ *
+ * @param x tokens [F·S, C]
+ * @param context encoder hidden states [1, D]: one key
+ * @source BasicTransformerBlock.forward with norm_type "layer_norm", activation_fn "geglu"
+ */
+export function basicTransformerBlock(
+  w: Weights,
+  x: Value,
+  context: Value,
+  layout: TokenLayout,
+): Value {
+  const width = x.shape[1]!;
+  let h = x;
+  h = add(h, spatialAttention(w.at("attn1"), layerNorm(w.at("norm1"), h, LAYER_NORM_EPS), layout));
+  h = add(h, oneKeyAttention(w, width, context));
+  return add(h, feedForward(w.at("ff"), layerNorm(w.at("norm3"), h, LAYER_NORM_EPS)));
+}
+
+/**
+ * Feed-forward, self-attention among the frames of each place, cross-attention, feed-forward.
+ *
+ * @param x tokens [F·S, C]
+ * @param context encoder hidden states [1, D]: one key
+ * @source TemporalBasicTransformerBlock.forward with dim = time_mix_inner_dim
+ */
+export function temporalBasicTransformerBlock(
+  w: Weights,
+  x: Value,
+  context: Value,
+  layout: TokenLayout,
+): Value {
+  const width = x.shape[1]!;
+  let h = x;
+  h = add(h, feedForward(w.at("ff_in"), layerNorm(w.at("norm_in"), h, LAYER_NORM_EPS)));
+  h = add(h, temporalAttention(w.at("attn1"), layerNorm(w.at("norm1"), h, LAYER_NORM_EPS), layout));
+  h = add(h, oneKeyAttention(w, width, context));
+  return add(h, feedForward(w.at("ff"), layerNorm(w.at("norm3"), h, LAYER_NORM_EPS)));
+}
+
+/** Attention of each frame to itself. */
+function spatialAttention(w: Weights, x: Value, layout: TokenLayout): Value {
+  const width = x.shape[1]!;
+  const sequence = (rows: Value): Value => reshape(rows, [layout.frames, layout.places, width]);
+  const [q, k, v] = projections(w, x);
+  const attended = multiHeadAttention(sequence(q), sequence(k), sequence(v), layout.heads);
+  return linear(w.at("to_out", 0), reshape(attended, x.shape), width);
+}
+
+/**
+ * Attention of each place to itself in all frames.
+ *
+ * The products read [F, S, heads, d] as [S, heads, F, d] by strides, so only the result is moved.
+ * For so few frames this is twice as fast as a fused attention operator.
+ */
+function temporalAttention(w: Weights, x: Value, layout: TokenLayout): Value {
+  const { frames, places, heads } = layout;
+  const width = x.shape[1]!;
+  const split = (rows: Value): Value => reshape(rows, [frames, places, heads, width / heads]);
+  const [q, k, v] = projections(w, x);
+  const scores = fusedMatMul(split(q), split(k), {
+    alpha: 1 / Math.sqrt(width / heads),
+    transB: true,
+    transBatchA: true,
+    transBatchB: true,
+  }); // [S, heads, F, F]
+  const attended = fusedMatMul(softmax(scores), split(v), { transBatchB: true }); // [S, heads, F, d]
+  const rows = reshape(transpose(attended, [2, 0, 1, 3]), x.shape); // [F·S, C]
+  return linear(w.at("to_out", 0), rows, width);
+}
+
+function projections(w: Weights, x: Value): [q: Value, k: Value, v: Value] {
+  const width = x.shape[1]!;
+  const project = (name: string): Value => linear(w.at(name), x, width, { bias: false });
+  return [project("to_q"), project("to_k"), project("to_v")];
+}
+
+/**
+ * Cross-attention to one key. The softmax over one key is 1 whatever the query is, so the result is
+ * to_out(to_v(context)) for every token: exact, and the same for all places and frames.
+ *
+ * @param width C, of the tokens
+ * @returns [1, C]
+ */
+function oneKeyAttention(w: Weights, width: number, context: Value): Value {
+  const reason = "with one key the softmax is 1 for every query and key";
+  w.at("norm2").skip("weight", [width], reason);
+  w.at("norm2").skip("bias", [width], reason);
+  w.at("attn2", "to_q").skip("weight", [width, width], reason);
+  w.at("attn2", "to_k").skip("weight", [width, context.shape[1]!], reason);
+  const value = linear(w.at("attn2", "to_v"), context, width, { bias: false });
+  return linear(w.at("attn2", "to_out", 0), value, width);
+}
+
+/**
+ * (x·A) · gelu(x·B), then back to the width of x; A and B are the halves of one parameter.
+ *
+ * @param x [rows, C]
+ * @returns [rows, C]
+ * @source FeedForward with GEGLU, mult = 4
+ */
+function feedForward(w: Weights, x: Value): Value {
+  const width = x.shape[1]!;
+  const inner = 4 * width;
+  const proj = w.at("net", 0, "proj");
+  const [weightA, weightB] = proj.takeParts("weight", [2 * inner, width], 2);
+  const [biasA, biasB] = proj.takeParts("bias", [2 * inner], 2);
+  const value = gemmTransB(x, weightA!, biasA!);
+  const gate = gelu(gemmTransB(x, weightB!, biasB!));
+  return linear(w.at("net", 2), mul(value, gate), width);
+}
+
+/**
+ * Attention among the places of each picture, with a norm before and the input added after: the
+ * attention of the VAE, with one head.
+ *
+ * @param x [N, C, H, W]
+ * @param eps of the norm
+ * @source Attention with norm_num_groups, residual_connection = true, bias = true, 4-d input
+ */
+export function attentionBlock(w: Weights, x: Value, eps: number): Value {
+  const [n, channels, height, width] = x.shape;
+  const places = height! * width!;
+  const flat = reshape(groupNorm(w.at("group_norm"), x, eps), [n!, channels!, places]);
+  const tokens = transpose(flat, [0, 2, 1]); // [N, H·W, C]
+  const project = (name: string): Value => linear(w.at(name), tokens, channels!);
+  const attended = multiHeadAttention(project("to_q"), project("to_k"), project("to_v"), 1);
+  const out = linear(w.at("to_out", 0), attended, channels!);
+  return add(x, reshape(transpose(out, [0, 2, 1]), x.shape));
+}

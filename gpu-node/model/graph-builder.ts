@@ -1,0 +1,252 @@
+/**
+ * @file Records an ONNX graph, node by node, with every shape known and checked.
+ *
+ * The operators themselves are plain functions in `ops-*.ts`; layers with parameters are in
+ * `layers.ts`. Nothing is computed here and no weight is read: parameters stay byte ranges of the
+ * checkpoint's own files.
+ */
+import { assert } from "../../shared/core/assert.js";
+import { FarmError } from "../../shared/core/errors.js";
+import { elementCount } from "../../shared/tensor/tensor.js";
+import { encodeModel } from "./graph-encoding.js";
+
+export type ElementType = "float32" | "float16" | "bfloat16" | "int64";
+
+/** Operator sets: "" is ONNX's own, "com.microsoft" is onnxruntime's. */
+export type Domain = "" | "com.microsoft";
+
+/** A constant argument of a node, tagged with the ONNX type that the operator asks for. */
+export type Attribute =
+  | { readonly float: number }
+  | { readonly int: number }
+  | { readonly ints: readonly number[] }
+  | { readonly string: string };
+
+export type Attributes = Readonly<Record<string, Attribute>>;
+
+/** A tensor that flows through one graph. */
+export interface Value {
+  readonly graph: GraphBuilder;
+  /** Unique in its graph. */
+  readonly name: string;
+  /** Extent of each axis, outermost first. */
+  readonly shape: readonly number[];
+  readonly elementType: ElementType;
+  /** The checkpoint's path of the module that made it, e.g. "down_blocks.0.downsamplers.0.conv". */
+  readonly path: string;
+  /** Whether it depends on no input of the graph, so that the engine can compute it once at load. */
+  readonly constant: boolean;
+}
+
+/** One call of an operator; it has exactly one output, named like the node. */
+export interface GraphNode {
+  readonly name: string;
+  readonly opType: string;
+  readonly domain: Domain;
+  /** Names of values; "" stands for an optional input left out. */
+  readonly inputs: readonly string[];
+  readonly attributes: Attributes;
+}
+
+/** A constant: its bytes inline, or a byte range of a file of the checkpoint. */
+export interface Initializer {
+  readonly name: string;
+  readonly elementType: ElementType;
+  readonly shape: readonly number[];
+  readonly data: Uint8Array | FileRange;
+}
+
+export interface FileRange {
+  /** File name inside the folder that the session is told of. */
+  readonly file: string;
+  readonly offset: number;
+  readonly byteLength: number;
+}
+
+/** A float32 input or output of a graph. */
+export interface Port {
+  readonly name: string;
+  readonly shape: readonly number[];
+}
+
+/** A finished graph, ready for an engine that is told where the checkpoint's files are. */
+export interface BuiltGraph {
+  /** An ONNX ModelProto; weights are external data. */
+  readonly bytes: Uint8Array;
+  readonly inputs: readonly Port[];
+  readonly outputs: readonly Port[];
+  /** Values in all parameters of the checkpoint that the graph stands for. */
+  readonly parameterCount: number;
+  readonly nodeCount: number;
+}
+
+/** What an operator function knows of the node it adds. */
+export interface NodeCall {
+  readonly opType: string;
+  /** null stands for an optional input left out. */
+  readonly inputs: readonly (Value | null)[];
+  readonly shape: readonly number[];
+  readonly attributes?: Attributes;
+  readonly domain?: Domain;
+  readonly elementType?: ElementType;
+}
+
+export class GraphBuilder {
+  readonly #name: string;
+  readonly #names = new Set<string>();
+  readonly #inputs: Port[] = [];
+  readonly #outputs = new Map<string, Value>();
+  readonly #nodes: GraphNode[] = [];
+  readonly #initializers: Initializer[] = [];
+  readonly #constants = new Map<string, Value>();
+
+  /** @param name of the graph, for people who look at it in a viewer */
+  constructor(name: string) {
+    this.#name = name;
+  }
+
+  /** A float32 tensor that every run is given. */
+  input(name: string, shape: readonly number[]): Value {
+    this.#inputs.push({ name, shape });
+    return this.#value(this.#unique(name), shape, "float32", "", false);
+  }
+
+  /** A small float32 constant, kept inside the model's bytes. */
+  floats(shape: readonly number[], values: readonly number[] | Float32Array): Value {
+    assert(values.length === elementCount(shape), `${elementCount(shape)} values for a constant`);
+    return this.#inline("float32", shape, new Uint8Array(Float32Array.from(values).buffer));
+  }
+
+  /** A small int64 vector, kept inside the model's bytes: shapes and sizes that operators read. */
+  ints(values: readonly number[]): Value {
+    const bytes = new Uint8Array(BigInt64Array.from(values, BigInt).buffer);
+    return this.#inline("int64", [values.length], bytes);
+  }
+
+  /** A parameter of the checkpoint, left where it is. `path` is its module. */
+  parameter(
+    name: string,
+    elementType: ElementType,
+    shape: readonly number[],
+    range: FileRange,
+    path: string,
+  ): Value {
+    const unique = this.#unique(name);
+    this.#initializers.push({ name: unique, elementType, shape, data: range });
+    return this.#value(unique, shape, elementType, path, true);
+  }
+
+  /** Adds a node. Only the operator functions of `ops-*.ts` call this: they check the shapes. */
+  node(call: NodeCall): Value {
+    const given = call.inputs.filter((input) => input !== null);
+    for (const input of given) assert(input.graph === this, `inputs of one graph: ${input.name}`);
+    const path = pathOf(call.inputs);
+    const name = this.#unique(path === "" ? call.opType : `${path}/${call.opType}`);
+    this.#nodes.push({
+      name,
+      opType: call.opType,
+      domain: call.domain ?? "",
+      inputs: call.inputs.map((input) => input?.name ?? ""),
+      attributes: call.attributes ?? {},
+    });
+    const constant = given.every((input) => input.constant);
+    return this.#value(name, call.shape, call.elementType ?? "float32", path, constant);
+  }
+
+  /** Makes `value` a result of the graph, under `name`. */
+  output(name: string, value: Value): void {
+    assert(value.graph === this, "an output of this graph");
+    this.#outputs.set(this.#unique(name), value);
+  }
+
+  /**
+   * The finished graph: all inputs, and of nodes and constants those that an output needs.
+   *
+   * @param parameterCount values in all parameters that the graph stands for
+   */
+  build(parameterCount: number): BuiltGraph {
+    assert(this.#outputs.size > 0, "a graph with an output");
+    const needed = this.#needed();
+    const nodes = this.#nodes.filter(({ name }) => needed.has(name));
+    const initializers = this.#initializers.filter(({ name }) => needed.has(name));
+    const outputs = [...this.#outputs].map(([name, { shape }]) => ({ name, shape }));
+    // A value becomes an output by taking the output's name, which spares a copying node.
+    const renamed = new Map([...this.#outputs].map(([name, value]) => [value.name, name]));
+    const bytes = encodeModel(
+      this.#name,
+      { inputs: this.#inputs, outputs, nodes, initializers },
+      renamed,
+    );
+    return {
+      bytes,
+      inputs: this.#inputs,
+      outputs,
+      parameterCount,
+      nodeCount: nodes.length,
+    };
+  }
+
+  /** Names of all values that the outputs are computed from. */
+  #needed(): ReadonlySet<string> {
+    const needed = new Set([...this.#outputs.values()].map((value) => value.name));
+    // Nodes are in topological order: from the end, every reader comes before what it reads.
+    for (const node of this.#nodes.toReversed()) {
+      if (needed.has(node.name)) for (const input of node.inputs) needed.add(input);
+    }
+    return needed;
+  }
+
+  #inline(elementType: ElementType, shape: readonly number[], bytes: Uint8Array): Value {
+    const key = `${elementType}[${shape.join(",")}]${Buffer.from(bytes).toString("base64")}`;
+    const known = this.#constants.get(key);
+    if (known !== undefined) return known;
+    const name = this.#unique(`constant.${this.#constants.size}`);
+    this.#initializers.push({ name, elementType, shape, data: bytes });
+    const value = this.#value(name, shape, elementType, "", true);
+    this.#constants.set(key, value);
+    return value;
+  }
+
+  #value(
+    name: string,
+    shape: readonly number[],
+    elementType: ElementType,
+    path: string,
+    constant: boolean,
+  ): Value {
+    assert(
+      shape.every((n) => Number.isInteger(n) && n >= 0),
+      `extents of ${name}: [${shape}]`,
+    );
+    return { graph: this, name, shape, elementType, path, constant };
+  }
+
+  #unique(wanted: string): string {
+    let name = wanted;
+    for (let n = 2; this.#names.has(name); n++) name = `${wanted}#${n}`;
+    this.#names.add(name);
+    return name;
+  }
+}
+
+/** The module a node belongs to: that of its first parameter, else that of its first input. */
+function pathOf(inputs: readonly (Value | null)[]): string {
+  const owner = inputs.find((input) => input?.constant && input.path !== "");
+  return owner?.path ?? inputs.find((input) => input !== null)?.path ?? "";
+}
+
+/** The error of an operator whose inputs do not fit each other: operator, node and numbers. */
+export function shapeMismatch(
+  opType: string,
+  inputs: readonly (Value | null)[],
+  detail: string,
+): FarmError {
+  const path = pathOf(inputs);
+  const where = path === "" ? opType : `${opType} at ${path}`;
+  return new FarmError("graph-shape-mismatch", `${where}: ${detail}`);
+}
+
+/** "[1, 4, 8]", for messages. */
+export function showShape(shape: readonly number[]): string {
+  return `[${shape.join(", ")}]`;
+}
