@@ -36,8 +36,8 @@ export interface SafetensorsHeader {
 export const SAFETENSORS_HEADER_BYTES_MAX = 100_000_000;
 /** The length field before the header. */
 export const SAFETENSORS_PREFIX_BYTES = 8;
-/** The root, a tensor, its shape: 3. The rest is room for nothing. */
-const HEADER_DEPTH_MAX = 4;
+/** The root, a tensor, its shape. */
+const HEADER_DEPTH_MAX = 3;
 /** Problems listed in one error; a damaged file can have thousands. */
 const PROBLEMS_MAX = 20;
 
