@@ -1,0 +1,82 @@
+/** @file Inputs on their way in and outputs on their way out: streams of pieces, never whole files. */
+import { randomBytes } from "node:crypto";
+import type { ServerReadableStream, ServerWritableStream } from "@grpc/grpc-js";
+import type {
+  DownloadOutputRequest,
+  DownloadOutputResponse,
+  UploadInputRequest,
+  UploadInputResponse,
+} from "../../proto/gen/renderfarm/v1/job_service.js";
+import { encodeBlobRef } from "../../shared/adapters/grpc/blob-codec.js";
+import { FarmError } from "../../shared/core/errors.js";
+import { idFromBytes } from "../../shared/core/ids.js";
+import type { BlobRef, BlobStore } from "../../shared/ports/blob-store.js";
+
+/** Bytes of one uploaded input: latents of 70 SVD-XT clips, or a picture of any size that is allowed. */
+const INPUT_BYTES_MAX = 256 * 1024 * 1024;
+/** Bytes of one piece on the way out: small enough for every client's default limits. */
+const PIECE_BYTES_MAX = 256 * 1024;
+
+/** Key of an input: never a user's file name. */
+const INPUT_KEY_PATTERN = /^v1\/inputs\/[a-z0-9]{26}$/;
+
+/** @throws FarmError "invalid-argument" unless the blob was uploaded as an input */
+export function checkInputKey(ref: BlobRef, field: string): void {
+  if (INPUT_KEY_PATTERN.test(ref.key)) return;
+  const description = `'${ref.key.slice(0, 80)}' is no uploaded input; use the answer of UploadInput`;
+  throw new FarmError("invalid-argument", `${field}: ${description}`, {
+    violations: [{ field, description }],
+  });
+}
+
+/** @throws FarmError "invalid-argument" when the input is empty or too long */
+export async function storeInput(
+  blobs: BlobStore,
+  call: ServerReadableStream<UploadInputRequest, UploadInputResponse>,
+): Promise<UploadInputResponse> {
+  const key = `v1/inputs/${idFromBytes(randomBytes(16))}`;
+  return { blob: encodeBlobRef(await blobs.put(key, pieces(call))) };
+}
+
+async function* pieces(call: AsyncIterable<UploadInputRequest>): AsyncGenerator<Uint8Array> {
+  let size = 0;
+  for await (const { piece } of call) {
+    size += piece.length;
+    if (size > INPUT_BYTES_MAX) {
+      throw new FarmError(
+        "invalid-argument",
+        `the input is longer than ${INPUT_BYTES_MAX} bytes, the most one input may have`,
+      );
+    }
+    yield piece;
+  }
+  if (size === 0) throw new FarmError("invalid-argument", "the input is empty");
+}
+
+/** Streams one blob; waits for the client, so a slow one holds one piece and no more. */
+export async function sendBlob(
+  blobs: BlobStore,
+  ref: BlobRef,
+  call: ServerWritableStream<DownloadOutputRequest, DownloadOutputResponse>,
+): Promise<void> {
+  for await (const bytes of blobs.read(ref)) {
+    for (let start = 0; start < bytes.length; start += PIECE_BYTES_MAX) {
+      if (call.cancelled) return;
+      const piece = Buffer.from(bytes.subarray(start, start + PIECE_BYTES_MAX));
+      if (!call.write({ piece })) await drained(call);
+    }
+  }
+  call.end();
+}
+
+function drained(call: ServerWritableStream<unknown, unknown>): Promise<void> {
+  return new Promise((resolve) => {
+    const go = () => {
+      call.off("drain", go);
+      call.off("cancelled", go);
+      resolve();
+    };
+    call.on("drain", go);
+    call.on("cancelled", go);
+  });
+}

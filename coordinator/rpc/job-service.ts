@@ -1,0 +1,202 @@
+/** @file JobService: what users ask for, checked, and answered from the loop's state. */
+import { randomBytes } from "node:crypto";
+import type { ServerUnaryCall, ServerWritableStream, sendUnaryData } from "@grpc/grpc-js";
+import type * as wire from "../../proto/gen/renderfarm/v1/job_service.js";
+import { decodeCreateJob, encodeJob } from "../../shared/adapters/grpc/job-codec.js";
+import { encodeModelInfo } from "../../shared/adapters/grpc/model-codec.js";
+import { toServiceError } from "../../shared/adapters/grpc/status.js";
+import { FarmError, refuseViolations } from "../../shared/core/errors.js";
+import { idFromBytes } from "../../shared/core/ids.js";
+import type { JobView } from "../../shared/farm/job.js";
+import { isTerminal } from "../../shared/farm/job.js";
+import { resolveParameters } from "../../shared/farm/validate-request.js";
+import type { ModelInfo } from "../../shared/farm/work.js";
+import type { BlobStore } from "../../shared/ports/blob-store.js";
+import { OPEN_JOBS_MAX } from "../plan/limits.js";
+import type { Node } from "../plan/node.js";
+import type { FarmLoop } from "../shell/farm-loop.js";
+import { checkInputKey, sendBlob, storeInput } from "./inputs.js";
+
+export interface JobServiceParts {
+  readonly loop: FarmLoop;
+  readonly blobs: BlobStore;
+}
+
+/** The handlers of JobService; every error leaves as a gRPC status with its details. */
+export function jobServiceHandlers(parts: JobServiceParts): wire.JobServiceServer {
+  const { loop, blobs } = parts;
+  return {
+    createJob: unary(async (request) => ({ job: encodeJob(await createJob(parts, request)) })),
+    getJob: unary(async ({ jobId }) => ({ job: encodeJob(findJob(loop, jobId)) })),
+    cancelJob: unary(async ({ jobId }) => ({ job: encodeJob(await cancelJob(loop, jobId)) })),
+    getFarm: unary(async () => viewFarm(loop)),
+    watchJob: (call) => streaming(call, async () => watchJob(loop, call)),
+    uploadInput: (call, callback) => answer(storeInput(blobs, call), callback),
+    downloadOutput: (call) => streaming(call, () => downloadOutput(parts, call)),
+  };
+}
+
+async function createJob(
+  { loop, blobs }: JobServiceParts,
+  request: wire.CreateJobRequest,
+): Promise<JobView> {
+  const { images, parameters: raw, modelDigest, requestId } = decodeCreateJob(request);
+  const known = loop.farm.jobIdByRequestId.get(requestId);
+  if (requestId !== "" && known !== undefined) return findJob(loop, known);
+  if (loop.farm.openJobCount >= OPEN_JOBS_MAX) {
+    throw new FarmError(
+      "exhausted",
+      `the farm has ${OPEN_JOBS_MAX} jobs that have not ended, the most it takes; try again later`,
+    );
+  }
+  const model = chooseModel([...loop.farm.nodes.values()], modelDigest);
+  const resolved = resolveParameters(raw, {
+    model,
+    imageCount: images.length,
+    drawnSeed: randomBytes(6).readUIntBE(0, 6),
+    hasFfmpeg: [...loop.farm.nodes.values()].some((node) => node.info.hasFfmpeg),
+  });
+  if ("violations" in resolved) refuseViolations(resolved.violations);
+  if (!("parameters" in resolved)) throw new FarmError("invalid-argument", "no parameters");
+  const inputs = resolved.parameters.latents ? [...images, resolved.parameters.latents] : images;
+  for (const [i, ref] of inputs.entries()) {
+    checkInputKey(ref, i < images.length ? `images[${i}]` : "latents");
+    // Reading it through is the only way to know that it is there and whole.
+    for await (const _piece of blobs.read(ref));
+  }
+  const jobId = idFromBytes(randomBytes(16));
+  await loop.dispatch({
+    kind: "job-created",
+    job: {
+      jobId,
+      parameters: resolved.parameters,
+      images,
+      modelDigest: model.digest,
+      modelName: model.name,
+      requestId,
+    },
+  });
+  // Another call with the same request id may have come first.
+  return findJob(loop, loop.farm.jobIdByRequestId.get(requestId) ?? jobId);
+}
+
+/** The checkpoint asked for, or the only one that the connected nodes serve. */
+function chooseModel(nodes: readonly Node[], digest: string): ModelInfo {
+  const models = new Map(nodes.map(({ info }) => [info.model.digest, info.model]));
+  if (models.size === 0) {
+    throw new FarmError(
+      "unreachable",
+      "no node is connected, so no checkpoint is known; try again",
+    );
+  }
+  const chosen = digest === "" && models.size === 1 ? [...models.values()][0] : models.get(digest);
+  if (chosen) return chosen;
+  const served = [...models.values()].map((m) => `${m.name} (${m.digest})`).join(", ");
+  const description =
+    digest === ""
+      ? `the farm serves several checkpoints, choose one: ${served}`
+      : `'${digest.slice(0, 64)}' is served by no connected node; served are ${served}`;
+  const violations = [{ field: "model_digest", description }];
+  throw new FarmError("invalid-argument", `model_digest: ${description}`, { violations });
+}
+
+function findJob(loop: FarmLoop, jobId: string): JobView {
+  const job = loop.view(jobId);
+  if (!job) throw new FarmError("not-found", `there is no job '${jobId.slice(0, 64)}'`);
+  return job;
+}
+
+async function cancelJob(loop: FarmLoop, jobId: string): Promise<JobView> {
+  const { state } = findJob(loop, jobId);
+  if (state === "cancelled") return findJob(loop, jobId);
+  if (isTerminal(state)) throw new FarmError("wrong-state", `job ${jobId} has ended: ${state}`);
+  await loop.dispatch({ kind: "job-cancelled", jobId });
+  return findJob(loop, jobId);
+}
+
+function viewFarm(loop: FarmLoop): wire.GetFarmResponse {
+  const nodes = [...loop.farm.nodes.values()];
+  const models = new Map(nodes.map(({ info }) => [info.model.digest, info.model]));
+  return {
+    models: [...models.values()].map(encodeModelInfo),
+    nodes: nodes.map(({ info, gpuTaskId, muxTaskId }) => ({
+      nodeId: info.nodeId,
+      modelDigest: info.model.digest,
+      provider: info.provider,
+      taskCount: [gpuTaskId, muxTaskId].filter((id) => id !== null).length,
+    })),
+  };
+}
+
+/** State now and after every change; a client that reads slowly gets the newest state, not all. */
+function watchJob(
+  loop: FarmLoop,
+  call: ServerWritableStream<wire.WatchJobRequest, wire.WatchJobResponse>,
+): void {
+  const { jobId } = call.request;
+  let waiting: JobView | null = null;
+  let full = false;
+  const send = (job: JobView) => {
+    if (full) {
+      waiting = job;
+      return;
+    }
+    full = !call.write({ job: encodeJob(job) });
+    if (isTerminal(job.state)) finish();
+  };
+  const unwatch = loop.watch(jobId, send);
+  const finish = () => {
+    unwatch();
+    call.end();
+  };
+  call.on("drain", () => {
+    full = false;
+    const newest = waiting;
+    waiting = null;
+    if (newest) send(newest);
+  });
+  call.on("cancelled", unwatch);
+  try {
+    send(findJob(loop, jobId));
+  } catch (error) {
+    unwatch();
+    throw error;
+  }
+}
+
+async function downloadOutput(
+  { loop, blobs }: JobServiceParts,
+  call: ServerWritableStream<wire.DownloadOutputRequest, wire.DownloadOutputResponse>,
+): Promise<void> {
+  const { jobId, clipIndex, fileName } = call.request;
+  const clip = findJob(loop, jobId).clips[clipIndex];
+  const output = clip?.outputs.find((o) => o.fileName === fileName);
+  if (!output) {
+    throw new FarmError(
+      "not-found",
+      `clip ${clipIndex} of job ${jobId} has no finished output '${fileName.slice(0, 80)}'`,
+    );
+  }
+  await sendBlob(blobs, output.blob, call);
+}
+
+function unary<Q, A>(handle: (request: Q) => Promise<A>) {
+  return (call: ServerUnaryCall<Q, A>, callback: sendUnaryData<A>): void => {
+    answer(
+      Promise.resolve().then(() => handle(call.request)),
+      callback,
+    );
+  };
+}
+
+function answer<A>(result: Promise<A>, callback: sendUnaryData<A>): void {
+  result.then(
+    (value) => callback(null, value),
+    (error: unknown) => callback(toServiceError(error)),
+  );
+}
+
+/** Runs the handler of a server stream; what it throws ends the stream with a status. */
+function streaming<Q, A>(call: ServerWritableStream<Q, A>, handle: () => Promise<void>): void {
+  handle().catch((error: unknown) => call.emit("error", toServiceError(error)));
+}
