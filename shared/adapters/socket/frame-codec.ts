@@ -1,0 +1,255 @@
+/**
+ * @file Bytes on a bus connection: first a greeting, then frames.
+ *
+ * greeting: "RFB1" · u32 length of the JSON · JSON {token, channelId}
+ * frame:    u32 length of the header · u32 length of the payload · 16 bytes checksum · header JSON
+ *           · payload; the checksum begins the sha256 of both lengths and the header, which in turn
+ *           names the payload's
+ *
+ * All integers are big-endian. Every length is checked before anything is allocated for it. Readers
+ * take bytes in any pieces and never throw: what is wrong comes out as an event.
+ */
+import { createHash, timingSafeEqual } from "node:crypto";
+import * as z from "zod";
+import type { FrameHeader } from "../../ports/tensor-bus.js";
+import { elementCount } from "../../tensor/tensor.js";
+
+const MAGIC = Buffer.from("RFB1");
+const GREETING_HEAD_BYTES = MAGIC.length + 4;
+const GREETING_BYTES_MAX = 1_024;
+const LENGTHS_BYTES = 8;
+const CHECKSUM_BYTES = 16;
+const FRAME_HEAD_BYTES = LENGTHS_BYTES + CHECKSUM_BYTES;
+const HEADER_BYTES_MAX = 4_096;
+/** A half of SVD-XT has 3.69 MB; this leaves room for clips 16 times as large. */
+export const PAYLOAD_BYTES_MAX = 64 * 1024 * 1024;
+
+const hash = z.string().regex(/^[0-9a-f]{64}$/);
+const counter = z.int().nonnegative();
+const greetingSchema = z.strictObject({ token: z.string(), channelId: z.string().min(1) });
+const headerSchema = z.strictObject({
+  jobId: z.string(),
+  clipId: z.string(),
+  epoch: counter,
+  attempt: counter,
+  step: counter,
+  half: z.enum(["uncond", "cond"]),
+  dtype: z.literal("F32"),
+  shape: z.array(z.int().positive()).max(8),
+  sha256: hash,
+  planHash: hash,
+  latentsDigest: hash,
+}) satisfies z.ZodType<FrameHeader>;
+
+export interface Greeting {
+  readonly token: string;
+  readonly channelId: string;
+}
+
+/** Why a frame was dropped; the connection goes on. */
+export type FrameFault = "header" | "length" | "checksum";
+
+export type FrameEvent =
+  | { readonly kind: "frame"; readonly header: FrameHeader; readonly payload: Uint8Array }
+  | { readonly kind: "dropped"; readonly reason: FrameFault }
+  /** Wrong lengths or header: where the next frame begins is unknown, the connection must end. */
+  | { readonly kind: "lost-framing" };
+
+export function encodeGreeting(greeting: Greeting): Uint8Array {
+  const json = Buffer.from(JSON.stringify(greeting));
+  const head = Buffer.alloc(GREETING_HEAD_BYTES);
+  MAGIC.copy(head);
+  head.writeUInt32BE(json.length, MAGIC.length);
+  return Buffer.concat([head, json]);
+}
+
+/** The head of a frame and its header; the payload follows as it is, without a copy. */
+export function encodeFrameHead(header: FrameHeader, payloadBytes: number): Uint8Array {
+  const json = Buffer.from(JSON.stringify(header));
+  const head = Buffer.alloc(FRAME_HEAD_BYTES);
+  head.writeUInt32BE(json.length, 0);
+  head.writeUInt32BE(payloadBytes, 4);
+  headerChecksum(head.subarray(0, LENGTHS_BYTES), json).copy(head, LENGTHS_BYTES);
+  return Buffer.concat([head, json]);
+}
+
+/** Equal texts, in a time that tells nothing of how far they are equal. */
+export function tokensMatch(shown: string, expected: string): boolean {
+  const digest = (text: string) => createHash("sha256").update(text).digest();
+  return timingSafeEqual(digest(shown), digest(expected));
+}
+
+/** Fills buffers of known length from pieces of any length. */
+class Filler {
+  #buffer = new Uint8Array(0);
+  #filled = 0;
+
+  expect(length: number): void {
+    // Its own memory from offset 0, so that a payload can be viewed as float32.
+    this.#buffer = new Uint8Array(length);
+    this.#filled = 0;
+  }
+
+  /** Takes what it needs from the piece; returns the bytes taken. */
+  take(piece: Uint8Array): number {
+    const taken = Math.min(this.#buffer.length - this.#filled, piece.length);
+    this.#buffer.set(piece.subarray(0, taken), this.#filled);
+    this.#filled += taken;
+    return taken;
+  }
+
+  /** The whole buffer, once it is full. */
+  get full(): Buffer | null {
+    if (this.#filled < this.#buffer.length) return null;
+    return Buffer.from(this.#buffer.buffer);
+  }
+
+  get isEmpty(): boolean {
+    return this.#filled === 0;
+  }
+}
+
+/** Reads the greeting of one connection. */
+export class GreetingReader {
+  readonly #filler = new Filler();
+  #inHead = true;
+
+  constructor() {
+    this.#filler.expect(GREETING_HEAD_BYTES);
+  }
+
+  /**
+   * @returns null while more is needed; "bad" for anything but a greeting; else the greeting and
+   *   the bytes after it
+   */
+  push(piece: Uint8Array): null | "bad" | { greeting: Greeting; rest: Uint8Array } {
+    let at = 0;
+    while (true) {
+      at += this.#filler.take(piece.subarray(at));
+      const full = this.#filler.full;
+      if (full === null) return null;
+      if (!this.#inHead) {
+        const greeting = parsed(greetingSchema, full);
+        return greeting ? { greeting, rest: piece.subarray(at) } : "bad";
+      }
+      const length = full.readUInt32BE(MAGIC.length);
+      if (!full.subarray(0, MAGIC.length).equals(MAGIC) || length > GREETING_BYTES_MAX)
+        return "bad";
+      this.#inHead = false;
+      this.#filler.expect(length);
+    }
+  }
+}
+
+/** Where a reader stands within a frame. */
+type Place =
+  | { readonly kind: "head" }
+  | { readonly kind: "header"; readonly head: Buffer; readonly payloadBytes: number }
+  | { readonly kind: "payload"; readonly header: FrameHeader }
+  /** Passing over the payload of a frame that was dropped. */
+  | { readonly kind: "skip"; readonly bytesLeft: number }
+  | { readonly kind: "lost" };
+
+/** Reads the frames of one connection. */
+export class FrameReader {
+  readonly #filler = new Filler();
+  #place: Place = { kind: "head" };
+
+  constructor() {
+    this.#filler.expect(FRAME_HEAD_BYTES);
+  }
+
+  /** Whether the bytes so far end between two frames. */
+  get isBetweenFrames(): boolean {
+    return this.#place.kind === "head" && this.#filler.isEmpty;
+  }
+
+  /** @returns what the piece completed, in order */
+  push(piece: Uint8Array): FrameEvent[] {
+    const events: FrameEvent[] = [];
+    for (let at = 0; at < piece.length && this.#place.kind !== "lost"; ) {
+      if (this.#place.kind === "skip") at += this.#skip(this.#place.bytesLeft, piece.length - at);
+      else at += this.#filler.take(piece.subarray(at));
+      const event = this.#advance();
+      if (event) events.push(event);
+    }
+    return events;
+  }
+
+  #skip(bytesLeft: number, available: number): number {
+    const skipped = Math.min(bytesLeft, available);
+    this.#place = { kind: "skip", bytesLeft: bytesLeft - skipped };
+    if (bytesLeft === skipped) this.#toHead();
+    return skipped;
+  }
+
+  /** Steps on while the bytes at hand complete a part. */
+  #advance(): FrameEvent | null {
+    const full = this.#filler.full;
+    if (full === null) return null;
+    switch (this.#place.kind) {
+      case "head":
+        return this.#takeHead(full);
+      case "header":
+        return this.#takeHeader(this.#place.head, full, this.#place.payloadBytes);
+      case "payload":
+        return this.#takePayload(this.#place.header, full);
+      default:
+        return null;
+    }
+  }
+
+  #takeHead(head: Buffer): FrameEvent | null {
+    const headerBytes = head.readUInt32BE(0);
+    const payloadBytes = head.readUInt32BE(4);
+    const legal = headerBytes > 0 && headerBytes <= HEADER_BYTES_MAX;
+    if (!legal || payloadBytes === 0 || payloadBytes > PAYLOAD_BYTES_MAX) return this.#lose();
+    this.#place = { kind: "header", head, payloadBytes };
+    this.#filler.expect(headerBytes);
+    return null;
+  }
+
+  #lose(): FrameEvent {
+    this.#place = { kind: "lost" };
+    return { kind: "lost-framing" };
+  }
+
+  #takeHeader(head: Buffer, json: Buffer, payloadBytes: number): FrameEvent | null {
+    const checksum = headerChecksum(head.subarray(0, LENGTHS_BYTES), json);
+    if (!checksum.equals(head.subarray(LENGTHS_BYTES))) return this.#lose();
+    const header = parsed(headerSchema, json);
+    if (header && elementCount(header.shape) * 4 === payloadBytes) {
+      this.#place = { kind: "payload", header };
+      this.#filler.expect(payloadBytes);
+      return null;
+    }
+    this.#place = { kind: "skip", bytesLeft: payloadBytes };
+    this.#filler.expect(1);
+    return { kind: "dropped", reason: header ? "length" : "header" };
+  }
+
+  #takePayload(header: FrameHeader, payload: Buffer): FrameEvent {
+    this.#toHead();
+    const digest = createHash("sha256").update(payload).digest("hex");
+    if (digest !== header.sha256) return { kind: "dropped", reason: "checksum" };
+    return { kind: "frame", header, payload };
+  }
+
+  #toHead(): void {
+    this.#place = { kind: "head" };
+    this.#filler.expect(FRAME_HEAD_BYTES);
+  }
+}
+
+function headerChecksum(lengths: Uint8Array, json: Uint8Array): Buffer {
+  const digest = createHash("sha256").update(lengths).update(json).digest();
+  return digest.subarray(0, CHECKSUM_BYTES);
+}
+
+function parsed<T>(schema: z.ZodType<T>, json: Buffer): T | null {
+  try {
+    return schema.safeParse(JSON.parse(json.toString("utf8"))).data ?? null;
+  } catch {
+    return null;
+  }
+}

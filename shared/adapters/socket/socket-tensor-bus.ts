@@ -1,0 +1,171 @@
+/**
+ * @file TensorBus over plain TCP, from node to node: the fastest way where nodes reach each other.
+ *
+ * Every channel has two connections, one dialled by each side, each carrying frames one way. Who
+ * dials shows the listener's token and names the channel. Loopback only: a bare socket has no TLS.
+ */
+import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import { assert } from "../../core/assert.js";
+import { FarmError } from "../../core/errors.js";
+import type { Partner } from "../../farm/work.js";
+import type { CancelTimer, Clock } from "../../ports/clock.js";
+import type { BusChannel, ChannelEvents, TensorBus } from "../../ports/tensor-bus.js";
+import { systemErrorCode } from "../files/durable.js";
+import { GreetingReader, tokensMatch } from "./frame-codec.js";
+import { type BusCount, SocketChannel } from "./socket-channel.js";
+
+/** How long a connection may wait: for its own greeting, then for our side to join the channel. */
+const WAIT_MS_MAX = 10_000;
+/** Connections that wait; a node takes part in one pair at a time. */
+const WAITING_MAX = 16;
+
+export interface SocketBusOptions {
+  /** Secret that a dialler must show; at least 128 bits from a random source. */
+  readonly token: string;
+  readonly clock: Clock;
+  /** Default "127.0.0.1". */
+  readonly host?: string;
+  /** Default 0: any free port. */
+  readonly port?: number;
+}
+
+export class SocketTensorBus implements TensorBus {
+  /** How often each thing happened. */
+  readonly counts = new Map<BusCount, number>();
+  readonly #options: SocketBusOptions;
+  readonly #server: Server;
+  readonly #channels = new Map<string, SocketChannel>();
+  /** Connections whose greeting is not complete yet. */
+  readonly #greeting = new Set<Socket>();
+  /** Connections for channels that our side has not joined yet, paused. */
+  readonly #held = new Map<string, { socket: Socket; cancelDeadline: CancelTimer }>();
+
+  private constructor(options: SocketBusOptions) {
+    this.#options = options;
+    this.#server = createServer((socket) => this.#accept(socket));
+  }
+
+  /** @throws FarmError "unreachable" when the address cannot be listened on */
+  static async listen(options: SocketBusOptions): Promise<SocketTensorBus> {
+    const bus = new SocketTensorBus(options);
+    const { host = "127.0.0.1", port = 0 } = options;
+    await new Promise<void>((resolve, reject) => {
+      bus.#server.once("error", (error) => {
+        const text = `tensor bus: cannot listen on ${host}:${port} (${systemErrorCode(error)})`;
+        reject(new FarmError("unreachable", text));
+      });
+      bus.#server.listen({ host, port }, resolve);
+    });
+    return bus;
+  }
+
+  /** host:port, for partners. */
+  get address(): string {
+    const { address, family, port } = this.#server.address() as AddressInfo;
+    return family === "IPv6" ? `[${address}]:${port}` : `${address}:${port}`;
+  }
+
+  /** What partners must show. */
+  get token(): string {
+    return this.#options.token;
+  }
+
+  join(channelId: string, partner: Partner, events: ChannelEvents): BusChannel {
+    assert(!this.#channels.has(channelId), `channel ${channelId} to be joined once`);
+    const channel = new SocketChannel({
+      channelId,
+      partner,
+      events,
+      clock: this.#options.clock,
+      count: (what) => this.#count(what),
+      onEnded: () => {
+        if (this.#channels.get(channelId) === channel) this.#channels.delete(channelId);
+      },
+    });
+    this.#channels.set(channelId, channel);
+    const held = this.#held.get(channelId);
+    if (held) {
+      this.#held.delete(channelId);
+      held.cancelDeadline();
+      channel.attach(held.socket);
+    }
+    return channel;
+  }
+
+  /** Ends every channel and stops listening. */
+  async close(): Promise<void> {
+    for (const channel of this.#channels.values()) channel.destroy();
+    for (const { socket } of this.#held.values()) socket.destroy();
+    for (const socket of this.#greeting) socket.destroy();
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+  }
+
+  #accept(socket: Socket): void {
+    socket.setNoDelay(true);
+    // A reset is followed by "close", where it is dealt with.
+    socket.on("error", () => {});
+    if (this.#greeting.size >= WAITING_MAX) {
+      this.#refuse(socket, "connections_refused_excess");
+      return;
+    }
+    this.#greeting.add(socket);
+    const reader = new GreetingReader();
+    const cancelDeadline = this.#options.clock.after(WAIT_MS_MAX, () =>
+      this.#refuse(socket, "connections_refused_greeting"),
+    );
+    const leave = () => {
+      cancelDeadline();
+      this.#greeting.delete(socket);
+    };
+    socket.once("close", leave);
+    const onData = (piece: Buffer) => {
+      const answer = reader.push(piece);
+      if (answer === null) return;
+      socket.off("data", onData);
+      socket.off("close", leave);
+      leave();
+      if (answer === "bad") this.#refuse(socket, "connections_refused_greeting");
+      else this.#greeted(socket, answer.greeting, answer.rest);
+    };
+    socket.on("data", onData);
+  }
+
+  #greeted(
+    socket: Socket,
+    { token, channelId }: { token: string; channelId: string },
+    rest: Uint8Array,
+  ): void {
+    if (!tokensMatch(token, this.#options.token)) {
+      this.#refuse(socket, "connections_refused_token");
+      return;
+    }
+    socket.pause();
+    if (rest.length > 0) socket.unshift(rest);
+    const channel = this.#channels.get(channelId);
+    if (channel) {
+      if (!channel.attach(socket)) this.#refuse(socket, "connections_refused_duplicate");
+      return;
+    }
+    if (this.#held.has(channelId)) this.#refuse(socket, "connections_refused_duplicate");
+    else if (this.#held.size >= WAITING_MAX) this.#refuse(socket, "connections_refused_excess");
+    else this.#hold(socket, channelId);
+  }
+
+  /** Our partner was assigned its half before we were: what it sends waits in its socket. */
+  #hold(socket: Socket, channelId: string): void {
+    const cancelDeadline = this.#options.clock.after(WAIT_MS_MAX, () => {
+      this.#held.delete(channelId);
+      this.#refuse(socket, "connections_refused_unjoined");
+    });
+    this.#held.set(channelId, { socket, cancelDeadline });
+  }
+
+  #refuse(socket: Socket, why: BusCount): void {
+    this.#count(why);
+    socket.destroy();
+  }
+
+  #count(what: BusCount): void {
+    this.counts.set(what, (this.counts.get(what) ?? 0) + 1);
+  }
+}
