@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { readGolden } from "../../test/golden/read-golden.js";
-import { guidanceRamp, isGuided } from "./guidance.js";
+import { guidanceRamp } from "./guidance.js";
 
 const ramps = [...readGolden("schedulers/steps.safetensors")].filter(([name]) =>
   name.startsWith("ramp/"),
@@ -9,13 +9,4 @@ const ramps = [...readGolden("schedulers/steps.safetensors")].filter(([name]) =>
 test.each(ramps)("torch.linspace, bit for bit: %s", (name, expected) => {
   const [min, max, frames] = name.split("/").slice(1).map(Number);
   expect(guidanceRamp(min!, max!, frames!)).toEqual(expected.data);
-});
-
-test.each([
-  [3, true],
-  [1.001, true],
-  [1, false],
-  [0, false],
-])("a last frame's scale of %d needs the unconditional half: %s", (max, guided) => {
-  expect(isGuided(max)).toBe(guided);
 });

@@ -13,15 +13,3 @@ import { linspaceF32 } from "./linspace.js";
 export function guidanceRamp(min: number, max: number, frames: number): Float32Array {
   return linspaceF32(min, max, frames);
 }
-
-/**
- * Whether a clip needs the unconditional half at all: decided by the *last* frame's scale alone, as
- * the reference decides it when it encodes the picture. (For a ramp that falls to 1 or less the
- * reference changes its mind in the loop and fails; here such a clip is simply unguided.)
- *
- * @param max scale of the last frame
- * @source diffusers pipeline_stable_video_diffusion.py, do_classifier_free_guidance
- */
-export function isGuided(max: number): boolean {
-  return max > 1;
-}

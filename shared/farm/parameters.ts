@@ -25,7 +25,7 @@ export interface ClipParameters {
   readonly sigmas: readonly number[] | null;
   /** Guidance of the first frame. */
   readonly minGuidanceScale: number;
-  /** Guidance of the last frame; guidance is on when it is above 1. */
+  /** Guidance of the last frame; guidance is on when that of either end is above 1. */
   readonly maxGuidanceScale: number;
   /** Frames a second of the file; the UNet is told fps - 1. */
   readonly fps: number;
@@ -68,9 +68,18 @@ export function stepCount(
   return parameters.sigmas ? parameters.sigmas.length - 1 : (parameters.numInferenceSteps ?? 0);
 }
 
-/** Whether a step has two halves; without guidance it has the conditional one only. */
-export function isGuided(parameters: Pick<ClipParameters, "maxGuidanceScale">): boolean {
-  return parameters.maxGuidanceScale > 1;
+/**
+ * Whether a step has two halves; without guidance it has the conditional one only.
+ *
+ * The reference looks at the last frame's scale alone and then fails in its loop when the first
+ * frame's is above 1 and the last one's is not; here such a falling ramp is guided.
+ *
+ * @source diffusers pipeline_stable_video_diffusion.py, do_classifier_free_guidance
+ */
+export function isGuided(
+  parameters: Pick<ClipParameters, "minGuidanceScale" | "maxGuidanceScale">,
+): boolean {
+  return Math.max(parameters.minGuidanceScale, parameters.maxGuidanceScale) > 1;
 }
 
 /** First frame and length of every decode chunk, in order; the last one may be shorter. */
