@@ -73,15 +73,21 @@ async function embedPicture(
   picture: RgbPicture,
   { runtime, configs }: StageContext,
 ): Promise<Tensor> {
-  const { image_size: size } = configs.imageEncoder;
-  const { image_mean: mean, image_std: std } = configs.featureExtractor;
-  const pixels = clipPixels(picture, { size, mean, std });
+  const { image_size: size } = configs.image_encoder;
+  const { image_mean: mean, image_std: std } = configs.feature_extractor;
+  const pixels = clipPixels(picture, { size, mean: perChannel(mean), std: perChannel(std) });
   const outputs = await runtime.run(
     { module: "image_encoder" },
     { pixel_values: tensor([1, 3, size, size], pixels) },
   );
   const { data } = outputs["image_embeds"]!;
   return tensor([1, 1, data.length], data);
+}
+
+/** The config's reader has made sure of three. */
+function perChannel(values: readonly number[]): readonly [number, number, number] {
+  const [red, green, blue] = values;
+  return [red!, green!, blue!];
 }
 
 /** The VAE's mode for the noised picture [C, h, w]; not scaled, as the UNet was trained. */
@@ -96,7 +102,7 @@ async function encodePicture(
   addImageNoise(image, noise, noiseAugStrength);
   const outputs = await runtime.run(
     { module: "vae_encoder", height, width },
-    { image: tensor([1, 3, height, width], image) },
+    { x: tensor([1, 3, height, width], image) },
   );
   const { shape, data } = outputs["mode"]!;
   return tensor(shape.slice(-3), data);

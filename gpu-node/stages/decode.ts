@@ -27,12 +27,12 @@ export async function runDecode(
   const { scaling_factor } = context.configs.vae;
   const outputs = await context.runtime.run(
     { module: "vae_decoder", frames, height: h, width: w },
-    { latents: tensor(latents.shape, unscaleLatents(latents.data, scaling_factor)) },
+    { z: tensor(latents.shape, unscaleLatents(latents.data, scaling_factor)) },
   );
   refuseAborted(context.signal);
 
   const { height, width } = work.parameters;
-  const pictures = framesFromDecoder(outputs["frames"]!.data, { frames, height, width });
+  const pictures = framesFromDecoder(outputs["sample"]!.data, { frames, height, width });
   const shape = [frames, height, width, 3];
   const { buffer, byteOffset, byteLength } = pictures;
   const chunk = work.keepFloat

@@ -1,8 +1,8 @@
 /** @file What every stage is given besides its work. */
 import { FarmError } from "../../shared/core/errors.js";
 import type { BlobStore } from "../../shared/ports/blob-store.js";
+import type { CheckpointConfigs } from "../model/configs/components-fit.js";
 import type { Runtime } from "../runtime/runtime.js";
-import type { CheckpointConfigs } from "../runtime/runtime-info.js";
 
 export interface StageContext {
   readonly runtime: Runtime;

@@ -1,0 +1,51 @@
+/** @file Port: what runs the model's graphs for the stages. */
+import type { Tensor } from "../../shared/tensor/tensor.js";
+
+/** A graph of the checkpoint at one size. Heights and widths are those of the graph's own input. */
+export type GraphSpec =
+  /** One half of one step; latent cells. */
+  | {
+      readonly module: "unet";
+      readonly frames: number;
+      readonly height: number;
+      readonly width: number;
+    }
+  /** One chunk of frames; latent cells. */
+  | {
+      readonly module: "vae_decoder";
+      readonly frames: number;
+      readonly height: number;
+      readonly width: number;
+    }
+  /** The picture; pixels. */
+  | { readonly module: "vae_encoder"; readonly height: number; readonly width: number }
+  /** The picture at the encoder's own size. */
+  | { readonly module: "image_encoder" };
+
+export interface Runtime {
+  /**
+   * Runs a graph once. Runs wait for each other, in the order of the calls; one that has begun
+   * cannot be stopped.
+   *
+   * @param inputs the graph's inputs by name
+   * @returns the graph's outputs by name
+   * @throws FarmError "runtime-failed", "numerical" when an output is not finite,
+   *   "graph-shape-mismatch" when inputs do not fit the graph
+   */
+  run(graph: GraphSpec, inputs: Readonly<Record<string, Tensor>>): Promise<Record<string, Tensor>>;
+  /** Frees everything; no run may follow. */
+  close(): Promise<void>;
+}
+
+/** A graph in words and numbers, equal for equal specs: "unet 25x72x128", "image_encoder". */
+export function describeGraph(graph: GraphSpec): string {
+  switch (graph.module) {
+    case "unet":
+    case "vae_decoder":
+      return `${graph.module} ${graph.frames}x${graph.height}x${graph.width}`;
+    case "vae_encoder":
+      return `${graph.module} ${graph.height}x${graph.width}`;
+    default:
+      return graph.module;
+  }
+}
