@@ -1,56 +1,61 @@
 // `npm run generate`: writes proto/gen from proto/ with buf and ts-proto, both from npm.
-// `--check` writes elsewhere and fails when the committed files differ.
+// The result is committed; `buf.gen.yaml` holds the options. With `--check` nothing is written:
+// it fails when the committed files are not what the schemas give.
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const committed = join(root, "proto", "gen");
+const buf = join(root, "node_modules/.bin/buf");
+const isCheck = process.argv.includes("--check");
+const committed = join(root, "proto/gen");
+const fresh = join(root, ".cache/proto-gen");
 
-function buf(...args) {
-  const { status, error } = spawnSync(join(root, "node_modules", ".bin", "buf"), args, {
-    cwd: root,
-    stdio: ["ignore", 2, 2],
-  });
-  if (error) throw error;
-  if (status !== 0) throw new Error(`buf ${args.join(" ")} ended with ${status}`);
+copyForeignSchemas();
+runBuf(["lint"]);
+if (isCheck) {
+  rmSync(fresh, { recursive: true, force: true });
+  runBuf(["generate", "--output", fresh]);
+  const stale = differences(join(fresh, "proto/gen"), committed);
+  if (stale.length > 0) {
+    console.error(`Not what the schemas give; run npm run generate:\n  ${stale.join("\n  ")}`);
+    process.exit(1);
+  }
+} else {
+  runBuf(["generate"]);
 }
 
-function filesOf(folder) {
-  return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
-    .sort();
+/** google.rpc comes from its npm package at generation time: schemas of others are not kept here. */
+function copyForeignSchemas() {
+  const folder = join(root, ".cache/foreign-proto");
+  rmSync(folder, { recursive: true, force: true });
+  for (const file of ["google/rpc/status.proto", "google/rpc/error_details.proto"]) {
+    mkdirSync(dirname(join(folder, file)), { recursive: true });
+    cpSync(join(root, "node_modules/google-proto-files", file), join(folder, file));
+  }
+  writeFileSync(join(folder, "buf.yaml"), "version: v2\n");
 }
 
+function runBuf(args) {
+  const { status, error } = spawnSync(buf, args, { cwd: root, stdio: "inherit" });
+  if (error !== undefined) throw error;
+  if (status !== 0) process.exit(status ?? 1);
+}
+
+/** Files that one of the folders lacks, or that differ. */
 function differences(a, b) {
-  const names = new Set([...filesOf(a), ...filesOf(b)]);
-  const read = (folder, name) => {
-    try {
-      return readFileSync(join(folder, name), "utf8");
-    } catch {
-      return null;
-    }
-  };
-  return [...names].filter((name) => read(a, name) !== read(b, name));
-}
-
-try {
-  buf("lint");
-  if (process.argv.includes("--check")) {
-    mkdirSync(join(root, ".cache"), { recursive: true });
-    const fresh = mkdtempSync(join(root, ".cache", "gen-"));
-    try {
-      buf("generate", "--output", fresh);
-      const stale = differences(join(fresh, "proto", "gen"), committed);
-      if (stale.length > 0)
-        throw new Error(`run "npm run generate": differs in ${stale.join(", ")}`);
-    } finally {
-      rmSync(fresh, { recursive: true, force: true });
-    }
-  } else buf("generate");
-} catch (error) {
-  process.stderr.write(`generate: ${error.message}\n`);
-  process.exitCode = 1;
+  const list = (folder) =>
+    readdirSync(folder, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => relative(folder, join(entry.parentPath ?? entry.path, entry.name)));
+  const [inA, inB] = [new Set(list(a)), new Set(list(b))];
+  return [...new Set([...inA, ...inB])]
+    .filter(
+      (file) =>
+        !inA.has(file) ||
+        !inB.has(file) ||
+        !readFileSync(join(a, file)).equals(readFileSync(join(b, file))),
+    )
+    .sort();
 }
