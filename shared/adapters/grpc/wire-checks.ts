@@ -80,3 +80,13 @@ export function finite(value: number, field: string): number {
 export function seconds(value: number, field: string): number {
   return finite(value, field) >= 0 ? value : refuseField(field, `${value} is negative`);
 }
+
+/** The key under which a table holds a wire value; the zero and unknown values have none. */
+export function fromWire<K extends string>(
+  table: Readonly<Record<K, string>>,
+  value: string,
+  field: string,
+): K {
+  const found = (Object.keys(table) as K[]).find((key) => table[key] === value);
+  return found ?? refuseField(field, `${value} is not one of ${Object.keys(table).join(", ")}`);
+}

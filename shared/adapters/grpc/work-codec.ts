@@ -38,7 +38,7 @@ export function encodeOutputFormat(format: OutputFormat): WireFormat {
 }
 
 export function decodeOutputFormat(format: WireFormat, field: string): OutputFormat {
-  return fromWire(FORMAT_ON_WIRE, format, field);
+  return check.fromWire(FORMAT_ON_WIRE, format, field);
 }
 
 export function encodeAssignment(assignment: TaskAssignment): wire.TaskAssignment {
@@ -247,7 +247,7 @@ function decodePair(value: wire.DenoiseWork, field: string): DenoiseWork["pair"]
     return check.refuseField(`${field}.partner`, "is missing beside half");
   }
   return {
-    half: fromWire(HALF_ON_WIRE, value.half, `${field}.half`),
+    half: check.fromWire(HALF_ON_WIRE, value.half, `${field}.half`),
     partner: decodePartner(value.partner, `${field}.partner`),
   };
 }
@@ -270,16 +270,4 @@ function decodeFrameRange(
     check.refuseField("decode.first_frame", `${firstFrame}+${frameCount} exceeds ${numFrames}`);
   }
   return { firstFrame, frameCount };
-}
-
-/** The key under which a table holds a wire value; the zero and unknown values have none. */
-function fromWire<K extends string>(
-  table: Readonly<Record<K, string>>,
-  value: string,
-  field: string,
-): K {
-  const found = (Object.keys(table) as K[]).find((key) => table[key] === value);
-  return (
-    found ?? check.refuseField(field, `${value} is not one of ${Object.keys(table).join(", ")}`)
-  );
 }

@@ -1,0 +1,210 @@
+/**
+ * @file Jobs and requests for them on the wire; the messages are those of job.proto and
+ * job_service.proto. The coordinator and its clients use the same functions.
+ */
+import * as wire from "../../../proto/gen/renderfarm/v1/job.js";
+import type { CreateJobRequest } from "../../../proto/gen/renderfarm/v1/job_service.js";
+import { type FarmErrorCode, isFarmErrorCode } from "../../core/errors.js";
+import type { ClipView, JobState, JobView, StageView } from "../../farm/job.js";
+import type { JobParameters, PairPolicy } from "../../farm/parameters.js";
+import type { RawParameters } from "../../farm/validate-request.js";
+import type { Stage } from "../../farm/work.js";
+import type { BlobRef } from "../../ports/blob-store.js";
+import { decodeBlobRef, encodeBlobRef } from "./blob-codec.js";
+import * as check from "./wire-checks.js";
+import {
+  decodeOutput,
+  decodeOutputFormat,
+  encodeOutput,
+  encodeOutputFormat,
+} from "./work-codec.js";
+
+const STATE_ON_WIRE = {
+  queued: wire.JobState.QUEUED,
+  running: wire.JobState.RUNNING,
+  succeeded: wire.JobState.SUCCEEDED,
+  failed: wire.JobState.FAILED,
+  cancelled: wire.JobState.CANCELLED,
+} as const satisfies Record<JobState, wire.JobState>;
+
+const STAGE_ON_WIRE = {
+  condition: wire.Stage.CONDITION,
+  denoise: wire.Stage.DENOISE,
+  decode: wire.Stage.DECODE,
+  mux: wire.Stage.MUX,
+} as const satisfies Record<Stage, wire.Stage>;
+
+const PAIR_ON_WIRE = {
+  auto: wire.PairPolicy.AUTO,
+  always: wire.PairPolicy.ALWAYS,
+  never: wire.PairPolicy.NEVER,
+} as const satisfies Record<PairPolicy, wire.PairPolicy>;
+
+/** AIP-155: a UUID has 36 characters. */
+const REQUEST_ID_PATTERN = /^[\x21-\x7e]{0,36}$/;
+
+/** A job that is asked for: its pictures are stored already. */
+export interface NewJobRequest<P> {
+  readonly images: readonly BlobRef[];
+  readonly parameters: P;
+  /** Digest of the checkpoint; "" where the farm serves only one. */
+  readonly modelDigest: string;
+  /** The same id never makes a second job; "" for none. */
+  readonly requestId: string;
+}
+
+export function encodeCreateJob(request: NewJobRequest<JobParameters>): CreateJobRequest {
+  const { images, parameters, modelDigest, requestId } = request;
+  return {
+    images: images.map(encodeBlobRef),
+    parameters: encodeJobParameters(parameters),
+    modelDigest,
+    requestId,
+  };
+}
+
+/**
+ * A request as `resolveParameters` takes it: its numbers are not checked here.
+ *
+ * @throws FarmError "invalid-argument" naming a field that is no blob, or an odd request id
+ */
+export function decodeCreateJob(request: CreateJobRequest): NewJobRequest<RawParameters> {
+  const { images, parameters, modelDigest, requestId } = request;
+  if (!REQUEST_ID_PATTERN.test(requestId)) {
+    check.refuseField("request_id", "is not at most 36 printable ASCII characters");
+  }
+  return {
+    images: images.map((image, i) => decodeBlobRef(image, `images[${i}]`)),
+    parameters: parameters === undefined ? {} : decodeRawParameters(parameters),
+    modelDigest,
+    requestId,
+  };
+}
+
+export function encodeJob(job: JobView): wire.Job {
+  return {
+    jobId: job.jobId,
+    state: STATE_ON_WIRE[job.state],
+    parameters: encodeJobParameters(job.parameters),
+    clips: job.clips.map(encodeClip),
+    modelDigest: job.modelDigest,
+    modelName: job.modelName,
+    createTime: new Date(job.createdAtMs),
+    startTime: job.startedAtMs === null ? undefined : new Date(job.startedAtMs),
+    endTime: job.endedAtMs === null ? undefined : new Date(job.endedAtMs),
+  };
+}
+
+/** @throws FarmError "invalid-argument" naming the field */
+export function decodeJob(message: wire.Job | undefined, field = "job"): JobView {
+  const job = check.present(message, field);
+  return {
+    jobId: check.jobId(job.jobId, `${field}.job_id`),
+    state: check.fromWire(STATE_ON_WIRE, job.state, `${field}.state`),
+    parameters: decodeJobParameters(job.parameters, `${field}.parameters`),
+    clips: job.clips.map((clip, i) => decodeClip(clip, `${field}.clips[${i}]`)),
+    modelDigest: job.modelDigest,
+    modelName: job.modelName,
+    createdAtMs: check.present(job.createTime, `${field}.create_time`).getTime(),
+    startedAtMs: job.startTime?.getTime() ?? null,
+    endedAtMs: job.endTime?.getTime() ?? null,
+  };
+}
+
+function encodeJobParameters(parameters: JobParameters): wire.RenderParameters {
+  const { numInferenceSteps, sigmas, seeds, latents, formats, pair, ...rest } = parameters;
+  return {
+    ...rest,
+    numInferenceSteps: numInferenceSteps ?? undefined,
+    sigmas: [...(sigmas ?? [])],
+    seeds: { values: [...seeds] },
+    latents: latents ? encodeBlobRef(latents) : undefined,
+    formats: formats.map(encodeOutputFormat),
+    pair: PAIR_ON_WIRE[pair],
+  };
+}
+
+/** Parameters of an accepted job: every default is filled in. */
+function decodeJobParameters(
+  message: wire.RenderParameters | undefined,
+  field: string,
+): JobParameters {
+  const p = check.present(message, field);
+  return {
+    height: check.present(p.height, `${field}.height`),
+    width: check.present(p.width, `${field}.width`),
+    numFrames: check.present(p.numFrames, `${field}.num_frames`),
+    numInferenceSteps: p.numInferenceSteps ?? null,
+    sigmas: p.sigmas.length > 0 ? p.sigmas : null,
+    minGuidanceScale: check.present(p.minGuidanceScale, `${field}.min_guidance_scale`),
+    maxGuidanceScale: check.present(p.maxGuidanceScale, `${field}.max_guidance_scale`),
+    fps: check.present(p.fps, `${field}.fps`),
+    motionBucketId: check.present(p.motionBucketId, `${field}.motion_bucket_id`),
+    noiseAugStrength: check.present(p.noiseAugStrength, `${field}.noise_aug_strength`),
+    decodeChunkSize: check.present(p.decodeChunkSize, `${field}.decode_chunk_size`),
+    numVideosPerPrompt: check.present(p.numVideosPerPrompt, `${field}.num_videos_per_prompt`),
+    seeds: check.present(p.seeds, `${field}.seeds`).values,
+    latents: p.latents ? decodeBlobRef(p.latents, `${field}.latents`) : null,
+    formats: p.formats.map((f, i) => decodeOutputFormat(f, `${field}.formats[${i}]`)),
+    pair: check.fromWire(PAIR_ON_WIRE, p.pair, `${field}.pair`),
+  };
+}
+
+/** Numbers and unknown names go on as they are: whoever validates names all of them at once. */
+function decodeRawParameters(p: wire.RenderParameters): RawParameters {
+  const { sigmas, seeds, latents, formats, pair, ...numbers } = p;
+  return {
+    ...numbers,
+    sigmas,
+    seeds: seeds?.values,
+    latents: latents ? decodeBlobRef(latents, "latents") : null,
+    formats: formats.map((format) => format.replace("OUTPUT_FORMAT_", "").toLowerCase()),
+    pair:
+      pair === wire.PairPolicy.UNSPECIFIED
+        ? undefined
+        : pair.replace("PAIR_POLICY_", "").toLowerCase(),
+  };
+}
+
+function encodeClip(clip: ClipView): wire.Clip {
+  const { state, stages, outputs, error, ...rest } = clip;
+  return {
+    ...rest,
+    state: STATE_ON_WIRE[state],
+    stages: stages.map(({ stage, nodeIds, seconds, attempts }) => ({
+      stage: STAGE_ON_WIRE[stage],
+      nodeIds: [...nodeIds],
+      seconds,
+      attempts,
+    })),
+    outputs: outputs.map(encodeOutput),
+    errorCode: error?.code ?? "",
+    errorDetail: error?.detail ?? "",
+  };
+}
+
+function decodeClip(clip: wire.Clip, field: string): ClipView {
+  const { state, stages, outputs, errorCode, errorDetail, ...rest } = clip;
+  return {
+    ...rest,
+    state: check.fromWire(STATE_ON_WIRE, state, `${field}.state`),
+    stages: stages.map((stage, i) => decodeStage(stage, `${field}.stages[${i}]`)),
+    outputs: outputs.map((output, i) => decodeOutput(output, `${field}.outputs[${i}]`)),
+    error: errorCode === "" ? null : { code: knownCode(errorCode), detail: errorDetail },
+  };
+}
+
+function decodeStage(stage: wire.StageReport, field: string): StageView {
+  const { nodeIds, attempts } = stage;
+  return {
+    stage: check.fromWire(STAGE_ON_WIRE, stage.stage, `${field}.stage`),
+    nodeIds,
+    seconds: check.seconds(stage.seconds, `${field}.seconds`),
+    attempts,
+  };
+}
+
+/** A code of a newer coordinator is a failure all the same. */
+function knownCode(code: string): FarmErrorCode {
+  return isFarmErrorCode(code) ? code : "runtime-failed";
+}
