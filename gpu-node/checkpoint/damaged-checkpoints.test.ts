@@ -19,6 +19,8 @@ import { openCheckpoint } from "./open-checkpoint.js";
 const folders = new TestFolders();
 afterAll(() => folders.remove());
 
+/** Node itself cannot make named pipes. */
+const MAKE_PIPE = "mkfifo";
 const UNET = "unet/diffusion_pytorch_model";
 const UNET_INDEX = `${UNET}.safetensors.index.fp16.json`;
 const SHARD_1 = `${UNET}.fp16-00001-of-00004.safetensors`;
@@ -89,7 +91,7 @@ describe("a damaged checkpoint is refused, naming the file", () => {
     ],
     [
       "a config that is a pipe",
-      (f) => replaceBy(f, "unet/config.json", (p) => execFileSync("mkfifo", [p])),
+      (f) => replaceBy(f, "unet/config.json", (p) => execFileSync(MAKE_PIPE, [p])),
       /is not a regular file/,
     ],
     ["no component folder", (f) => remove(f, "vae"), /vae\/config.json: missing/],
@@ -152,7 +154,7 @@ describe("a damaged checkpoint is refused, naming the file", () => {
     ],
     [
       "weights that are a pipe",
-      (f) => replaceBy(f, SHARD_1, (p) => execFileSync("mkfifo", [p])),
+      (f) => replaceBy(f, SHARD_1, (p) => execFileSync(MAKE_PIPE, [p])),
       /00001-of-00004.safetensors: is not a regular file/,
     ],
     [

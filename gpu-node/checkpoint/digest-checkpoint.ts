@@ -4,7 +4,7 @@ import { basename } from "node:path";
 import { type CheckpointFile, problem, withFile } from "./checkpoint-files.js";
 import type { Checkpoint } from "./open-checkpoint.js";
 
-export interface FileDigest {
+interface FileDigest {
   /** Inside the checkpoint, as in `CheckpointFile`. */
   readonly name: string;
   readonly byteLength: number;

@@ -33,7 +33,7 @@ export interface SafetensorsHeader {
 }
 
 /** The reference's own limit on a header. */
-export const SAFETENSORS_HEADER_BYTES_MAX = 100_000_000;
+const SAFETENSORS_HEADER_BYTES_MAX = 100_000_000;
 /** The length field before the header. */
 export const SAFETENSORS_PREFIX_BYTES = 8;
 /** The root, a tensor, its shape. */

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { count, readConfig } from "./read-config.js";
 
 /** Extents in pixels. */
-export type ImageSize =
+type ImageSize =
   | { readonly height: number; readonly width: number }
   | { readonly shortest_edge: number };
 

@@ -11,8 +11,8 @@ import {
   refuseConfig,
 } from "./read-config.js";
 
-export type UnetDownBlockType = "CrossAttnDownBlockSpatioTemporal" | "DownBlockSpatioTemporal";
-export type UnetUpBlockType = "CrossAttnUpBlockSpatioTemporal" | "UpBlockSpatioTemporal";
+type UnetDownBlockType = "CrossAttnDownBlockSpatioTemporal" | "DownBlockSpatioTemporal";
+type UnetUpBlockType = "CrossAttnUpBlockSpatioTemporal" | "UpBlockSpatioTemporal";
 
 /**
  * `unet/config.json` in its normal form: where the reference takes "an int or a tuple", a tuple.

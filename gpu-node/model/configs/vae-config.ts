@@ -4,7 +4,7 @@ import type { Violation } from "../../../shared/core/errors.js";
 import { className, count, listOf, modelFields, readConfig, refuseConfig } from "./read-config.js";
 
 /** `AttnDownEncoderBlock2D` has attention, one head, after each of its residual blocks. */
-export type VaeDownBlockType = "DownEncoderBlock2D" | "AttnDownEncoderBlock2D";
+type VaeDownBlockType = "DownEncoderBlock2D" | "AttnDownEncoderBlock2D";
 
 /**
  * `vae/config.json`.
