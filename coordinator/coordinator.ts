@@ -1,0 +1,106 @@
+/** @file The coordinator put together: loop, node sessions and the gRPC server over given ports. */
+import { Server, ServerCredentials } from "@grpc/grpc-js";
+import type { Logger } from "pino";
+import { JobServiceService } from "../proto/gen/renderfarm/v1/job_service.js";
+import { NodeServiceService } from "../proto/gen/renderfarm/v1/node_service.js";
+import { serverOptions } from "../shared/adapters/grpc/connection-options.js";
+import { FarmError } from "../shared/core/errors.js";
+import type { BlobStore } from "../shared/ports/blob-store.js";
+import type { Clock } from "../shared/ports/clock.js";
+import type { Journal } from "../shared/ports/journal.js";
+import { jobServiceHandlers } from "./rpc/job-service.js";
+import { connectHandler } from "./rpc/node-service.js";
+import { FarmLoop } from "./shell/farm-loop.js";
+import { NodeSessions } from "./shell/node-sessions.js";
+import { type Publication, publishClip } from "./shell/publish.js";
+
+/** How long open streams may take to end before the server closes them. */
+const SHUTDOWN_MS = 2_000;
+/** A publication that failed is tried again after this long: the store may be back. */
+const PUBLISH_RETRY_MS = 1_000;
+
+export interface CoordinatorParts {
+  /** HOST:PORT; port 0 takes a free one. */
+  readonly listen: string;
+  readonly journal: Journal;
+  readonly blobs: BlobStore;
+  readonly clock: Clock;
+  /** Milliseconds since 1970, for the times of jobs. */
+  readonly wallMs: () => number;
+  readonly log: Logger;
+  /** The journal cannot be written: nothing may be promised any more. */
+  readonly onBroken: (error: unknown) => void;
+}
+
+export interface Coordinator {
+  /** host:port it listens on. */
+  readonly address: string;
+  readonly loop: FarmLoop;
+  /** Refuses new calls, ends the streams of nodes and watchers, closes the journal. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Replays the journal, then listens.
+ *
+ * @throws FarmError "unreachable" when the address cannot be taken or the journal cannot be read
+ */
+export async function startCoordinator(parts: CoordinatorParts): Promise<Coordinator> {
+  const { journal, blobs, clock, log, onBroken } = parts;
+  const loop = new FarmLoop(journal, parts.wallMs);
+  const sessions = new NodeSessions(loop, clock, onBroken);
+  const publish = (publication: Publication): void => {
+    const { jobId, clipIndex } = publication;
+    publishClip(blobs, publication).then(
+      () => loop.dispatch({ kind: "clip-published", jobId, clipIndex }).catch(onBroken),
+      (error: unknown) => {
+        log.error({ err: error, job_id: jobId }, "a clip could not be published; trying again");
+        clock.after(PUBLISH_RETRY_MS, () => publish(publication));
+      },
+    );
+  };
+  await loop.start((effect) => {
+    if (effect.kind === "publish") publish(effect);
+    else sessions.execute(effect);
+  });
+  sessions.start();
+
+  const server = new Server(serverOptions);
+  server.addService(JobServiceService, jobServiceHandlers({ loop, blobs }));
+  server.addService(NodeServiceService, {
+    connect: connectHandler({ loop, sessions, clock, onError: onBroken }),
+  });
+  const address = await listen(server, parts.listen);
+  return {
+    address,
+    loop,
+    async stop() {
+      const ended = shutDown(server, clock);
+      sessions.stop();
+      await ended;
+      await journal.close();
+    },
+  };
+}
+
+function listen(server: Server, address: string): Promise<string> {
+  const host = address.slice(0, address.lastIndexOf(":"));
+  return new Promise((resolve, reject) => {
+    server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
+      if (error) {
+        reject(new FarmError("unreachable", `cannot listen on ${address}: ${error.message}`));
+      } else resolve(`${host}:${port}`);
+    });
+  });
+}
+
+/** Streams that do not end by themselves are closed after a bound: tryShutdown waits for ever. */
+function shutDown(server: Server, clock: Clock): Promise<void> {
+  return new Promise((resolve) => {
+    const cancelForce = clock.after(SHUTDOWN_MS, () => server.forceShutdown());
+    server.tryShutdown(() => {
+      cancelForce();
+      resolve();
+    });
+  });
+}

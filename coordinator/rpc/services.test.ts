@@ -1,0 +1,279 @@
+/** Both services over real gRPC on loopback: what a client and a node see of the coordinator. */
+import { once } from "node:events";
+import {
+  type ClientDuplexStream,
+  type ClientReadableStream,
+  credentials,
+  type ServiceError,
+  status,
+} from "@grpc/grpc-js";
+import pino from "pino";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import {
+  type CreateJobRequest,
+  JobServiceClient,
+  type WatchJobResponse,
+} from "../../proto/gen/renderfarm/v1/job_service.js";
+import {
+  type ConnectRequest,
+  type ConnectResponse,
+  NodeServiceClient,
+} from "../../proto/gen/renderfarm/v1/node_service.js";
+import { ManualClock } from "../../shared/adapters/clock/manual-clock.js";
+import type { NodeIdentity, NodeMessage } from "../../shared/adapters/grpc/node-codec.js";
+import { decodeNodeOrder, encodeNodeMessage } from "../../shared/adapters/grpc/node-codec.js";
+import { fromServiceError } from "../../shared/adapters/grpc/status.js";
+import { createMemoryBlobs } from "../../test/golden/memory-blobs.js";
+import { type Coordinator, startCoordinator } from "../coordinator.js";
+
+const identity: NodeIdentity = {
+  nodeId: "node-a",
+  bootId: "b".repeat(26),
+  model: {
+    digest: "d".repeat(64),
+    name: "demo",
+    numFrames: 14,
+    sampleSize: 16,
+    vaeScaleFactor: 4,
+    latentChannels: 4,
+    numTrainTimesteps: 1000,
+  },
+  provider: "cpu",
+  planHash: "e".repeat(64),
+  busAddress: "127.0.0.1:9",
+  busToken: "secret",
+  hasFfmpeg: true,
+};
+
+let clock: ManualClock;
+let coordinator: Coordinator;
+let jobs: JobServiceClient;
+let nodes: NodeServiceClient;
+
+beforeEach(async () => {
+  clock = new ManualClock();
+  coordinator = await startCoordinator({
+    listen: "127.0.0.1:0",
+    journal: { async *read() {}, async append() {}, async close() {} },
+    blobs: createMemoryBlobs(),
+    clock,
+    wallMs: () => 1_000,
+    log: pino({ enabled: false }),
+    onBroken: (error) => {
+      throw error;
+    },
+  });
+  jobs = new JobServiceClient(coordinator.address, credentials.createInsecure());
+  nodes = new NodeServiceClient(coordinator.address, credentials.createInsecure());
+});
+
+afterEach(async () => {
+  jobs.close();
+  nodes.close();
+  const stopped = coordinator.stop();
+  clock.advance(60_000);
+  await stopped;
+});
+
+/** One unary call as a promise; its error is the FarmError that a client of ours would see. */
+function call<Q, A>(method: string, request: Q): Promise<A> {
+  return new Promise((resolve, reject) => {
+    const methods = jobs as unknown as Record<
+      string,
+      (q: Q, cb: (e: ServiceError | null, a: A) => void) => void
+    >;
+    methods[method]!.call(jobs, request, (error, answer) => {
+      if (error) reject(fromServiceError(error));
+      else resolve(answer);
+    });
+  });
+}
+
+function upload(bytes: Uint8Array): Promise<{ blob: CreateJobRequest["images"][number] }> {
+  return new Promise((resolve, reject) => {
+    const stream = jobs.uploadInput((error, answer) => {
+      if (error) reject(fromServiceError(error));
+      else resolve({ blob: answer.blob! });
+    });
+    if (bytes.length > 0) stream.write({ piece: Buffer.from(bytes) });
+    stream.end();
+  });
+}
+
+const request = (change: Partial<CreateJobRequest> = {}): CreateJobRequest => ({
+  images: [],
+  parameters: undefined,
+  modelDigest: "",
+  requestId: "",
+  ...change,
+});
+
+type NodeStream = ClientDuplexStream<ConnectRequest, ConnectResponse>;
+const say = (stream: NodeStream, message: NodeMessage) => stream.write(encodeNodeMessage(message));
+const nextOrder = async (stream: NodeStream) => {
+  const [wire] = (await once(stream, "data")) as [ConnectResponse];
+  return decodeNodeOrder(wire);
+};
+
+/** A stream whose end is no error of the test: each test looks at the end that it means. */
+function openStream(): NodeStream {
+  return nodes.connect().on("error", () => {});
+}
+
+async function joinedNode(change: Partial<NodeIdentity> = {}): Promise<NodeStream> {
+  const stream = openStream();
+  say(stream, { kind: "hello", identity: { ...identity, ...change } });
+  expect(await nextOrder(stream)).toMatchObject({ kind: "welcome", leaseMs: 5_000 });
+  return stream;
+}
+
+async function createdJob() {
+  const { blob } = await upload(Buffer.from("a picture"));
+  const { job } = await call<CreateJobRequest, { job: { jobId: string } }>(
+    "createJob",
+    request({ images: [blob], requestId: "once" }),
+  );
+  return { jobId: job.jobId, blob };
+}
+
+describe("a node", () => {
+  test("says hello, is welcomed, is given the work of a new job, and its result moves the job on", async () => {
+    const node = await joinedNode();
+    const order = nextOrder(node);
+    const { jobId } = await createdJob();
+    const assigned = await order;
+    expect(assigned).toMatchObject({
+      kind: "assign",
+      assignment: { taskId: `${jobId}-0-condition`, epoch: 1, work: { stage: "condition" } },
+    });
+    const denoise = nextOrder(node);
+    const blob = { key: "v1/x/conditioning", sha256: "0".repeat(64), size: 3 };
+    say(node, {
+      kind: "report",
+      taskId: `${jobId}-0-condition`,
+      epoch: 1,
+      report: { kind: "finished", result: { blob, outputs: [], seconds: 1, secondsPerStep: 0 } },
+    });
+    expect(await denoise).toMatchObject({
+      assignment: { work: { stage: "denoise", conditioning: blob } },
+    });
+    node.cancel();
+  });
+
+  test("is answered when it says that it lives", async () => {
+    const node = await joinedNode();
+    const answer = nextOrder(node);
+    say(node, { kind: "heartbeat" });
+    expect(await answer).toEqual({ kind: "heartbeat-ack" });
+    node.end();
+    await once(node, "status");
+  });
+
+  test.each([
+    ["that says nothing", () => clock.advance(5_000)],
+    ["that begins with something else", (s: NodeStream) => say(s, { kind: "heartbeat" })],
+  ])("%s is turned away", async (_name, act) => {
+    const stream = openStream();
+    const ended = once(stream, "error") as Promise<[ServiceError]>;
+    // The call reaches the server before its clock moves: a unary call on the same channel follows it.
+    await call("getFarm", {});
+    act(stream);
+    const [error] = await ended;
+    expect(error.code).toBe(status.ABORTED);
+    expect(error.details).toMatch(/hello/);
+  });
+
+  test("with a field that is not what it must be is told which", async () => {
+    const stream = openStream();
+    const ended = once(stream, "error") as Promise<[ServiceError]>;
+    say(stream, { kind: "hello", identity: { ...identity, nodeId: "../etc" } });
+    const [error] = await ended;
+    expect(error.code).toBe(status.INVALID_ARGUMENT);
+    expect(error.details).toMatch(/node_id/);
+  });
+
+  test("that opens a second stream loses the first", async () => {
+    const first = await joinedNode();
+    const ended = once(first, "error") as Promise<[ServiceError]>;
+    const second = await joinedNode();
+    const [error] = await ended;
+    expect(error.details).toMatch(/newer stream/);
+    expect(coordinator.loop.farm.nodes.has("node-a")).toBe(true);
+    second.end();
+  });
+});
+
+describe("a client", () => {
+  test("is told of every wrong field at once", async () => {
+    const node = await joinedNode();
+    const { blob } = await upload(Buffer.from("a picture"));
+    const bad = request({
+      images: [blob],
+      parameters: {
+        height: 65,
+        fps: 0,
+        sigmas: [],
+        formats: [],
+        pair: "PAIR_POLICY_UNSPECIFIED",
+      } as never,
+    });
+    await expect(call("createJob", bad)).rejects.toMatchObject({
+      code: "invalid-argument",
+      violations: [
+        { field: "height", description: expect.stringContaining("65") },
+        { field: "fps", description: expect.stringContaining("0") },
+      ],
+    });
+    node.end();
+  });
+
+  test("gets the same job for the same request id", async () => {
+    const node = await joinedNode();
+    const { jobId, blob } = await createdJob();
+    const again = await call<CreateJobRequest, { job: { jobId: string } }>(
+      "createJob",
+      request({ images: [blob], requestId: "once" }),
+    );
+    expect(again.job.jobId).toBe(jobId);
+    node.end();
+  });
+
+  test.each([
+    ["a job that is not there", "getJob", { jobId: "x" }, "not-found"],
+    ["the end of a job that is not there", "cancelJob", { jobId: "x" }, "not-found"],
+    ["a job while no node is connected", "createJob", request(), "unreachable"],
+  ])("asks for %s in vain", async (_name, method, query, code) => {
+    await expect(call(method, query)).rejects.toMatchObject({ code });
+  });
+
+  test("cannot name a blob that is no input", async () => {
+    const node = await joinedNode();
+    const blob = { key: "v1/secret/latents", sha256: "0".repeat(64), size: 1n };
+    await expect(call("createJob", request({ images: [blob] }))).rejects.toMatchObject({
+      code: "invalid-argument",
+      detail: expect.stringContaining("UploadInput"),
+    });
+    node.end();
+  });
+
+  test("cannot upload nothing", async () => {
+    await expect(upload(new Uint8Array())).rejects.toMatchObject({ code: "invalid-argument" });
+  });
+
+  test("watches a job to its end, here a cancellation", async () => {
+    const node = await joinedNode();
+    const { jobId } = await createdJob();
+    const watch: ClientReadableStream<WatchJobResponse> = jobs.watchJob({ jobId });
+    const states: string[] = [];
+    watch.on("data", (message: WatchJobResponse) => states.push(message.job!.state));
+    await once(watch, "data");
+    const ended = once(watch, "end");
+    await call("cancelJob", { jobId });
+    await ended;
+    expect(states).toEqual(["JOB_STATE_RUNNING", "JOB_STATE_CANCELLED"]);
+    await expect(call("cancelJob", { jobId })).resolves.toMatchObject({
+      job: { state: "JOB_STATE_CANCELLED" },
+    });
+    node.end();
+  });
+});
