@@ -1,0 +1,326 @@
+/**
+ * @file Carries out one denoise task: the tensors, runs, frames and timers that its machine names.
+ *
+ * Everything that happens becomes an event of the machine, in a queue, one after the other; only
+ * the machine decides what it means.
+ */
+import { createHash } from "node:crypto";
+import { assert, assertNever } from "../../shared/core/assert.js";
+import { asFarmError } from "../../shared/core/errors.js";
+import { isGuided } from "../../shared/farm/parameters.js";
+import type {
+  DenoiseWork,
+  GuidanceHalf,
+  TaskAssignment,
+  TaskReport,
+} from "../../shared/farm/work.js";
+import type { BlobStore } from "../../shared/ports/blob-store.js";
+import type { CancelTimer, Clock } from "../../shared/ports/clock.js";
+import type { BusChannel, FrameHeader, TensorBus } from "../../shared/ports/tensor-bus.js";
+import { elementCount, type Tensor, tensor } from "../../shared/tensor/tensor.js";
+import type { CheckpointConfigs } from "../model/configs/components-fit.js";
+import type { Runtime } from "../runtime/runtime.js";
+import { createReplica, type DenoiseReplica } from "../stages/denoise-maths.js";
+import { clipPlace, latentsKey } from "../stages/keys.js";
+import { decodeConditioning, encodeLatents } from "../stages/tensor-blobs.js";
+import { reduceDenoise, startDenoise } from "./denoise-machine.js";
+import type { DenoiseEffect, DenoiseEvent, DenoiseState, DropReason } from "./denoise-state.js";
+
+export interface DenoiseParts {
+  readonly runtime: Runtime;
+  readonly blobs: BlobStore;
+  readonly bus: TensorBus;
+  readonly clock: Clock;
+  readonly configs: Pick<CheckpointConfigs, "scheduler">;
+  /** Of this node's runtime; becomes a part of what both replicas of a pair must agree on. */
+  readonly planHash: string;
+  readonly report: (epoch: number, report: TaskReport) => void;
+  /** Hears of every sound frame that was not used. */
+  readonly onFrameDropped: (reason: DropReason | "clip" | "shape") => void;
+}
+
+interface Frame {
+  readonly header: FrameHeader;
+  readonly payload: Uint8Array;
+}
+
+export class DenoiseShell {
+  readonly #assignment: TaskAssignment;
+  readonly #work: DenoiseWork;
+  readonly #parts: DenoiseParts;
+  /** What happened and was not taken in yet; frames come with their payload. */
+  readonly #queue: { readonly event: DenoiseEvent; readonly frame: Frame | null }[] = [];
+  /** Halves by "<half> <step>". */
+  readonly #halves = new Map<string, Tensor>();
+  readonly #idle: Promise<void>;
+  #resolveIdle: () => void = () => {};
+  #replica: DenoiseReplica | null = null;
+  /** Null until the conditioning is read; what happens until then waits in the queue. */
+  #state: DenoiseState | null = null;
+  #framePlanHash = "";
+  #channel: BusChannel | null = null;
+  #clearDeadline: CancelTimer = () => {};
+  #draining = false;
+  /** Runs, reads and writes under way. */
+  #underWay = 0;
+
+  /** Starts at once. */
+  constructor(assignment: TaskAssignment, work: DenoiseWork, parts: DenoiseParts) {
+    this.#assignment = assignment;
+    this.#work = work;
+    this.#parts = parts;
+    this.#idle = new Promise((resolve) => {
+      this.#resolveIdle = resolve;
+    });
+    this.#joinPair();
+    this.#carry(this.#load());
+  }
+
+  /**
+   * Resolves when the task is over and nothing is computed for it any more: a run cannot be
+   * stopped, so after a cancel this is up to a run later.
+   */
+  get idle(): Promise<void> {
+    return this.#idle;
+  }
+
+  /** Fencing number of the grant as it is now. */
+  get epoch(): number {
+    return this.#state?.epoch ?? this.#assignment.epoch;
+  }
+
+  /** The coordinator chose this replica to go on; a result that is reported already comes again. */
+  continueAlone(newEpoch: number): void {
+    this.#feed({ kind: "continue-alone", newEpoch });
+  }
+
+  /** Ends the task without a report. */
+  cancel(): void {
+    this.#feed({ kind: "cancel" });
+  }
+
+  #joinPair(): void {
+    const { pair } = this.#work;
+    if (!pair) return;
+    const { taskId, epoch } = this.#assignment;
+    this.#channel = this.#parts.bus.join(`${taskId}.${epoch}`, pair.partner, {
+      onFrame: (header, payload) =>
+        this.#feed({ kind: "frame", frame: header }, { header, payload }),
+      onLost: (reason) => this.#feed({ kind: "lost", reason }),
+    });
+  }
+
+  async #load(): Promise<void> {
+    const { blobs, clock, configs, planHash } = this.#parts;
+    const { conditioning, parameters, pair } = this.#work;
+    const loaded = decodeConditioning(await blobs.get(conditioning));
+    if (this.#state !== null) return; // cancelled meanwhile
+    const replica = createReplica(loaded, parameters, configs.scheduler);
+    this.#replica = replica;
+    this.#framePlanHash = sha256(JSON.stringify([planHash, parameters, replica.table]));
+    const plan = {
+      stepCount: replica.stepCount,
+      guided: isGuided(parameters),
+      planHash: this.#framePlanHash,
+      ownHalf: pair?.half ?? null,
+    };
+    const { epoch } = this.#assignment;
+    const [state, effects] = startDenoise(plan, epoch, replica.digest(), clock.nowMs());
+    this.#state = state;
+    for (const effect of effects) this.#carryOut(effect, null);
+    this.#drain();
+  }
+
+  #feed(event: DenoiseEvent, frame: Frame | null = null): void {
+    if (this.#state === null && (event.kind === "cancel" || event.kind === "fault")) {
+      this.#endUnstarted(event);
+      return;
+    }
+    this.#queue.push({ event, frame });
+    this.#drain();
+  }
+
+  /** There is no machine yet that could end. */
+  #endUnstarted(event: Extract<DenoiseEvent, { kind: "cancel" | "fault" }>): void {
+    const { epoch } = this.#assignment;
+    const report: TaskReport | null =
+      event.kind === "fault" ? { kind: "failed", code: event.code, detail: event.detail } : null;
+    this.#state = { kind: "ended", epoch, report };
+    this.#channel?.close();
+    if (report) this.#parts.report(epoch, report);
+    this.#drain();
+  }
+
+  /** Effects add to the queue: an event is taken in only after all effects of the one before. */
+  #drain(): void {
+    if (this.#draining || this.#state === null) return;
+    this.#draining = true;
+    try {
+      for (let next = this.#queue.shift(); next; next = this.#queue.shift()) {
+        const { event, frame } = next;
+        if (frame && !this.#isExpected(frame.header)) continue;
+        const [state, effects]: ReturnType<typeof reduceDenoise> = reduceDenoise(
+          this.#state,
+          event,
+        );
+        this.#state = state;
+        for (const effect of effects) this.#carryOut(effect, frame);
+      }
+    } finally {
+      this.#draining = false;
+    }
+    if (this.#state.kind === "ended") {
+      this.#halves.clear();
+      this.#replica = null;
+      this.#settleIdle();
+    }
+  }
+
+  /** What the machine cannot judge: whose latents these are, and of which shape. */
+  #isExpected({ jobId, clipId, shape }: FrameHeader): boolean {
+    if (jobId !== this.#assignment.jobId || clipId !== this.#assignment.clipId) {
+      this.#parts.onFrameDropped("clip");
+      return false;
+    }
+    const latents = this.#replica?.latents;
+    if (latents && elementCount(shape) !== latents.data.length) {
+      this.#parts.onFrameDropped("shape");
+      return false;
+    }
+    return true;
+  }
+
+  #carryOut(effect: DenoiseEffect, frame: Frame | null): void {
+    const { clock, report, onFrameDropped } = this.#parts;
+    switch (effect.kind) {
+      case "run-half":
+        this.#carry(this.#runHalf(effect.half, effect.step));
+        return;
+      case "send-half":
+        this.#sendHalf(effect);
+        return;
+      case "keep-half": {
+        assert(frame, "a frame to keep");
+        const kept = tensor(frame.header.shape, floatsOf(frame.payload));
+        this.#halves.set(`${effect.half} ${effect.step}`, kept);
+        return;
+      }
+      case "drop-frame":
+        onFrameDropped(effect.reason);
+        return;
+      case "apply":
+        this.#apply(effect.step);
+        return;
+      case "store":
+        this.#carry(this.#store(effect.epoch));
+        return;
+      case "set-deadline":
+        this.#clearDeadline();
+        this.#clearDeadline = clock.after(effect.ms, () => this.#feed({ kind: "deadline" }));
+        return;
+      case "clear-deadline":
+        this.#clearDeadline();
+        return;
+      case "leave-pair":
+        this.#channel?.close();
+        return;
+      case "report":
+        report(effect.epoch, effect.report);
+        return;
+      default:
+        assertNever(effect);
+    }
+  }
+
+  async #runHalf(half: GuidanceHalf, step: number): Promise<void> {
+    const { graph, unetInputs } = this.#started();
+    const outputs = await this.#parts.runtime.run(graph, unetInputs(half));
+    const answer = outputs["out_sample"];
+    assert(answer, "the UNet's output out_sample");
+    if (this.#state?.kind !== "denoising") return;
+    this.#halves.set(`${half} ${step}`, answer);
+    this.#feed({ kind: "half-done", half, nowMs: this.#parts.clock.nowMs() });
+  }
+
+  #sendHalf(sent: Extract<DenoiseEffect, { kind: "send-half" }>): void {
+    const { jobId, clipId, attempt } = this.#assignment;
+    const { step, half, epoch, latentsDigest } = sent;
+    const { shape, data } = this.#half(half, step);
+    const payload = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    const header: FrameHeader = {
+      jobId,
+      clipId,
+      epoch,
+      attempt,
+      step,
+      half,
+      dtype: "F32",
+      shape,
+      sha256: sha256(payload),
+      planHash: this.#framePlanHash,
+      latentsDigest,
+    };
+    this.#channel?.send(header, payload);
+  }
+
+  #apply(step: number): void {
+    const replica = this.#started();
+    try {
+      const isGuidedStep = isGuided(this.#work.parameters);
+      replica.apply(isGuidedStep ? this.#half("uncond", step) : null, this.#half("cond", step));
+    } catch (error) {
+      this.#fault(error);
+      return;
+    }
+    for (const half of ["uncond", "cond"]) this.#halves.delete(`${half} ${step}`);
+    const digest = replica.digest();
+    this.#feed({ kind: "applied", digest, nowMs: this.#parts.clock.nowMs() });
+  }
+
+  async #store(epoch: number): Promise<void> {
+    const key = latentsKey({ ...clipPlace(this.#assignment), epoch });
+    const blob = await this.#parts.blobs.put(key, encodeLatents(this.#started().latents));
+    this.#feed({ kind: "stored", blob, nowMs: this.#parts.clock.nowMs() });
+  }
+
+  /** Watches over something under way: what it throws is a fault of the task. */
+  #carry(work: Promise<void>): void {
+    this.#underWay += 1;
+    void work
+      .catch((error: unknown) => this.#fault(error))
+      .finally(() => {
+        this.#underWay -= 1;
+        this.#settleIdle();
+      });
+  }
+
+  #fault(error: unknown): void {
+    const { code, detail } = asFarmError(error);
+    this.#feed({ kind: "fault", code, detail });
+  }
+
+  #settleIdle(): void {
+    if (this.#state?.kind === "ended" && this.#underWay === 0) this.#resolveIdle();
+  }
+
+  #started(): DenoiseReplica {
+    assert(this.#replica, "a replica while the task runs");
+    return this.#replica;
+  }
+
+  #half(half: GuidanceHalf, step: number): Tensor {
+    const found = this.#halves.get(`${half} ${step}`);
+    assert(found, `the ${half} half of step ${step}`);
+    return found;
+  }
+}
+
+/** The bytes as float32 values; copied only where they do not lie on a multiple of four. */
+function floatsOf(bytes: Uint8Array): Float32Array {
+  const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
+  return new Float32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 4);
+}
+
+function sha256(data: string | Uint8Array): string {
+  return createHash("sha256").update(data).digest("hex");
+}
