@@ -40,7 +40,7 @@ export function upsample2d(
  * @param kernel [C, C, 3, 3]
  * @returns [N, C, 2h, 2w]
  */
-function doubleAndConvolve(x: Value, kernel: Value, bias: Value): Value {
+export function doubleAndConvolve(x: Value, kernel: Value, bias: Value): Value {
   const [n, channels, height, width] = x.shape;
   const phase = (row: Phase, column: Phase): Value => {
     const small = foldCopies(foldCopies(kernel, 2, row), 3, column); // [C, C, 2, 2]
