@@ -1,5 +1,5 @@
 /** @file Everything that can happen to the farm, and everything it can ask its shell to do. */
-import type { Output, TaskAssignment, TaskResult } from "../../shared/farm/work.js";
+import type { Output, StepCheckpoint, TaskAssignment, TaskResult } from "../../shared/farm/work.js";
 import type { NewJob } from "./job.js";
 import type { NodeInfo } from "./node.js";
 import type { Member, TaskFailure, TaskMetric } from "./task.js";
@@ -8,40 +8,62 @@ import type { Member, TaskFailure, TaskMetric } from "./task.js";
 export type FarmEvent = { readonly atMs: number } & (
   | { readonly kind: "farm-started" }
   | { readonly kind: "node-joined"; readonly node: NodeInfo }
-  | { readonly kind: "node-left"; readonly nodeId: string; readonly bootId: string }
+  /** `stopped`: it said so before; otherwise it was lost. */
+  | {
+      readonly kind: "node-left";
+      readonly nodeId: string;
+      readonly bootId: string;
+      readonly stopped: boolean;
+    }
+  /** No new work for it; what it denoises goes on elsewhere from the next step. */
+  | { readonly kind: "node-drained"; readonly nodeId: string }
+  /** An operator's word that it may work again, whatever happened before. */
+  | { readonly kind: "node-undrained"; readonly nodeId: string }
   | { readonly kind: "job-created"; readonly job: NewJob }
+  /** The time of its start has come. */
+  | { readonly kind: "job-due"; readonly jobId: string }
+  | { readonly kind: "job-paused"; readonly jobId: string }
+  | { readonly kind: "job-resumed"; readonly jobId: string }
+  | { readonly kind: "job-prioritized"; readonly jobId: string; readonly priority: number }
   | { readonly kind: "job-cancelled"; readonly jobId: string }
+  | { readonly kind: "job-retried"; readonly jobId: string; readonly what: RetryScope }
+  | { readonly kind: "job-deleted"; readonly jobId: string }
   | { readonly kind: "task-granted"; readonly taskId: string; readonly members: readonly Member[] }
-  | {
-      readonly kind: "task-finished";
-      readonly taskId: string;
-      readonly nodeId: string;
-      readonly epoch: number;
-      readonly result: TaskResult;
-    }
-  | {
-      readonly kind: "task-failed";
-      readonly taskId: string;
-      readonly nodeId: string;
-      readonly epoch: number;
-      readonly failure: TaskFailure;
-    }
-  | {
-      readonly kind: "pair-broken";
-      readonly taskId: string;
-      readonly nodeId: string;
-      readonly epoch: number;
-      readonly step: number;
-      readonly reason: string;
-    }
+  | { readonly kind: "task-asked-to-yield"; readonly taskId: string }
+  | TaskReported
   | { readonly kind: "clip-published"; readonly jobId: string; readonly clipIndex: number }
 );
+
+/** A member's word on a task, fenced by the epoch of its grant. */
+export type TaskReported = {
+  readonly taskId: string;
+  readonly nodeId: string;
+  readonly epoch: number;
+} & (
+  | { readonly kind: "task-finished"; readonly result: TaskResult }
+  | { readonly kind: "task-failed"; readonly failure: TaskFailure }
+  | { readonly kind: "task-checkpointed"; readonly checkpoint: StepCheckpoint }
+  | { readonly kind: "task-yielded"; readonly checkpoint: StepCheckpoint | null }
+  | { readonly kind: "pair-broken"; readonly step: number; readonly reason: string }
+);
+
+/** What is to be done again: what failed of a job or clip, or one chunk of a clip whatever it was. */
+export type RetryScope =
+  | { readonly kind: "job" }
+  | { readonly kind: "clip"; readonly clipIndex: number }
+  | { readonly kind: "chunk"; readonly clipIndex: number; readonly chunkIndex: number };
 
 /** Idempotent: carrying one out twice changes nothing more. */
 export type FarmEffect =
   | { readonly kind: "assign"; readonly nodeId: string; readonly assignment: TaskAssignment }
   | {
       readonly kind: "cancel";
+      readonly nodeId: string;
+      readonly taskId: string;
+      readonly epoch: number;
+    }
+  | {
+      readonly kind: "yield";
       readonly nodeId: string;
       readonly taskId: string;
       readonly epoch: number;
@@ -58,8 +80,11 @@ export type FarmEffect =
       readonly kind: "publish";
       readonly jobId: string;
       readonly clipIndex: number;
+      readonly run: number;
       readonly outputs: readonly Output[];
     }
+  /** What the job's tasks left in the store is needed no more; `outputs` too when it was deleted. */
+  | { readonly kind: "sweep"; readonly jobId: string; readonly outputs: boolean }
   /** Something that watchers of the job can see has changed. */
   | { readonly kind: "job-changed"; readonly jobId: string }
   | { readonly kind: "count"; readonly metric: TaskMetric };

@@ -1,48 +1,81 @@
-/** @file The life of jobs and their clips: created, started, ended. Only `reduceFarm` calls these. */
+/** @file The life of jobs and their clips. Only `reduceFarm` calls these; they change the farm. */
+import { assert } from "../../shared/core/assert.js";
 import type { JobState } from "../../shared/farm/job.js";
 import { isTerminal } from "../../shared/farm/job.js";
 import type { Output } from "../../shared/farm/work.js";
 import type { FarmEffect } from "./events.js";
-import type { Farm } from "./farm.js";
+import type { Farm } from "./farm-state.js";
 import type { Clip, Job, NewJob } from "./job.js";
-import type { TaskFailure } from "./task.js";
+import { isHeld } from "./job.js";
+import type { Task, TaskFailure } from "./task.js";
+import { reduceTask } from "./task.js";
 import { planTasks } from "./task-graph.js";
 
 /** A job id or request id that is there already changes nothing. */
 export function createJob(farm: Farm, newJob: NewJob, atMs: number): FarmEffect[] {
   if (farm.jobs.has(newJob.jobId) || farm.jobIdByRequestId.has(newJob.requestId)) return [];
   const { clips, tasks } = planTasks(newJob);
-  farm.jobs.set(newJob.jobId, {
+  const job: Job = {
     ...newJob,
     state: "queued",
+    paused: false,
+    due: newJob.startAfterMs === null || newJob.startAfterMs <= atMs,
+    waitsFor: newJob.dependsOn.filter((id) => farm.jobs.get(id)?.state !== "succeeded"),
+    run: 1,
     clips,
     createdAtMs: atMs,
     startedAtMs: null,
     endedAtMs: null,
-  });
-  if (newJob.requestId !== "") farm.jobIdByRequestId.set(newJob.requestId, newJob.jobId);
+  };
+  farm.jobs.set(job.jobId, job);
+  if (job.requestId !== "") farm.jobIdByRequestId.set(job.requestId, job.jobId);
+  if (!job.due) farm.notDueJobIds.add(job.jobId);
+  for (const id of job.waitsFor) farm.waitingJobIds.set(id, [...waitersOf(farm, id), job.jobId]);
   farm.openJobCount += 1;
-  for (const task of tasks) {
-    farm.tasks.set(task.taskId, task);
-    if (task.state.kind === "ready") farm.readyTaskIds.add(task.taskId);
+  for (const task of tasks) farm.tasks.set(task.taskId, task);
+  queueReady(farm, job);
+  return [{ kind: "job-changed", jobId: job.jobId }];
+}
+
+/** Puts the ready tasks of a job into the queue, or takes them out while the job is held. */
+export function queueReady(farm: Farm, job: Job): void {
+  const held = isHeld(job) || isTerminal(job.state);
+  for (const clip of job.clips) {
+    for (const taskId of clip.taskIds) {
+      const task = farm.tasks.get(taskId);
+      if (held || task?.state.kind !== "ready") farm.ready.remove(taskId);
+      else {
+        const { stage } = task;
+        farm.ready.add({ taskId, stage, owner: job.owner, priority: job.priority });
+      }
+    }
   }
-  return [{ kind: "job-changed", jobId: newJob.jobId }];
+}
+
+/** Changes what holds a job or its place in the queue; nothing happens after its end. */
+export function changeJob(
+  farm: Farm,
+  jobId: string,
+  change: Partial<Pick<Job, "paused" | "due" | "waitsFor" | "priority">>,
+): FarmEffect[] {
+  const before = farm.jobs.get(jobId);
+  if (!before || isTerminal(before.state)) return [];
+  const job = { ...before, ...change };
+  farm.jobs.set(jobId, job);
+  if (job.due) farm.notDueJobIds.delete(jobId);
+  queueReady(farm, job);
+  return [{ kind: "job-changed", jobId }];
 }
 
 /** The first grant of any of its tasks starts a clip, and the first clip its job. */
-export function startClip(
-  farm: Farm,
-  jobId: string,
-  clipIndex: number,
-  atMs: number,
-): FarmEffect[] {
-  const job = farm.jobs.get(jobId)!;
-  if (job.clips[clipIndex]!.state !== "queued") return [];
-  setClip(farm, job, clipIndex, { state: "running" });
+export function startClip(farm: Farm, jobId: string, clipIndex: number, atMs: number): void {
+  const job = jobById(farm, jobId);
+  if (job.clips[clipIndex]!.state !== "queued") return;
+  setClip(farm, jobId, clipIndex, { state: "running" });
   if (job.state === "queued") {
-    farm.jobs.set(jobId, { ...farm.jobs.get(jobId)!, state: "running", startedAtMs: atMs });
+    const startedAtMs = job.startedAtMs ?? atMs;
+    farm.jobs.set(jobId, { ...jobById(farm, jobId), state: "running", startedAtMs });
   }
-  return [{ kind: "job-changed", jobId }];
 }
 
 /** Ends a clip, well when there is no failure, and its job when it was the last one. */
@@ -50,28 +83,78 @@ export function endClip(
   farm: Farm,
   jobId: string,
   clipIndex: number,
-  failure: TaskFailure | null,
-  outputs: readonly Output[],
+  end: { readonly failure: TaskFailure | null; readonly outputs: readonly Output[] },
   atMs: number,
 ): FarmEffect[] {
-  const job = farm.jobs.get(jobId)!;
-  if (isTerminal(job.clips[clipIndex]!.state)) return [];
-  setClip(farm, job, clipIndex, { state: failure ? "failed" : "succeeded", failure, outputs });
+  if (isTerminal(jobById(farm, jobId).clips[clipIndex]!.state)) return [];
+  setClip(farm, jobId, clipIndex, { state: end.failure ? "failed" : "succeeded", ...end });
   return [{ kind: "job-changed", jobId }, ...endJobIfComplete(farm, jobId, atMs)];
 }
 
 /** A job ends with its last clip: cancelled if any clip was, else failed if any did. */
 export function endJobIfComplete(farm: Farm, jobId: string, atMs: number): FarmEffect[] {
-  const job = farm.jobs.get(jobId)!;
+  const job = jobById(farm, jobId);
   if (isTerminal(job.state) || !job.clips.every((clip) => isTerminal(clip.state))) return [];
   const has = (state: JobState) => job.clips.some((clip) => clip.state === state);
   const state = has("cancelled") ? "cancelled" : has("failed") ? "failed" : "succeeded";
   farm.jobs.set(jobId, { ...job, state, endedAtMs: atMs });
   farm.openJobCount -= 1;
-  return [{ kind: "job-changed", jobId }];
+  farm.notDueJobIds.delete(jobId);
+  return [{ kind: "job-changed", jobId }, ...tellWaiting(farm, jobId, state, atMs)];
 }
 
-function setClip(farm: Farm, job: Job, clipIndex: number, change: Partial<Clip>): void {
+/** Jobs that waited for this one go on, or fail with it. */
+function tellWaiting(farm: Farm, jobId: string, state: JobState, atMs: number): FarmEffect[] {
+  const waiting = waitersOf(farm, jobId);
+  farm.waitingJobIds.delete(jobId);
+  return waiting.flatMap((id) => {
+    const waiter = farm.jobs.get(id);
+    if (!waiter || isTerminal(waiter.state)) return [];
+    if (state === "succeeded") {
+      return changeJob(farm, id, { waitsFor: waiter.waitsFor.filter((w) => w !== jobId) });
+    }
+    const detail = `job ${jobId}, which it depends on, has ${state}`;
+    const failure: TaskFailure = { code: "dependency-failed", detail };
+    cancelUnstarted(farm, waiter, atMs);
+    return waiter.clips.flatMap((clip) =>
+      endClip(farm, id, clip.index, { failure, outputs: [] }, atMs),
+    );
+  });
+}
+
+/** A job that waited for another was held from the start, so no node has to be told. */
+function cancelUnstarted(farm: Farm, job: Job, atMs: number): void {
+  for (const taskId of job.clips.flatMap((clip) => clip.taskIds)) {
+    const [task, effects] = reduceTask(taskById(farm, taskId), { kind: "cancelled", atMs });
+    assert(effects.length === 0, `no node to work on ${taskId}`);
+    farm.tasks.set(taskId, task);
+    farm.ready.remove(taskId);
+  }
+}
+
+export function jobById(farm: Farm, jobId: string): Job {
+  const job = farm.jobs.get(jobId);
+  assert(job, `job ${jobId}`);
+  return job;
+}
+
+export function taskById(farm: Farm, taskId: string): Task {
+  const task = farm.tasks.get(taskId);
+  assert(task, `task ${taskId}`);
+  return task;
+}
+
+/** The tasks of one clip, in the order of its stages and chunks. */
+export function tasksOf(farm: Farm, clip: Clip): Task[] {
+  return clip.taskIds.map((taskId) => taskById(farm, taskId));
+}
+
+function waitersOf(farm: Farm, jobId: string): readonly string[] {
+  return farm.waitingJobIds.get(jobId) ?? [];
+}
+
+function setClip(farm: Farm, jobId: string, clipIndex: number, change: Partial<Clip>): void {
+  const job = jobById(farm, jobId);
   const clips = job.clips.map((clip) => (clip.index === clipIndex ? { ...clip, ...change } : clip));
-  farm.jobs.set(job.jobId, { ...job, clips });
+  farm.jobs.set(jobId, { ...job, clips });
 }

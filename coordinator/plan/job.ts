@@ -24,12 +24,33 @@ export interface NewJob {
   readonly modelName: string;
   /** Client's idempotency key, or "". */
   readonly requestId: string;
+  /** Whose share of the farm it takes. */
+  readonly owner: string;
+  /** 0..100, higher goes first. */
+  readonly priority: number;
+  /** Not before this time, milliseconds since 1970; null: at once. */
+  readonly startAfterMs: number | null;
+  /** Jobs that have to succeed first. */
+  readonly dependsOn: readonly string[];
 }
 
 export interface Job extends NewJob {
   readonly state: JobState;
+  /** By an operator's or its owner's word; nothing new of it starts. */
+  readonly paused: boolean;
+  /** Its time has come. */
+  readonly due: boolean;
+  /** Those of `dependsOn` that have not succeeded yet. */
+  readonly waitsFor: readonly string[];
+  /** 1, and one more each time it was retried after its end; a manifest belongs to one run. */
+  readonly run: number;
   readonly clips: readonly Clip[];
   readonly createdAtMs: number;
   readonly startedAtMs: number | null;
   readonly endedAtMs: number | null;
+}
+
+/** Whether nothing new of a job may start, whatever its tasks are ready for. */
+export function isHeld(job: Job): boolean {
+  return job.paused || !job.due || job.waitsFor.length > 0;
 }

@@ -6,6 +6,18 @@ export const FAILED_NODES_MAX = 3;
 /** A task that failed this often in all fails its clip, also on a farm of one node. */
 export const FAILURES_MAX = 5;
 
+/** NaN or infinity this often, on whatever nodes, is the checkpoint's or the picture's fault. */
+export const NUMERICAL_FAILURES_MAX = 2;
+
+/** A node on which tasks of this many jobs failed in a row gets no more work until it is undrained. */
+export const FAILED_JOBS_OF_NODE_MAX = 3;
+
+/** A node that was lost this often within the window is held down after it joins again. */
+export const NODE_LOSSES_MAX = 3;
+export const NODE_LOSSES_WINDOW_MS = 60_000;
+/** How long a flapping node gets no work after it joined. */
+export const NODE_HOLD_DOWN_MS = 30_000;
+
 /** How often a node says that it lives. */
 export const HEARTBEAT_MS = 1_000;
 
@@ -14,3 +26,10 @@ export const LEASE_MS = 5_000;
 
 /** Jobs that have not ended; one more is refused. */
 export const OPEN_JOBS_MAX = 10_000;
+
+/** Priority of a job: the middle, and the range. */
+export const PRIORITY_DEFAULT = 50;
+export const PRIORITY_MAX = 100;
+
+/** A job that waits for others names at most this many. */
+export const DEPENDENCIES_MAX = 100;

@@ -1,5 +1,4 @@
 /** @file A connected node as the scheduler sees it. */
-
 import type { ModelInfo } from "../../shared/farm/work.js";
 
 /** What a node said of itself when it joined. */
@@ -26,3 +25,24 @@ export interface Node {
   /** Task that writes files (mux), or null. */
   muxTaskId: string | null;
 }
+
+/** What the farm remembers of a node id, whether it is connected or not. */
+export interface NodeRecord {
+  /** Gets no new work, by an operator's word. Set by drain, cleared by undrain. */
+  readonly draining: boolean;
+  /** Jobs of which a task failed here since the last success; too many: quarantined until undrain. */
+  readonly failedJobIds: readonly string[];
+  readonly quarantined: boolean;
+  /** When it was lost lately, the oldest first. */
+  readonly lostAtMs: readonly number[];
+  /** Joined again after losses in a row: no work before this time. */
+  readonly heldUntilMs: number;
+}
+
+export const NEW_NODE_RECORD: NodeRecord = {
+  draining: false,
+  failedJobIds: [],
+  quarantined: false,
+  lostAtMs: [],
+  heldUntilMs: 0,
+};

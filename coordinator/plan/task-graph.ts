@@ -45,9 +45,10 @@ function newTask(jobId: string, clipIndex: number, stage: Stage, chunkIndex: num
     state: { kind: stage === "condition" ? "ready" : "blocked" },
     epoch: 0,
     attempts: 0,
-    failedNodeIds: [],
+    failures: [],
     workedNodeIds: [],
     plans: [],
+    checkpoint: null,
     firstGrantMs: null,
     endMs: null,
   };
@@ -96,6 +97,7 @@ export function workOf(
         stage: "denoise",
         parameters,
         conditioning: resultBlob(clipTasks, "condition"),
+        resume: task.checkpoint && { step: task.checkpoint.step, blob: task.checkpoint.blob },
         pair: partner && member.half ? { half: member.half, partner } : null,
       };
     case "decode":

@@ -6,8 +6,8 @@
  */
 import type { FarmErrorCode } from "../../shared/core/errors.js";
 import { FarmError } from "../../shared/core/errors.js";
-import type { GuidanceHalf, Stage, TaskResult } from "../../shared/farm/work.js";
-import { FAILED_NODES_MAX, FAILURES_MAX } from "./limits.js";
+import type { GuidanceHalf, Stage, StepCheckpoint, TaskResult } from "../../shared/farm/work.js";
+import { FAILED_NODES_MAX, FAILURES_MAX, NUMERICAL_FAILURES_MAX } from "./limits.js";
 
 /** A node's part in a grant; `half` is set in a pair only. */
 export interface Member {
@@ -21,12 +21,18 @@ export interface TaskFailure {
 }
 
 export type TaskState =
-  /** Waits for the results of other tasks. Set when the job is created. */
+  /** Waits for the results of other tasks. Set when the job is created, or by a retry. */
   | { readonly kind: "blocked" }
-  /** Could start now. Set by a finished predecessor, a lost node or a failure that may be retried. */
+  /** Could start now. Set by a finished predecessor, a lost node, a yield or a failure with a retry. */
   | { readonly kind: "ready" }
   /** Being worked on by its members. Set by the scheduler's grant. */
-  | { readonly kind: "granted"; readonly members: readonly Member[] }
+  | {
+      readonly kind: "granted";
+      readonly members: readonly Member[];
+      readonly sinceMs: number;
+      /** Its members were asked to give it back at the next step. */
+      readonly yielding: boolean;
+    }
   /** Ended well. Set by a member's report. */
   | { readonly kind: "done"; readonly result: TaskResult }
   /** Ended for good without a result. Set by a failure that may not be retried. */
@@ -46,54 +52,82 @@ export interface Task {
   readonly epoch: number;
   /** Grants so far; a survivor that goes on alone is no new grant. */
   readonly attempts: number;
-  /** Nodes whose work on this task failed or which were lost with it, one entry a failure. */
-  readonly failedNodeIds: readonly string[];
+  /** Failures and losses that count against it; drain, pause and preemption do not. */
+  readonly failures: readonly { readonly nodeId: string; readonly code: FarmErrorCode }[];
   /** Every node that was granted it, in order, each once. */
   readonly workedNodeIds: readonly string[];
   /** The plans it was granted under, e.g. ["pair", "single"]. */
   readonly plans: readonly ("single" | "pair")[];
+  /** denoise: the latest latents in the store, from which any node can go on. */
+  readonly checkpoint: (StepCheckpoint & { readonly atMs: number }) | null;
   readonly firstGrantMs: number | null;
   readonly endMs: number | null;
 }
 
-export type TaskEvent =
+export type TaskEvent = { readonly atMs: number } & (
   | { readonly kind: "unblocked" }
-  | { readonly kind: "granted"; readonly members: readonly Member[]; readonly atMs: number }
+  | { readonly kind: "granted"; readonly members: readonly Member[] }
   | {
       readonly kind: "finished";
       readonly nodeId: string;
       readonly epoch: number;
       readonly result: TaskResult;
-      readonly atMs: number;
     }
   | {
       readonly kind: "failed";
       readonly nodeId: string;
       readonly epoch: number;
       readonly failure: TaskFailure;
-      readonly atMs: number;
+    }
+  /** Latents of a step are in the store; work goes on. */
+  | {
+      readonly kind: "checkpointed";
+      readonly nodeId: string;
+      readonly epoch: number;
+      readonly checkpoint: StepCheckpoint;
+    }
+  /** The scheduler wants the nodes for something else, or the job is paused, or a node drains. */
+  | { readonly kind: "asked-to-yield" }
+  /** A member gave the task back at a step boundary; null: before its first step. */
+  | {
+      readonly kind: "yielded";
+      readonly nodeId: string;
+      readonly epoch: number;
+      readonly checkpoint: StepCheckpoint | null;
     }
   /** A member's partner is lost; the member holds the latents and waits. */
   | { readonly kind: "pair-broken"; readonly nodeId: string; readonly epoch: number }
-  | { readonly kind: "node-lost"; readonly nodeId: string; readonly atMs: number }
-  | { readonly kind: "cancelled"; readonly atMs: number };
+  | { readonly kind: "node-lost"; readonly nodeId: string }
+  | { readonly kind: "cancelled" }
+  /** Its owner wants it done again; `blocked` while its inputs are not there. */
+  | { readonly kind: "reset"; readonly blocked: boolean }
+);
 
 /** What the node of an effect has to be told; `epoch` is the grant that the node knows. */
 export type TaskEffect =
   | { readonly kind: "cancel"; readonly nodeId: string; readonly epoch: number }
+  | { readonly kind: "yield"; readonly nodeId: string; readonly epoch: number }
   | {
       readonly kind: "continue-alone";
       readonly nodeId: string;
       readonly epoch: number;
       readonly newEpoch: number;
     }
+  /** A member left; its time goes on the account. */
+  | { readonly kind: "charge"; readonly used: number; readonly wasted: number }
   | { readonly kind: "count"; readonly metric: TaskMetric };
 
-export type TaskMetric = "task_reports_stale_total" | "task_retries_total" | "pairs_broken_total";
+export type TaskMetric =
+  | "task_reports_stale_total"
+  | "task_retries_total"
+  | "task_yields_total"
+  | "pairs_broken_total";
 
 type Step = readonly [next: Task, effects: readonly TaskEffect[]];
+type On<K extends TaskEvent["kind"]> = Extract<TaskEvent, { kind: K }>;
 
-const stale = (task: Task): Step => [task, [{ kind: "count", metric: "task_reports_stale_total" }]];
+const stale = (task: Task): Step => [task, [count("task_reports_stale_total")]];
+const count = (metric: TaskMetric): TaskEffect => ({ kind: "count", metric });
 
 /** Pure: no clock, no I/O. */
 export function reduceTask(task: Task, event: TaskEvent): Step {
@@ -108,16 +142,24 @@ export function reduceTask(task: Task, event: TaskEvent): Step {
       return isCurrent(task, event) ? finish(task, event) : stale(task);
     case "failed":
       return isCurrent(task, event) ? fail(task, event) : stale(task);
+    case "checkpointed":
+      return isCurrent(task, event) ? [keepCheckpoint(task, event), []] : stale(task);
+    case "asked-to-yield":
+      return askToYield(task);
+    case "yielded":
+      return isCurrent(task, event) ? giveBack(task, event) : stale(task);
     case "pair-broken":
-      return isCurrent(task, event) ? breakPair(task, event.nodeId) : stale(task);
+      return isCurrent(task, event) ? breakPair(task, event.nodeId, event.atMs) : stale(task);
     case "node-lost":
       return loseNode(task, event);
     case "cancelled":
       return cancel(task, event.atMs);
+    case "reset":
+      return reset(task, event);
   }
 }
 
-/** Whether a task can never change again. */
+/** Whether a task can change again only by a retry. */
 export function isEnded(task: Task): boolean {
   return ["done", "failed", "cancelled"].includes(task.state.kind);
 }
@@ -133,73 +175,119 @@ function isCurrent(task: Task, report: { nodeId: string; epoch: number }): boole
   );
 }
 
-function grant(task: Task, event: Extract<TaskEvent, { kind: "granted" }>): Step {
-  const joined = event.members.map((member) => member.nodeId);
+function grant(task: Task, { members, atMs }: On<"granted">): Step {
+  const joined = members.map((member) => member.nodeId);
   return [
     {
       ...task,
-      state: { kind: "granted", members: event.members },
+      state: { kind: "granted", members, sinceMs: atMs, yielding: false },
       epoch: task.epoch + 1,
       attempts: task.attempts + 1,
       workedNodeIds: [...new Set([...task.workedNodeIds, ...joined])],
-      plans: [...task.plans, event.members.length === 2 ? "pair" : "single"],
-      firstGrantMs: task.firstGrantMs ?? event.atMs,
+      plans: [...task.plans, members.length === 2 ? "pair" : "single"],
+      firstGrantMs: task.firstGrantMs ?? atMs,
     },
     [],
   ];
 }
 
 /** The first member that finishes wins; in a pair both hold the same bytes, so the other one stops. */
-function finish(task: Task, event: Extract<TaskEvent, { kind: "finished" }>): Step {
-  const done: Task = { ...task, state: { kind: "done", result: event.result }, endMs: event.atMs };
-  return [done, cancelOthers(task, event.nodeId)];
+function finish(task: Task, event: On<"finished">): Step {
+  return [
+    { ...task, state: { kind: "done", result: event.result }, endMs: event.atMs },
+    [...cancelOthers(task, event.nodeId), ...charge(task, event.atMs, "used")],
+  ];
 }
 
-function fail(task: Task, event: Extract<TaskEvent, { kind: "failed" }>): Step {
-  const others = cancelOthers(task, event.nodeId);
+function fail(task: Task, event: On<"failed">): Step {
+  const leaving = [...cancelOthers(task, event.nodeId), ...charge(task, event.atMs, "wasted")];
   const [next, effects] = retryOrFail(task, event.nodeId, event.failure, event.atMs);
-  return [next, [...others, ...effects]];
+  return [next, [...leaving, ...effects]];
 }
 
 /** Goes back to ready unless a retry cannot help or was tried often enough. */
 function retryOrFail(task: Task, nodeId: string, failure: TaskFailure, atMs: number): Step {
-  const failedNodeIds = [...task.failedNodeIds, nodeId];
+  const failures = [...task.failures, { nodeId, code: failure.code }];
+  const numerical = failures.filter(({ code }) => code === "numerical").length;
   const hopeless =
     new FarmError(failure.code, failure.detail).retry === "never" ||
-    new Set(failedNodeIds).size >= FAILED_NODES_MAX ||
-    failedNodeIds.length >= FAILURES_MAX;
-  if (hopeless) {
-    return [{ ...task, failedNodeIds, state: { kind: "failed", failure }, endMs: atMs }, []];
-  }
-  const retried: Task = { ...task, failedNodeIds, state: { kind: "ready" } };
-  return [retried, [{ kind: "count", metric: "task_retries_total" }]];
+    new Set(failures.map((f) => f.nodeId)).size >= FAILED_NODES_MAX ||
+    failures.length >= FAILURES_MAX ||
+    numerical >= NUMERICAL_FAILURES_MAX;
+  if (hopeless) return [{ ...task, failures, state: { kind: "failed", failure }, endMs: atMs }, []];
+  // Latents that became NaN may have been on their way there for some steps: from the start, then.
+  const checkpoint = failure.code === "numerical" ? null : task.checkpoint;
+  return [
+    { ...task, failures, checkpoint, state: { kind: "ready" } },
+    [count("task_retries_total")],
+  ];
 }
 
-/** One member goes on alone under a new epoch, from the step whose latents it holds. */
-function breakPair(task: Task, survivorId: string): Step {
-  if (membersOf(task).length !== 2) return stale(task);
-  const newEpoch = task.epoch + 1;
+function keepCheckpoint(
+  task: Task,
+  { checkpoint, atMs }: { readonly checkpoint: StepCheckpoint | null; readonly atMs: number },
+): Task {
+  if (!checkpoint || checkpoint.step <= (task.checkpoint?.step ?? 0)) return task;
+  return { ...task, checkpoint: { ...checkpoint, atMs } };
+}
+
+/** Only denoising has step boundaries; every other stage is short and runs to its end. */
+function askToYield(task: Task): Step {
+  if (task.stage !== "denoise" || task.state.kind !== "granted" || task.state.yielding) {
+    return [task, []];
+  }
+  const asked = task.state.members.map(
+    ({ nodeId }): TaskEffect => ({ kind: "yield", nodeId, epoch: task.epoch }),
+  );
+  return [{ ...task, state: { ...task.state, yielding: true } }, asked];
+}
+
+/** Costs no attempt: nothing went wrong. */
+function giveBack(task: Task, event: On<"yielded">): Step {
+  const kept = keepCheckpoint(task, event);
   return [
-    {
-      ...task,
-      state: { kind: "granted", members: [{ nodeId: survivorId, half: null }] },
-      epoch: newEpoch,
-      plans: [...task.plans, "single"],
-    },
+    { ...kept, state: { kind: "ready" } },
     [
-      { kind: "count", metric: "pairs_broken_total" },
-      ...cancelOthers(task, survivorId),
-      { kind: "continue-alone", nodeId: survivorId, epoch: task.epoch, newEpoch },
+      count("task_yields_total"),
+      ...cancelOthers(task, event.nodeId),
+      ...charge(kept, event.atMs, "used"),
     ],
   ];
 }
 
-function loseNode(task: Task, event: Extract<TaskEvent, { kind: "node-lost" }>): Step {
+/** One member goes on alone under a new epoch, from the step whose latents it holds. */
+function breakPair(task: Task, survivorId: string, atMs: number): Step {
+  const { state } = task;
+  if (state.kind !== "granted" || state.members.length !== 2) return stale(task);
+  const newEpoch = task.epoch + 1;
+  const alone: Task = {
+    ...task,
+    state: { ...state, members: [{ nodeId: survivorId, half: null }], yielding: false },
+    epoch: newEpoch,
+    plans: [...task.plans, "single"],
+  };
+  const again: TaskEffect[] = state.yielding
+    ? [{ kind: "yield", nodeId: survivorId, epoch: newEpoch }]
+    : [];
+  return [
+    again.length === 0 ? alone : { ...alone, state: { ...alone.state, yielding: true } as TaskState },
+    [
+      count("pairs_broken_total"),
+      ...cancelOthers(task, survivorId),
+      // The halves that the lost partner computed are in the latents that the survivor holds.
+      { kind: "charge", used: (atMs - state.sinceMs) / 1000, wasted: 0 },
+      { kind: "continue-alone", nodeId: survivorId, epoch: task.epoch, newEpoch },
+      ...again,
+    ],
+  ];
+}
+
+function loseNode(task: Task, event: On<"node-lost">): Step {
   const members = membersOf(task);
   if (!members.some((member) => member.nodeId === event.nodeId)) return [task, []];
   const survivor = members.find((member) => member.nodeId !== event.nodeId);
   if (survivor) {
-    const [next, effects] = breakPair(task, survivor.nodeId);
+    const [next, effects] = breakPair(task, survivor.nodeId, event.atMs);
     // The lost node cannot be told anything.
     return [next, effects.filter((e) => e.kind !== "cancel" || e.nodeId !== event.nodeId)];
   }
@@ -207,16 +295,37 @@ function loseNode(task: Task, event: Extract<TaskEvent, { kind: "node-lost" }>):
     code: "unreachable",
     detail: `node ${event.nodeId} was lost while it worked on ${task.taskId}`,
   };
-  return retryOrFail(task, event.nodeId, failure, event.atMs);
+  const [next, effects] = retryOrFail(task, event.nodeId, failure, event.atMs);
+  return [next, [...charge(task, event.atMs, "wasted"), ...effects]];
 }
 
 function cancel(task: Task, atMs: number): Step {
   if (isEnded(task)) return [task, []];
-  return [{ ...task, state: { kind: "cancelled" }, endMs: atMs }, cancelOthers(task, null)];
+  return [
+    { ...task, state: { kind: "cancelled" }, endMs: atMs },
+    [...cancelOthers(task, null), ...charge(task, atMs, "wasted")],
+  ];
+}
+
+/** Forgets what failed; a checkpoint stays good, since the same parameters made it. */
+function reset(task: Task, event: On<"reset">): Step {
+  if (!isEnded(task)) return [task, []];
+  const state: TaskState = event.blocked ? { kind: "blocked" } : { kind: "ready" };
+  return [{ ...task, state, failures: [], endMs: null }, []];
 }
 
 function cancelOthers(task: Task, keptNodeId: string | null): TaskEffect[] {
   return membersOf(task)
     .filter((member) => member.nodeId !== keptNodeId)
     .map((member) => ({ kind: "cancel", nodeId: member.nodeId, epoch: task.epoch }));
+}
+
+/** Every member of the grant that ends now. */
+function charge(task: Task, atMs: number, how: "used" | "wasted"): TaskEffect[] {
+  const { state } = task;
+  if (state.kind !== "granted") return [];
+  const lostSinceMs = Math.max(state.sinceMs, task.checkpoint?.atMs ?? 0);
+  const used = (atMs - state.sinceMs) / 1000;
+  const wasted = how === "wasted" ? (atMs - lostSinceMs) / 1000 : 0;
+  return state.members.map(() => ({ kind: "charge", used, wasted }));
 }

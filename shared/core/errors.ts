@@ -33,6 +33,12 @@ const RETRY_BY_CODE = {
   "runtime-failed": "other-node",
   /** A graph produced NaN or infinity. */
   numerical: "other-node",
+  /** The accelerator has no memory for it; a bigger one may have. */
+  "out-of-memory": "other-node",
+  /** The accelerator or its driver is gone; the node needs a human. */
+  "device-lost": "other-node",
+  /** A job that this one depends on has not succeeded. */
+  "dependency-failed": "never",
   /** A tool this machine lacks (ffmpeg), or one that failed. */
   "tool-failed": "other-node",
   /** The work was cancelled by its owner or by the coordinator. */

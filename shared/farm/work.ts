@@ -40,11 +40,21 @@ export interface Partner {
   readonly busToken: string;
 }
 
+/** Latents on their way, in the store: from here any node can go on. */
+export interface StepCheckpoint {
+  /** Steps made; the index of the step that comes next. */
+  readonly step: number;
+  /** safetensors "latents" [F, C, h, w]. */
+  readonly blob: BlobRef;
+}
+
 /** Noise -> latents by Euler steps. */
 export interface DenoiseWork {
   readonly stage: "denoise";
   readonly parameters: ClipParameters;
   readonly conditioning: BlobRef;
+  /** Where to begin; null: at the initial noise. */
+  readonly resume: StepCheckpoint | null;
   /** Null: this node computes both halves. */
   readonly pair: { readonly half: GuidanceHalf; readonly partner: Partner } | null;
 }
@@ -110,5 +120,9 @@ export type TaskReport =
   | { readonly kind: "progress"; readonly stepsDone: number; readonly secondsPerStep: number }
   | { readonly kind: "finished"; readonly result: TaskResult }
   | { readonly kind: "failed"; readonly code: FarmErrorCode; readonly detail: string }
+  /** Latents of a step are in the store; work goes on. */
+  | { readonly kind: "checkpointed"; readonly checkpoint: StepCheckpoint }
+  /** Stopped at a step boundary as asked; null: before the first step. */
+  | { readonly kind: "yielded"; readonly checkpoint: StepCheckpoint | null }
   /** The partner is lost; this replica holds the latents of `step` and waits for a new epoch. */
   | { readonly kind: "pair-broken"; readonly step: number; readonly reason: string };

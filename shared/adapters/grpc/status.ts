@@ -40,6 +40,9 @@ const STATUS_OF_CODE = {
   "blob-corrupt": status.DATA_LOSS,
   "runtime-failed": status.INTERNAL,
   numerical: status.INTERNAL,
+  "out-of-memory": status.RESOURCE_EXHAUSTED,
+  "device-lost": status.INTERNAL,
+  "dependency-failed": status.FAILED_PRECONDITION,
   "tool-failed": status.INTERNAL,
   cancelled: status.CANCELLED,
 } as const satisfies Record<FarmErrorCode, status>;

@@ -1,0 +1,92 @@
+/** @file What users may ask of a job besides its creation: pause, retry, delete. */
+import { isTerminal } from "../../shared/farm/job.js";
+import type { FarmEffect, RetryScope } from "./events.js";
+import type { Farm } from "./farm-state.js";
+import { changeTask } from "./farm-tasks.js";
+import type { Clip, Job } from "./job.js";
+import { changeJob, jobById, tasksOf } from "./job-machine.js";
+import type { Task } from "./task.js";
+import { isEnded } from "./task.js";
+
+/** Nothing new of the job starts; what is being denoised stops at the next step boundary. */
+export function pauseJob(farm: Farm, jobId: string, atMs: number): FarmEffect[] {
+  const effects = changeJob(farm, jobId, { paused: true });
+  if (effects.length === 0) return [];
+  const tasks = jobById(farm, jobId).clips.flatMap((clip) => clip.taskIds);
+  return [
+    ...effects,
+    ...tasks.flatMap((taskId) => changeTask(farm, taskId, { kind: "asked-to-yield", atMs })),
+  ];
+}
+
+/**
+ * Does again what failed or was cancelled, or one chunk of a clip whatever became of it. What was
+ * done stays done. A job that had ended runs anew: its next manifests are of the next run.
+ */
+export function retryJob(
+  farm: Farm,
+  jobId: string,
+  what: RetryScope,
+  atMs: number,
+): FarmEffect[] {
+  const job = farm.jobs.get(jobId);
+  if (!job) return [];
+  const chosen = job.clips.filter((clip) =>
+    what.kind === "job" ? isRetryable(clip) : clip.index === what.clipIndex,
+  );
+  const again = chosen.flatMap((clip) => tasksAgain(tasksOf(farm, clip), what));
+  if (again.length === 0) return [];
+  const clipIndexes = new Set(again.map((task) => task.clipIndex));
+  reopen(farm, job, clipIndexes);
+  return again.flatMap((task) => {
+    const stages = tasksOf(farm, jobById(farm, jobId).clips[task.clipIndex]!);
+    return changeTask(farm, task.taskId, { kind: "reset", blocked: isBlocked(task, stages), atMs });
+  });
+}
+
+/** Forgets a job that has ended, and lets go of what it left in the store. */
+export function deleteJob(farm: Farm, jobId: string): FarmEffect[] {
+  const job = farm.jobs.get(jobId);
+  if (!job || !isTerminal(job.state)) return [];
+  for (const taskId of job.clips.flatMap((clip) => clip.taskIds)) farm.tasks.delete(taskId);
+  farm.jobs.delete(jobId);
+  farm.jobIdByRequestId.delete(job.requestId);
+  return [
+    { kind: "sweep", jobId, outputs: true },
+    { kind: "job-changed", jobId },
+  ];
+}
+
+function isRetryable(clip: Clip): boolean {
+  return clip.state === "failed" || clip.state === "cancelled";
+}
+
+/** In the order of stages, so that each finds its inputs reset before it. */
+function tasksAgain(tasks: readonly Task[], what: RetryScope): Task[] {
+  if (what.kind !== "chunk") {
+    return tasks.filter((t) => t.state.kind === "failed" || t.state.kind === "cancelled");
+  }
+  const isChunk = (t: Task) => t.stage === "decode" && t.chunkIndex === what.chunkIndex;
+  return tasks.filter((t) => isEnded(t) && (isChunk(t) || (t.stage === "mux" && tasks.some(isChunk))));
+}
+
+/** A task waits unless every task of the stage before it is done. */
+function isBlocked(task: Task, clipTasks: readonly Task[]): boolean {
+  const before = { condition: null, denoise: "condition", decode: "denoise", mux: "decode" } as const;
+  const stage = before[task.stage];
+  return clipTasks.some((t) => t.stage === stage && t.state.kind !== "done");
+}
+
+function reopen(farm: Farm, job: Job, clipIndexes: ReadonlySet<number>): void {
+  const clips = job.clips.map((clip) =>
+    clipIndexes.has(clip.index)
+      ? { ...clip, state: "running" as const, failure: null, outputs: [] }
+      : clip,
+  );
+  if (!isTerminal(job.state)) {
+    farm.jobs.set(job.jobId, { ...job, clips });
+    return;
+  }
+  farm.openJobCount += 1;
+  farm.jobs.set(job.jobId, { ...job, clips, state: "running", run: job.run + 1, endedAtMs: null });
+}

@@ -1,0 +1,47 @@
+/**
+ * @file Accounting: seconds that nodes were held by tasks, the ones whose work was lost apart.
+ *
+ * A member of a grant is charged from the grant to its end. Wasted are the seconds whose work came to
+ * nothing: since the grant or the last step checkpoint, when the task failed, was lost with its node
+ * or was cancelled.
+ */
+import type { Stage } from "../../shared/farm/work.js";
+
+export interface Seconds {
+  readonly used: number;
+  /** Part of `used` that came to nothing. */
+  readonly wasted: number;
+}
+
+const NOTHING: Seconds = { used: 0, wasted: 0 };
+
+export class Usage {
+  readonly #byJob = new Map<string, Seconds>();
+  readonly #byStage = new Map<Stage, Seconds>();
+  readonly #byOwner = new Map<string, Seconds>();
+
+  charge(
+    to: { readonly jobId: string; readonly owner: string; readonly stage: Stage },
+    seconds: Seconds,
+  ): void {
+    const add = <K>(map: Map<K, Seconds>, key: K) => {
+      const { used, wasted } = map.get(key) ?? NOTHING;
+      map.set(key, { used: used + seconds.used, wasted: wasted + seconds.wasted });
+    };
+    add(this.#byJob, to.jobId);
+    add(this.#byStage, to.stage);
+    add(this.#byOwner, to.owner);
+  }
+
+  ofJob(jobId: string): Seconds {
+    return this.#byJob.get(jobId) ?? NOTHING;
+  }
+
+  ofStage(stage: Stage): Seconds {
+    return this.#byStage.get(stage) ?? NOTHING;
+  }
+
+  ofOwner(owner: string): Seconds {
+    return this.#byOwner.get(owner) ?? NOTHING;
+  }
+}
