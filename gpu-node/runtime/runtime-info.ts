@@ -14,3 +14,4 @@ export interface RuntimeInfo {
   /** Version of onnxruntime. */
   readonly ortVersion: string;
 }
+export type { CheckpointConfigs };
