@@ -14,4 +14,3 @@ export interface RuntimeInfo {
   /** Version of onnxruntime. */
   readonly ortVersion: string;
 }
-export type { CheckpointConfigs };
