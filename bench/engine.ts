@@ -1,7 +1,7 @@
 /** @file The engine alone, in this process: seconds of a UNet half and of a decoded frame. */
 import { addedTimeIds } from "../gpu-node/diffusion/time-ids.js";
-import { openInProcessRuntime } from "../gpu-node/runtime/in-process-runtime.js";
 import { createTorchGenerator } from "../gpu-node/diffusion/torch-generator.js";
+import { openInProcessRuntime } from "../gpu-node/runtime/in-process-runtime.js";
 import { elementCount, tensor } from "../shared/tensor/tensor.js";
 import { median, timeRuns } from "./statistics.js";
 import type { Subject } from "./subjects.js";

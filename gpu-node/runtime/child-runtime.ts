@@ -4,14 +4,13 @@
  * A child that dies takes only its runs with it: each of them fails with what was its end, and
  * `restart` brings a new child with the same model.
  */
-import { type ChildProcess, fork } from "node:child_process";
-import { fileURLToPath } from "node:url";
 import { assert } from "../../shared/core/assert.js";
 import { FarmError } from "../../shared/core/errors.js";
 import type { Tensor } from "../../shared/tensor/tensor.js";
-import { type FromChild, fromWireError, type ToChild } from "./child-protocol.js";
+import { type FromChild, fromWireError } from "./child-protocol.js";
 import { describeGraph, type GraphSpec, type Runtime } from "./runtime.js";
 import type { RuntimeInfo, RuntimeSettings } from "./runtime-info.js";
+import { type RuntimeProcess, startRuntimeProcess } from "./runtime-process.js";
 
 export interface ChildRuntimeOptions extends RuntimeSettings {
   /** How long a child may take to open the checkpoint. Default 300,000 (5 minutes). */
@@ -39,8 +38,6 @@ export interface ChildRuntime extends Runtime {
 const READY_TIMEOUT_MS = 300_000;
 /** How long a child may take to leave before it is killed. */
 const CLOSE_TIMEOUT_MS = 2_000;
-/** What is kept of the child's stderr for the text of an error. */
-const STDERR_CHARACTERS_KEPT = 2_000;
 
 /**
  * Starts the child and waits until it has opened the checkpoint.
@@ -49,18 +46,9 @@ const STDERR_CHARACTERS_KEPT = 2_000;
  *   opening the checkpoint throws
  */
 export async function startChildRuntime(options: ChildRuntimeOptions): Promise<ChildRuntime> {
-  const runtime = new ForkedRuntime(options);
+  const runtime = new RestartableRuntime(options);
   await runtime.restart();
   return runtime;
-}
-
-/**
- * The file that is forked: always compiled JavaScript, also for a caller that runs from source.
- */
-export function runtimeChildPath(): string {
-  const isCompiled = import.meta.url.endsWith(".js");
-  const path = isCompiled ? "./runtime-child.js" : "../../dist/gpu-node/runtime/runtime-child.js";
-  return fileURLToPath(new URL(path, import.meta.url));
 }
 
 interface PendingRun {
@@ -69,32 +57,32 @@ interface PendingRun {
   readonly reject: (error: FarmError) => void;
 }
 
-/** One child from fork to end. */
+/** One child from start to end. */
 interface Child {
-  readonly process: ChildProcess;
+  readonly process: RuntimeProcess;
   readonly runs: Map<number, PendingRun>;
   /** Resolves when the process is gone and its runs have failed. */
   readonly ended: Promise<FarmError>;
   /** Set once it has opened the checkpoint. */
-  ready: boolean;
+  isReady: boolean;
   /** Set once we want it to end: its death is then no news. */
-  leaving: boolean;
+  isLeaving: boolean;
 }
 
-class ForkedRuntime implements ChildRuntime {
+class RestartableRuntime implements ChildRuntime {
   readonly #options: ChildRuntimeOptions;
   #child: Child | null = null;
   #info: RuntimeInfo | null = null;
   #lastEnd = "it was never started";
   #nextRun = 1;
-  #closed = false;
+  #isClosed = false;
 
   constructor(options: ChildRuntimeOptions) {
     this.#options = options;
   }
 
   get info(): RuntimeInfo {
-    assert(this.#info !== null, "the child to be ready");
+    assert(this.#info !== null, "the child to have been ready");
     return this.#info;
   }
 
@@ -103,27 +91,21 @@ class ForkedRuntime implements ChildRuntime {
   }
 
   async restart(): Promise<void> {
-    assert(!this.#closed, "no restart after close");
-    await this.#end("SIGKILL");
-    const child = this.#launch();
-    const info = await this.#ready(child).catch(async (error: unknown) => {
-      await this.#end("SIGKILL");
+    assert(!this.#isClosed, "no restart after close");
+    await this.#end("kill");
+    try {
+      const info = await this.#start();
+      this.#refuseOther(info);
+      this.#info = info;
+    } catch (error) {
+      await this.#end("kill");
       throw error;
-    });
-    const before = this.#info?.model.digest;
-    if (before !== undefined && before !== info.model.digest) {
-      await this.#end("SIGKILL");
-      throw new FarmError(
-        "checkpoint-invalid",
-        `${this.#options.checkpointDir} changed while it was in use: digest ${before}, now ${info.model.digest}; restart the node`,
-      );
     }
-    this.#info = info;
   }
 
   run(graph: GraphSpec, inputs: Readonly<Record<string, Tensor>>): Promise<Record<string, Tensor>> {
     const child = this.#child;
-    if (child === null || !child.ready) {
+    if (child === null || !child.isReady) {
       const why = child === null ? this.#lastEnd : "it is starting";
       const detail = `${describeGraph(graph)}: the runtime is not running: ${why}`;
       return Promise.reject(new FarmError("runtime-failed", detail));
@@ -131,118 +113,94 @@ class ForkedRuntime implements ChildRuntime {
     const id = this.#nextRun++;
     return new Promise((resolve, reject) => {
       child.runs.set(id, { graph, resolve, reject });
-      post(child, { kind: "run", id, graph, inputs });
+      child.process.send({ kind: "run", id, graph }, inputs);
     });
   }
 
   kill(): void {
-    void this.#end("SIGKILL");
+    void this.#end("kill");
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
-    await this.#end(this.#child?.runs.size === 0 ? "disconnect" : "SIGKILL");
+    this.#isClosed = true;
+    await this.#end(this.#child?.runs.size === 0 ? "dismiss" : "kill");
   }
 
-  /** Ends the child that lives now, if one does, and waits until it is gone. */
-  async #end(how: "SIGKILL" | "disconnect"): Promise<void> {
-    const child = this.#child;
-    if (child === null) return;
-    child.leaving = true;
-    if (how === "disconnect" && child.process.connected) child.process.disconnect();
-    else child.process.kill("SIGKILL");
-    const timer = setTimeout(() => child.process.kill("SIGKILL"), CLOSE_TIMEOUT_MS);
-    await child.ended;
-    clearTimeout(timer);
-  }
-
-  #launch(): Child {
-    const process_ = fork(runtimeChildPath(), [], {
-      serialization: "advanced",
-      execArgv: [], // none of the parent's debugger or loader
-      stdio: ["ignore", "ignore", "pipe", "ipc"],
-    });
-    let words = "";
-    process_.stderr?.setEncoding("utf8").on("data", (text: string) => {
-      words = (words + text).slice(-STDERR_CHARACTERS_KEPT);
-    });
-
-    let end: (reason: FarmError) => void = () => {};
-    const ended = new Promise<FarmError>((resolve) => {
-      end = resolve;
-    });
-    const child: Child = {
-      process: process_,
-      runs: new Map(),
-      ended,
-      ready: false,
-      leaving: false,
-    };
-    process_.on("message", (message: FromChild) => settle(child, message));
-    let spawnError: string | null = null;
-    process_.on("error", (error) => {
-      spawnError = error.message;
-    });
-    process_.once("close", (code, signal) => {
-      const how = spawnError ?? (signal === null ? `exit code ${code}` : `signal ${signal}`);
-      this.#lastEnd = `the runtime child ended with ${how}${quoted(words)}`;
-      if (this.#child === child) this.#child = null;
-      const reason = new FarmError("runtime-failed", this.#lastEnd);
-      for (const run of child.runs.values()) {
-        const detail = `${describeGraph(run.graph)}: ${this.#lastEnd}`;
-        run.reject(new FarmError("runtime-failed", detail));
-      }
-      child.runs.clear();
-      end(reason);
-    });
-    this.#child = child;
-    return child;
-  }
-
-  async #ready(child: Child): Promise<RuntimeInfo> {
+  /** Starts a child and waits until it is ready. */
+  async #start(): Promise<RuntimeInfo> {
     const { onDeath, readyTimeoutMs = READY_TIMEOUT_MS, ...settings } = this.#options;
     let timer: NodeJS.Timeout | undefined;
-    const answer = new Promise<RuntimeInfo>((resolve, reject) => {
-      child.process.on("message", (message: FromChild) => {
-        if (message.kind === "ready") resolve(message.info);
-        if (message.kind === "refused") reject(fromWireError(message.error));
+    const ready = new Promise<RuntimeInfo>((resolve, reject) => {
+      const child = this.#launch((message) => {
+        if (message.kind === "ready") {
+          child.isReady = true;
+          resolve(message.info);
+        } else if (message.kind === "refused") {
+          reject(fromWireError(message.error));
+        }
+      });
+      void child.ended.then((reason) => {
+        if (child.isReady && !child.isLeaving) onDeath?.(reason);
+        reject(reason);
       });
       timer = setTimeout(() => {
         const detail = `${settings.checkpointDir} was not open after ${readyTimeoutMs} ms`;
         reject(new FarmError("deadline", detail));
       }, readyTimeoutMs);
-      void child.ended.then(reject);
+      child.process.send({ kind: "open", settings, parentPid: process.pid });
     });
-    post(child, { kind: "open", settings, parentPid: process.pid });
-    try {
-      const info = await answer;
-      child.ready = true;
-      void child.ended.then((reason) => {
-        if (!child.leaving) onDeath?.(reason);
-      });
-      return info;
-    } finally {
-      clearTimeout(timer);
-    }
+    return ready.finally(() => clearTimeout(timer));
+  }
+
+  #launch(onGreeting: (message: FromChild & { kind: "ready" | "refused" }) => void): Child {
+    const runs = new Map<number, PendingRun>();
+    const started = startRuntimeProcess((message, outputs) => {
+      if (message.kind === "done" || message.kind === "failed") settle(runs, message, outputs);
+      else onGreeting(message);
+    });
+    const ended = started.ended.then((how) => {
+      this.#lastEnd = `the runtime child ended with ${how}`;
+      this.#child = null;
+      for (const { graph, reject } of runs.values()) {
+        const detail = `${describeGraph(graph)}: ${this.#lastEnd}`;
+        reject(new FarmError("runtime-failed", detail));
+      }
+      runs.clear();
+      return new FarmError("runtime-failed", this.#lastEnd);
+    });
+    this.#child = { process: started, runs, ended, isReady: false, isLeaving: false };
+    return this.#child;
+  }
+
+  /** Ends the child that lives now, if one does, and waits until it is gone. */
+  async #end(how: "kill" | "dismiss"): Promise<void> {
+    const child = this.#child;
+    if (child === null) return;
+    child.isLeaving = true;
+    child.process[how]();
+    const timer = setTimeout(() => child.process.kill(), CLOSE_TIMEOUT_MS);
+    await child.ended;
+    clearTimeout(timer);
+  }
+
+  #refuseOther({ model }: RuntimeInfo): void {
+    const before = this.#info?.model.digest ?? model.digest;
+    if (before === model.digest) return;
+    throw new FarmError(
+      "checkpoint-invalid",
+      `${this.#options.checkpointDir} changed while it was in use: its digest was ${before}, now ${model.digest}; restart the node to take it`,
+    );
   }
 }
 
-/** A message that cannot be sent means that the child is going; its end fails the runs. */
-function post(child: Child, message: ToChild): void {
-  if (!child.process.connected) return;
-  child.process.send(message, () => {});
-}
-
-function settle(child: Child, message: FromChild): void {
-  if (message.kind !== "done" && message.kind !== "failed") return;
-  const run = child.runs.get(message.id);
-  if (run === undefined) return;
-  child.runs.delete(message.id);
-  if (message.kind === "done") run.resolve(message.outputs);
+function settle(
+  runs: Map<number, PendingRun>,
+  message: FromChild & { kind: "done" | "failed" },
+  outputs: Record<string, Tensor>,
+): void {
+  const run = runs.get(message.id);
+  assert(run !== undefined, `an answer to a run that waits, not to run ${message.id}`);
+  runs.delete(message.id);
+  if (message.kind === "done") run.resolve(outputs);
   else run.reject(fromWireError(message.error));
-}
-
-function quoted(words: string): string {
-  const text = words.trim();
-  return text === "" ? "" : `; its last words: ${text.split(/\r?\n/).slice(-6).join(" | ")}`;
 }

@@ -4,10 +4,12 @@
  * A run blocks its thread until it is done and a native abort ends the process; neither may happen
  * to the agent, which has to keep its leases. Started by child-runtime.ts, ends with its parent.
  */
+import { Socket } from "node:net";
 import { Worker } from "node:worker_threads";
 import { assert } from "../../shared/core/assert.js";
 import { asFarmError } from "../../shared/core/errors.js";
-import { type FromChild, type ToChild, toWireError } from "./child-protocol.js";
+import { type FromChild, STREAM_FD, type ToChild, toWireError } from "./child-protocol.js";
+import { createFrameReader, type Tensors, writeFrame } from "./frame-stream.js";
 import { openInProcessRuntime } from "./in-process-runtime.js";
 import type { Runtime } from "./runtime.js";
 import type { RuntimeSettings } from "./runtime-info.js";
@@ -16,45 +18,49 @@ import type { RuntimeSettings } from "./runtime-info.js";
 const ORPHAN_CHECK_MS = 500;
 
 let runtime: Runtime | null = null;
+let last: Promise<void> = Promise.resolve();
 
-process.on("message", (message: ToChild) => {
-  if (message.kind === "open") {
-    watchParent(message.parentPid);
-    void open(message.settings);
-  } else {
-    void run(message);
-  }
-});
-process.once("disconnect", () => process.exit(0));
+const parent = new Socket({ fd: STREAM_FD });
+parent.on("data", createFrameReader(receive));
+parent.on("error", () => process.exit(0));
+parent.on("end", () => process.exit(0));
 // Ctrl-C reaches every process of a terminal; the agent decides when a run may end.
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => {});
+
+/** In order, and each answer has left before the next run blocks this thread. */
+function receive(frame: object, inputs: Tensors): void {
+  const message = frame as ToChild;
+  if (message.kind === "open") watchParent(message.parentPid);
+  last = last.then(() => (message.kind === "open" ? open(message.settings) : run(message, inputs)));
+}
 
 async function open(settings: RuntimeSettings): Promise<void> {
   try {
     const opened = await openInProcessRuntime(settings);
     runtime = opened;
-    send({ kind: "ready", info: opened.info });
+    await send({ kind: "ready", info: opened.info });
   } catch (error) {
-    send({ kind: "refused", error: toWireError(asFarmError(error, "runtime-failed")) });
+    await send({ kind: "refused", error: toWireError(asFarmError(error, "runtime-failed")) });
   }
 }
 
-async function run({ id, graph, inputs }: ToChild & { kind: "run" }): Promise<void> {
+async function run({ id, graph }: ToChild & { kind: "run" }, inputs: Tensors): Promise<void> {
   try {
     assert(runtime !== null, "no run before the runtime is ready");
-    send({ kind: "done", id, outputs: await runtime.run(graph, inputs) });
+    const outputs = await runtime.run(graph, inputs);
+    await send({ kind: "done", id }, outputs);
   } catch (error) {
-    send({ kind: "failed", id, error: toWireError(asFarmError(error, "runtime-failed")) });
+    await send({ kind: "failed", id, error: toWireError(asFarmError(error, "runtime-failed")) });
   }
 }
 
-function send(message: FromChild): void {
-  process.send?.(message);
+function send(message: FromChild, tensors: Tensors = {}): Promise<void> {
+  return writeFrame(parent, message, tensors);
 }
 
 /**
- * The "disconnect" event waits for the end of a run, which can take minutes and holds the GPU's
- * memory; a second thread sees at once that this process was given another parent.
+ * The stream's end is seen only after a run, which can take minutes and holds the GPU's memory; a
+ * second thread sees at once that this process was given another parent.
  */
 function watchParent(parentPid: number): void {
   const watch = `

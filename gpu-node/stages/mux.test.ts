@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { OutputFormat } from "../../shared/farm/parameters.js";
@@ -195,6 +195,11 @@ describe("mp4", () => {
     await expect(failure).rejects.toThrow(/\[tool-failed\].*exit 1: .*framerate/i);
   });
 
+  test("an ffmpeg that is gone is named", async () => {
+    const failure = mux({ formats: ["mp4"], ffmpeg: { path: "/nowhere/ffmpeg", version: "1" } });
+    await expect(failure).rejects.toThrow(/\[tool-failed\] \/nowhere\/ffmpeg: .*ENOENT/);
+  });
+
   test("an abort in the middle kills ffmpeg and leaves no file behind", async () => {
     vi.stubEnv("TMPDIR", await mkdtemp(join(folder, "abort-")));
     const failure = mux({ formats: ["mp4"], abortAtChunk: 1 });
@@ -281,11 +286,27 @@ describe("findFfmpeg", () => {
     await expect(search).rejects.toThrow("[tool-failed]");
   });
 
-  test("the one named is taken", async () => {
-    expect(await findFfmpeg({ RENDERFARM_FFMPEG: ffmpeg.path })).toEqual(ffmpeg);
-    expect(ffmpeg.version).toMatch(/\S/);
+  test("the one named is taken, then one on PATH, then the one that npm brings", async () => {
+    const named = await fakeFfmpeg("named", "1.0-named");
+    const onPath = await fakeFfmpeg("ffmpeg", "2.0-path");
+    const PATH = `${dirname(onPath)}:/bin`;
+    expect(await findFfmpeg({ RENDERFARM_FFMPEG: named, PATH })).toEqual({
+      path: named,
+      version: "1.0-named",
+    });
+    expect(await findFfmpeg({ PATH })).toEqual({ path: "ffmpeg", version: "2.0-path" });
+    const bundled = await findFfmpeg({ PATH: "/nowhere" });
+    expect(bundled?.path).toContain("@ffmpeg-installer");
   });
 });
+
+/** A program that says it is an ffmpeg of this version. */
+async function fakeFfmpeg(name: string, version: string): Promise<string> {
+  const path = join(await mkdtemp(join(folder, "bin-")), name);
+  await writeFile(path, `#!/bin/sh\necho "ffmpeg version ${version} built for a test"\n`);
+  await chmod(path, 0o755);
+  return path;
+}
 
 /** Top-level boxes of an mp4, in order. */
 function boxNames(file: Uint8Array): string[] {

@@ -1,6 +1,8 @@
+import { readFileSync } from "node:fs";
 import sharp, { type Sharp } from "sharp";
 import { describe, expect, test } from "vitest";
 import { FarmError } from "../../shared/core/errors.js";
+import { goldenPath, goldenTensor, readGolden } from "../../test/golden/read-golden.js";
 import { decodePicture, PICTURE_PIXELS_MAX } from "./picture.js";
 
 const WIDTH = 5;
@@ -35,6 +37,17 @@ function turned(width: number, height: number, from: (x: number, y: number) => [
   }
   return { width, height, data: out };
 }
+
+describe("pixels equal those of diffusers' load_image:", () => {
+  const expected = readGolden("decoded-pictures/pixels.safetensors");
+
+  test.each([...expected.keys()])("%s", async (name) => {
+    const picture = await decodePicture(readFileSync(goldenPath(`decoded-pictures/${name}`)), name);
+    const { shape, data } = goldenTensor(expected, name);
+    expect([picture.height, picture.width, 3]).toEqual(shape);
+    expect([...picture.data]).toEqual([...data]);
+  });
+});
 
 describe("EXIF orientation is applied:", () => {
   const [right, bottom] = [WIDTH - 1, HEIGHT - 1];

@@ -33,3 +33,6 @@ export const NUM_VIDEOS_PER_PROMPT: Range = { min: 1, max: 100 };
 export const CLIPS_MAX = 1000;
 /** A seed of torch's generator has 64 bits. */
 export const SEED_MAX = 2n ** 64n - 1n;
+
+/** Bytes of one uploaded picture or latents file: latents of 70 SVD-XT clips. */
+export const INPUT_BYTES_MAX = 256 * 1024 * 1024;

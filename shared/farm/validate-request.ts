@@ -60,7 +60,11 @@ export interface RequestContext {
 
 export type Resolved =
   | { readonly parameters: JobParameters }
-  | { readonly violations: readonly Violation[] };
+  | {
+      readonly violations: readonly Violation[];
+      /** With a default in place of whatever is wrong: good for further checks, never for work. */
+      readonly assumed: JobParameters;
+    };
 
 /** Steps of a request that names neither steps nor sigmas, as the reference. */
 const NUM_INFERENCE_STEPS_DEFAULT = 25;
@@ -105,7 +109,8 @@ export function resolveParameters(raw: RawParameters, context: RequestContext): 
     formats: checkFormats(checks, raw.formats, context.hasFfmpeg),
     pair: checkPair(checks, raw.pair),
   };
-  return checks.violations.length > 0 ? { violations: checks.violations } : { parameters };
+  const { violations } = checks;
+  return violations.length > 0 ? { violations, assumed: parameters } : { parameters };
 }
 
 /**

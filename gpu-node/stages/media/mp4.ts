@@ -89,9 +89,14 @@ function mp4Arguments({ width, height, fps }: VideoFormat, outPath: string): str
 
 /** Errors of writing to a process that is gone. */
 function isPipeError(error: unknown): boolean {
-  const code = (error as NodeJS.ErrnoException).code;
-  return code === "EPIPE" || code === "ECONNRESET" || code === "ERR_STREAM_PREMATURE_CLOSE";
+  return PIPE_ERRORS.has((error as NodeJS.ErrnoException).code ?? "");
 }
+const PIPE_ERRORS = new Set([
+  "EPIPE",
+  "ECONNRESET",
+  "ERR_STREAM_DESTROYED",
+  "ERR_STREAM_PREMATURE_CLOSE",
+]);
 
 function failed(path: string, how: string, words: string): FarmError {
   const lines = words.trim().split(/\r?\n/).slice(-STDERR_LINES_KEPT).join(" | ");

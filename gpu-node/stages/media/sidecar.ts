@@ -1,4 +1,5 @@
 /** @file The text file beside an mp4 that says how to make the clip again. */
+import { stringifyJson } from "../../../shared/core/json-text.js";
 import type { ClipParameters, NoisePlan } from "../../../shared/farm/parameters.js";
 
 export interface SidecarFacts {
@@ -51,16 +52,5 @@ export function encodeSidecar(facts: SidecarFacts): Uint8Array {
       num_videos_per_prompt: noise.clipCount / noise.imageCount,
     },
   };
-  return new TextEncoder().encode(`${stringify(sidecar)}\n`);
-}
-
-/** JSON.stringify for objects with bigints, which come out as plain integers. */
-function stringify(value: object): string {
-  const mark = "\u0000bigint ";
-  const text = JSON.stringify(
-    value,
-    (_key, field: unknown) => (typeof field === "bigint" ? `${mark}${field}` : field),
-    2,
-  );
-  return text.replace(/"\\u0000bigint (\d+)"/g, "$1");
+  return new TextEncoder().encode(`${stringifyJson(sidecar)}\n`);
 }

@@ -1,0 +1,36 @@
+/** @file What ends a command: its exit code, and what is said of it. */
+import { FarmError, type FarmErrorCode } from "../shared/core/errors.js";
+
+export const EXIT = {
+  ok: 0,
+  jobFailed: 1,
+  usage: 2,
+  unreachable: 3,
+  refused: 4,
+  cancelled: 5,
+} as const;
+
+const EXIT_OF_CODE: Partial<Record<FarmErrorCode, number>> = {
+  "invalid-argument": EXIT.usage,
+  "checkpoint-invalid": EXIT.usage,
+  "not-found": EXIT.usage,
+  unreachable: EXIT.unreachable,
+  deadline: EXIT.unreachable,
+  exhausted: EXIT.refused,
+  "wrong-state": EXIT.refused,
+  cancelled: EXIT.cancelled,
+};
+
+/** The exit code of a command that ended with this error. */
+export function exitCodeOf(error: unknown): number {
+  return error instanceof FarmError ? (EXIT_OF_CODE[error.code] ?? EXIT.jobFailed) : EXIT.jobFailed;
+}
+
+/** The lines for stderr; every mistake on a line of its own. A bug comes with its stack. */
+export function explain(error: unknown): string {
+  if (!(error instanceof FarmError)) return error instanceof Error ? `${error.stack}` : `${error}`;
+  const { code, detail, violations } = error;
+  if (violations.length === 0) return `error (${code}): ${detail}`;
+  const count = violations.length === 1 ? "1 problem" : `${violations.length} problems`;
+  return [`error: ${count}`, ...violations.map((v) => `  ${v.field}: ${v.description}`)].join("\n");
+}

@@ -1,0 +1,243 @@
+/**
+ * @file A client of JobService in promises and async iterables; the only file of the CLI that knows
+ * wire types. Usable as a library.
+ */
+import { createHash } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  type CallOptions,
+  type ClientReadableStream,
+  credentials,
+  Metadata,
+  type ServiceError,
+} from "@grpc/grpc-js";
+import {
+  type CancelJobResponse,
+  type CreateJobResponse,
+  type GetFarmResponse,
+  type GetJobResponse,
+  JobServiceClient,
+  type UploadInputResponse,
+} from "../proto/gen/renderfarm/v1/job_service.js";
+import { decodeBlobRef } from "../shared/adapters/grpc/blob-codec.js";
+import { clientOptions } from "../shared/adapters/grpc/connection-options.js";
+import {
+  decodeJob,
+  encodeCreateJob,
+  type NewJobRequest,
+} from "../shared/adapters/grpc/job-codec.js";
+import { decodeModelInfo } from "../shared/adapters/grpc/model-codec.js";
+import { fromServiceError } from "../shared/adapters/grpc/status.js";
+import { asFarmError, FarmError } from "../shared/core/errors.js";
+import { isTerminal, type JobView } from "../shared/farm/job.js";
+import type { JobParameters } from "../shared/farm/parameters.js";
+import type { ModelInfo, Output } from "../shared/farm/work.js";
+import type { BlobRef } from "../shared/ports/blob-store.js";
+
+/** A farm as it is now. */
+export interface FarmView {
+  /** Every checkpoint that a connected node serves, once. */
+  readonly models: readonly ModelInfo[];
+  readonly nodes: readonly {
+    readonly nodeId: string;
+    readonly modelDigest: string;
+    readonly provider: string;
+  }[];
+}
+
+/** A call that takes longer has failed; none of them waits for rendering. */
+const CALL_MS_MAX = 30_000;
+/** An upload or download: 256 MiB at 1 MiB a second. */
+const TRANSFER_MS_MAX = 300_000;
+/** Bytes of one upload message; the service takes up to 1 MiB. */
+const PIECE_BYTES = 512 * 1024;
+/** A watch survives a coordinator that is away for this long. */
+const WATCH_AWAY_MS_MAX = 30_000;
+const WATCH_RETRY_MS = 500;
+
+/** One connection to a coordinator; every method throws FarmError and nothing else. */
+export class FarmClient {
+  readonly address: string;
+  readonly #stub: JobServiceClient;
+
+  /** @param address host:port; the connection is made with the first call */
+  constructor(address: string) {
+    this.address = address;
+    this.#stub = new JobServiceClient(address, credentials.createInsecure(), clientOptions);
+  }
+
+  close(): void {
+    this.#stub.close();
+  }
+
+  async getFarm(): Promise<FarmView> {
+    const farm = await this.#unary<GetFarmResponse>((done, options) =>
+      this.#stub.getFarm({}, new Metadata(), options, done),
+    );
+    return {
+      models: farm.models.map((model, i) => decodeModelInfo(model, `models[${i}]`)),
+      nodes: farm.nodes.map(({ nodeId, modelDigest, provider }) => ({
+        nodeId,
+        modelDigest,
+        provider,
+      })),
+    };
+  }
+
+  /** Stores a picture or a latents file for a later `createJob`. */
+  async upload(bytes: Uint8Array): Promise<BlobRef> {
+    const response = await new Promise<UploadInputResponse>((resolve, reject) => {
+      const call = this.#stub.uploadInput(deadlineIn(TRANSFER_MS_MAX), (error, answer) =>
+        error ? reject(this.#explain(error)) : resolve(answer),
+      );
+      call.on("error", () => {}); // the callback above hears of it, too
+      void sendPieces(call, bytes);
+    });
+    return decodeBlobRef(response.blob, "blob");
+  }
+
+  async createJob(request: NewJobRequest<JobParameters>): Promise<JobView> {
+    const message = encodeCreateJob(request);
+    const { job } = await this.#unary<CreateJobResponse>((done, options) =>
+      this.#stub.createJob(message, new Metadata(), options, done),
+    );
+    return decodeJob(job);
+  }
+
+  async getJob(jobId: string): Promise<JobView> {
+    const { job } = await this.#unary<GetJobResponse>((done, options) =>
+      this.#stub.getJob({ jobId }, new Metadata(), options, done),
+    );
+    return decodeJob(job);
+  }
+
+  async cancelJob(jobId: string): Promise<JobView> {
+    const { job } = await this.#unary<CancelJobResponse>((done, options) =>
+      this.#stub.cancelJob({ jobId }, new Metadata(), options, done),
+    );
+    return decodeJob(job);
+  }
+
+  /**
+   * The job now and after every change; ends after the state that ended it. A coordinator that is
+   * away is dialled again.
+   *
+   * @throws FarmError "cancelled" when the signal aborts, "unreachable" after 30 s without answer
+   */
+  async *watchJob(jobId: string, signal: AbortSignal): AsyncGenerator<JobView> {
+    let awaySinceMs: number | null = null;
+    for (;;) {
+      try {
+        const call = this.#stub.watchJob({ jobId });
+        for await (const { job } of this.#stream(call, signal)) {
+          awaySinceMs = null;
+          const view = decodeJob(job);
+          yield view;
+          if (isTerminal(view.state)) return;
+        }
+      } catch (error) {
+        const known = asFarmError(error);
+        awaySinceMs ??= Date.now();
+        const isAway = known.code === "unreachable" && Date.now() - awaySinceMs < WATCH_AWAY_MS_MAX;
+        if (!isAway) throw known;
+      }
+      // A stream that ended before its job did is a coordinator that stops.
+      await sleep(WATCH_RETRY_MS, undefined, { signal }).catch(() => {
+        throw stopped();
+      });
+    }
+  }
+
+  /**
+   * The bytes of a finished output.
+   *
+   * @throws FarmError "blob-corrupt" at the end, when they are not what the output names
+   */
+  async *download(
+    jobId: string,
+    clipIndex: number,
+    { fileName, blob }: Output,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array> {
+    const hash = createHash("sha256");
+    const request = { jobId, clipIndex, fileName };
+    const call = this.#stub.downloadOutput(request, deadlineIn(TRANSFER_MS_MAX));
+    for await (const { piece } of this.#stream(call, signal)) {
+      hash.update(piece);
+      yield piece;
+    }
+    const sha256 = hash.digest("hex");
+    if (sha256 !== blob.sha256) {
+      throw new FarmError(
+        "blob-corrupt",
+        `${fileName} of clip ${clipIndex} came with sha256 ${sha256} instead of ${blob.sha256}`,
+      );
+    }
+  }
+
+  #unary<A>(
+    call: (done: (error: ServiceError | null, answer: A) => void, options: CallOptions) => void,
+  ): Promise<A> {
+    return new Promise((resolve, reject) => {
+      call(
+        (error, answer) => (error ? reject(this.#explain(error)) : resolve(answer)),
+        deadlineIn(CALL_MS_MAX),
+      );
+    });
+  }
+
+  /** The messages of a server stream; leaving the loop early, or an abort, cancels the call. */
+  async *#stream<A>(call: ClientReadableStream<A>, signal: AbortSignal): AsyncGenerator<A> {
+    const cancel = () => call.cancel();
+    signal.addEventListener("abort", cancel, { once: true });
+    // A late "cancelled" of a stream that nobody reads any more must not end the process.
+    call.on("error", () => {});
+    try {
+      if (signal.aborted) throw stopped();
+      yield* call as AsyncIterable<A>;
+    } catch (error) {
+      if (signal.aborted) throw stopped();
+      throw this.#explain(error as ServiceError);
+    } finally {
+      signal.removeEventListener("abort", cancel);
+      call.cancel();
+    }
+  }
+
+  #explain(error: ServiceError): FarmError {
+    if (error instanceof FarmError) return error;
+    const known = fromServiceError(error);
+    if (known.code !== "unreachable") return known;
+    return new FarmError("unreachable", `no answer from ${this.address}: ${known.detail}`, {
+      cause: error,
+    });
+  }
+}
+
+/** Writes no faster than the server takes; how the call ends is the callback's to tell. */
+async function sendPieces(
+  call: ReturnType<JobServiceClient["uploadInput"]>,
+  bytes: Uint8Array,
+): Promise<void> {
+  let isOpen = true;
+  const ended = new Promise<void>((resolve) => {
+    call.once("status", () => {
+      isOpen = false;
+      resolve();
+    });
+  });
+  for (let at = 0; at < bytes.length && isOpen; at += PIECE_BYTES) {
+    const piece = Buffer.from(bytes.subarray(at, at + PIECE_BYTES));
+    const hasRoom = call.write({ piece });
+    if (!hasRoom) await Promise.race([ended, new Promise((r) => call.once("drain", r))]);
+  }
+  call.end();
+}
+
+function deadlineIn(ms: number): CallOptions {
+  return { deadline: Date.now() + ms };
+}
+
+function stopped(): FarmError {
+  return new FarmError("cancelled", "stopped waiting");
+}

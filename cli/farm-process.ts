@@ -1,0 +1,135 @@
+/** @file One process of a farm on this machine: started, waited for, watched, stopped. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, openSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { FarmError, isFarmErrorCode } from "../shared/core/errors.js";
+
+export interface FarmProcessOptions {
+  /** For messages, e.g. "node-1". */
+  readonly name: string;
+  /** Which entry point of the build. */
+  readonly entry: "coordinator" | "gpu-node";
+  readonly args: readonly string[];
+  /** Where its output is kept; null: it goes to our stderr. */
+  readonly logPath: string | null;
+  /** How long it may take to be ready. */
+  readonly readyMs: number;
+}
+
+/** What a process says when it is ready. */
+export interface Ready {
+  /** host:port of a coordinator, "" of a node. */
+  readonly address: string;
+}
+
+/** How long a process may take to end before it is killed. */
+const STOP_MS = 5_000;
+/** Lines of its log that a message repeats. */
+const LOG_LINES_SHOWN = 12;
+
+export class FarmProcess {
+  readonly name: string;
+  /** Resolves when the process has said that it is ready. Rejects when it ends before, or is late. */
+  readonly ready: Promise<Ready>;
+  /** Resolves with how it ended, in words: "exit code 1", "SIGKILL". */
+  readonly ended: Promise<string>;
+  readonly #child: ChildProcess;
+  readonly #logPath: string | null;
+  #hasEnded = false;
+  #hasSaidWhy = false;
+
+  constructor(options: FarmProcessOptions) {
+    this.name = options.name;
+    this.#logPath = options.logPath;
+    const log = options.logPath === null ? 2 : openSync(options.logPath, "a");
+    // A session of its own: Ctrl-C in the terminal reaches us, and we stop it in good order.
+    this.#child = spawn(process.execPath, [entryPath(options.entry), ...options.args], {
+      stdio: ["ignore", log, log, "ipc"],
+      detached: true,
+    });
+    if (log !== 2) closeSync(log);
+    this.ended = new Promise((resolve) => {
+      const end = (how: string) => {
+        this.#hasEnded = true;
+        resolve(how);
+      };
+      this.#child.once("error", (error) => end(error.message));
+      this.#child.once("exit", (code, signal) => end(signal ?? `exit code ${code}`));
+    });
+    this.ready = this.#waitReady(options.readyMs);
+    this.ready.catch(() => {}); // whoever needs it awaits it; nobody may be waiting yet
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
+  get hasEnded(): boolean {
+    return this.#hasEnded;
+  }
+
+  /** SIGTERM, and SIGKILL for one that does not end; resolves when it is gone. */
+  async stop(): Promise<void> {
+    if (!this.#hasEnded) this.#child.kill("SIGTERM");
+    const kill = setTimeout(() => this.kill(), STOP_MS);
+    await this.ended;
+    clearTimeout(kill);
+  }
+
+  /** SIGKILL at once. */
+  kill(): void {
+    if (!this.#hasEnded) this.#child.kill("SIGKILL");
+  }
+
+  /** The last lines of its log, each indented; "" where none is kept, and when it said why it ended. */
+  logTail(): string {
+    if (this.#logPath === null || this.#hasSaidWhy) return "";
+    const lines = readFileSync(this.#logPath, "utf8").trimEnd().split("\n");
+    return lines
+      .slice(-LOG_LINES_SHOWN)
+      .map((line) => `  ${this.name}: ${line}`)
+      .join("\n");
+  }
+
+  async #waitReady(readyMs: number): Promise<Ready> {
+    let late: NodeJS.Timeout | undefined;
+    try {
+      return await new Promise<Ready>((resolve, reject) => {
+        this.#child.on("message", (message) => {
+          const said = readMessage(message);
+          if (said instanceof FarmError) {
+            this.#hasSaidWhy = true;
+            reject(said);
+          } else if (said) resolve(said);
+        });
+        void this.ended.then((how) => {
+          const detail = `${this.name} ended before it was ready (${how})`;
+          reject(new FarmError("runtime-failed", detail));
+        });
+        late = setTimeout(() => {
+          const detail = `${this.name} was not ready after ${readyMs / 1000} s`;
+          reject(new FarmError("runtime-failed", detail));
+        }, readyMs);
+      });
+    } finally {
+      clearTimeout(late);
+    }
+  }
+}
+
+/** {kind: "ready", address?} or {kind: "failed", code, detail}; anything else is not for us. */
+function readMessage(message: unknown): Ready | FarmError | null {
+  if (typeof message !== "object" || message === null) return null;
+  const { kind, address, code, detail } = message as Partial<Record<string, unknown>>;
+  if (kind === "ready") return { address: typeof address === "string" ? address : "" };
+  if (kind !== "failed") return null;
+  const known = typeof code === "string" && isFarmErrorCode(code) ? code : "runtime-failed";
+  return new FarmError(known, String(detail));
+}
+
+/** The compiled entry point, also for a caller that runs from source. */
+function entryPath(entry: FarmProcessOptions["entry"]): string {
+  const isCompiled = import.meta.url.endsWith(".js");
+  const path = isCompiled ? `../${entry}/main.js` : `../dist/${entry}/main.js`;
+  return fileURLToPath(new URL(path, import.meta.url));
+}

@@ -1,0 +1,146 @@
+/** @file A command line becomes a request, or the list of everything that is wrong with it. */
+import { randomBytes } from "node:crypto";
+import { constants } from "node:fs";
+import { access, stat } from "node:fs/promises";
+import { dirname, extname, resolve } from "node:path";
+import type { Violation } from "../shared/core/errors.js";
+import { type JobParameters, OUTPUT_FORMATS } from "../shared/farm/parameters.js";
+import { resolveParameters } from "../shared/farm/validate-request.js";
+import type { ModelInfo } from "../shared/farm/work.js";
+import { readLatents, readPictures } from "./input-files.js";
+import {
+  formatOfPath,
+  isFilePath,
+  type OutputPlan,
+  type PathKind,
+  planOutputs,
+} from "./output-plan.js";
+import { flagName, type RenderFlags, rawParameters } from "./render-flags.js";
+
+/** A request that nothing is wrong with, as far as can be known before any work. */
+export interface PreparedRequest {
+  /** Without the reference to uploaded latents. */
+  readonly parameters: JobParameters;
+  /** As the user wrote them, in order. */
+  readonly picturePaths: readonly string[];
+  /** The files' bytes. */
+  readonly pictures: readonly Uint8Array[];
+  readonly latents: Uint8Array | null;
+  readonly outputs: OutputPlan;
+}
+
+/** What a request is checked against. */
+export interface RequestSurroundings {
+  /** Null when the checkpoint cannot be read: whatever depends on it is not checked. */
+  readonly model: ModelInfo | null;
+  readonly hasFfmpeg: boolean;
+}
+
+/** Stands in for a checkpoint that cannot be read, so that the other mistakes are found as well. */
+const UNKNOWN_MODEL: ModelInfo = {
+  digest: "",
+  name: "",
+  numFrames: 25,
+  sampleSize: null,
+  vaeScaleFactor: 8,
+  latentChannels: 4,
+  numTrainTimesteps: 1000,
+};
+
+/**
+ * Checks everything a request says.
+ *
+ * @param violations gets every mistake; the result is null exactly when there is one in it
+ */
+export async function prepareRequest(
+  picturePaths: readonly string[],
+  flags: RenderFlags,
+  { model, hasFfmpeg }: RequestSurroundings,
+  violations: Violation[],
+): Promise<PreparedRequest | null> {
+  const kind = await pathKind(flags.out);
+  const resolved = resolveParameters(rawParameters(flags, formatsOf(flags, kind, violations)), {
+    model: model ?? UNKNOWN_MODEL,
+    imageCount: picturePaths.length,
+    drawnSeed: randomBytes(6).readUIntBE(0, 6),
+    hasFfmpeg,
+    spell: flagName,
+  });
+  if ("violations" in resolved) violations.push(...resolved.violations);
+  const parameters = "parameters" in resolved ? resolved.parameters : resolved.assumed;
+
+  const pictures = await readPictures(picturePaths, violations);
+  const clipCount = picturePaths.length * parameters.numVideosPerPrompt;
+  const needed = model && "parameters" in resolved ? { parameters, clipCount, model } : null;
+  const latents =
+    flags.latents === undefined ? null : await readLatents(flags.latents, needed, violations);
+  const outputs = await planOut(flags.out, kind, { ...parameters, clipCount }, violations);
+
+  if (violations.length > 0 || outputs === null) return null;
+  return { parameters, picturePaths, pictures, latents, outputs };
+}
+
+/** The format that the extension of `--out` names, where `--format` names none. */
+function formatsOf(
+  flags: RenderFlags,
+  kind: PathKind,
+  violations: Violation[],
+): readonly string[] | undefined {
+  const { out, format } = flags;
+  if (out === undefined || format !== undefined || !isFilePath(out, kind)) return undefined;
+  const found = formatOfPath(out, kind);
+  if (found) return [found];
+  violations.push({
+    field: "--out",
+    description: `'${extname(out)}' is no format; legal are ${OUTPUT_FORMATS.map((f) => `.${f}`).join(", ")}, a folder (a path without extension), or any name beside --format`,
+  });
+  return undefined;
+}
+
+async function planOut(
+  out: string | undefined,
+  kind: PathKind,
+  job: Parameters<typeof planOutputs>[2],
+  violations: Violation[],
+): Promise<OutputPlan | null> {
+  if (out === undefined || out === "") {
+    const description = "is missing; name a file such as clip.mp4, or a folder";
+    violations.push({ field: "--out", description });
+    return null;
+  }
+  const plan = planOutputs(out, kind, job);
+  const problem = typeof plan === "string" ? plan : await placeProblem(plan);
+  if (problem === null) return plan as OutputPlan;
+  violations.push({ field: "--out", description: problem });
+  return null;
+}
+
+/** Whether files can be made where they are to go; nothing is made yet. */
+async function placeProblem(plan: OutputPlan): Promise<string | null> {
+  const folder = await nearestFolder(plan.kind === "file" ? dirname(plan.path) : plan.path);
+  if (!(await stat(folder)).isDirectory()) return `'${folder}' is a file and no folder`;
+  const isWritable = await access(folder, constants.W_OK).then(
+    () => true,
+    () => false,
+  );
+  return isWritable ? null : `folder '${folder}' cannot be written to`;
+}
+
+/** The path itself, or the first one above it that exists. */
+export async function nearestFolder(path: string): Promise<string> {
+  for (let at = resolve(path); ; at = dirname(at)) {
+    const exists = await stat(at).then(
+      () => true,
+      () => false,
+    );
+    if (exists || at === dirname(at)) return at;
+  }
+}
+
+async function pathKind(path: string | undefined): Promise<PathKind> {
+  if (path === undefined) return "missing";
+  return stat(path).then(
+    (stats) => (stats.isDirectory() ? "folder" : "file"),
+    () => "missing",
+  );
+}

@@ -1,0 +1,76 @@
+/** @file A prepared request on a farm: sent, watched to its end, its files fetched. */
+import { randomUUID } from "node:crypto";
+import { FarmError } from "../shared/core/errors.js";
+import type { JobView } from "../shared/farm/job.js";
+import type { FarmClient } from "./farm-client.js";
+import type { OutputPlan } from "./output-plan.js";
+import type { PreparedRequest } from "./prepare-request.js";
+import { showProgress } from "./progress.js";
+import { type WrittenFile, writeOutputs } from "./write-outputs.js";
+
+/**
+ * Uploads the inputs and creates the job.
+ *
+ * @param modelDigest "" where the farm serves only one checkpoint
+ */
+export async function sendJob(
+  client: FarmClient,
+  request: PreparedRequest,
+  modelDigest: string,
+): Promise<JobView> {
+  const images = [];
+  for (const picture of request.pictures) images.push(await client.upload(picture));
+  const latents = request.latents && (await client.upload(request.latents));
+  const parameters = { ...request.parameters, latents };
+  return client.createJob({ images, parameters, modelDigest, requestId: randomUUID() });
+}
+
+/**
+ * Waits for the end of a job, showing its progress, and fetches its files.
+ *
+ * @throws FarmError the job's own failure, "cancelled" when it or the wait was cancelled
+ */
+export async function finishJob(
+  client: FarmClient,
+  jobId: string,
+  outputs: OutputPlan | ((job: JobView) => OutputPlan),
+  signal: AbortSignal,
+): Promise<{ job: JobView; files: WrittenFile[] }> {
+  const job = await watchToEnd(client, jobId, signal);
+  if (job.state === "cancelled") throw new FarmError("cancelled", `job ${jobId} was cancelled`);
+  if (job.state === "failed") throw failureOf(job);
+  const plan = typeof outputs === "function" ? outputs(job) : outputs;
+  return { job, files: await writeOutputs(client, job, plan, signal) };
+}
+
+async function watchToEnd(
+  client: FarmClient,
+  jobId: string,
+  signal: AbortSignal,
+): Promise<JobView> {
+  const progress = showProgress(process.stderr, process.env);
+  let last: JobView | null = null;
+  try {
+    for await (const job of client.watchJob(jobId, signal)) {
+      progress.update(job);
+      last = job;
+    }
+  } finally {
+    progress.stop();
+  }
+  if (last === null) throw new FarmError("runtime-failed", `nothing was heard of job ${jobId}`);
+  return last;
+}
+
+/** What a user hears of a job that failed: every failed clip, once. */
+function failureOf(job: JobView): FarmError {
+  const failed = job.clips.filter((clip) => clip.error !== null);
+  const lines = failed.map((clip) => `clip ${clip.index + 1}: ${clip.error!.detail}`);
+  const codes = new Set(failed.map((clip) => clip.error!.code));
+  const code = codes.size === 1 ? [...codes][0]! : "runtime-failed";
+  const detail = `job ${job.jobId} failed; ${lines.join("; ")}`;
+  return new JobFailure(code, detail);
+}
+
+/** A job that was taken and then failed, whatever its code: the command's exit code is 1. */
+export class JobFailure extends FarmError {}

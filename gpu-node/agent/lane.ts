@@ -1,0 +1,66 @@
+/** @file A queue of tasks of which one runs at a time. */
+
+/** Something that was started and cannot be stopped at once. */
+export interface Running {
+  /** Resolves when nothing is done for it any more. */
+  readonly idle: Promise<void>;
+}
+
+/**
+ * The coordinator grants a node's slot again as soon as it has cancelled a task, but a run in
+ * progress cannot be stopped: the next task waits for its end here.
+ */
+export class Lane<T> {
+  readonly #start: (task: T) => Running;
+  readonly #waitingMax: number;
+  readonly #waiting: T[] = [];
+  #running: Running | null = null;
+
+  /** @param waitingMax tasks that wait beside the one that runs */
+  constructor(start: (task: T) => Running, waitingMax: number) {
+    this.#start = start;
+    this.#waitingMax = waitingMax;
+  }
+
+  /** @returns false when the queue is full */
+  add(task: T): boolean {
+    if (this.#waiting.length >= this.#waitingMax) return false;
+    this.#waiting.push(task);
+    this.#next();
+    return true;
+  }
+
+  /** The first waiting task for which the test holds. */
+  findWaiting(test: (task: T) => boolean): T | undefined {
+    return this.#waiting.find(test);
+  }
+
+  /** Takes out waiting tasks for which the test holds. */
+  removeWaiting(test: (task: T) => boolean): void {
+    for (let i = this.#waiting.length - 1; i >= 0; i--) {
+      if (test(this.#waiting[i]!)) this.#waiting.splice(i, 1);
+    }
+  }
+
+  /** Puts a task in the place of a waiting one. */
+  replaceWaiting(old: T, task: T): void {
+    this.#waiting[this.#waiting.indexOf(old)] = task;
+  }
+
+  /** Resolves when nothing runs and nothing waits. */
+  async idle(): Promise<void> {
+    while (this.#running) await this.#running.idle;
+  }
+
+  #next(): void {
+    if (this.#running) return;
+    const task = this.#waiting.shift();
+    if (task === undefined) return;
+    const running = this.#start(task);
+    this.#running = running;
+    void running.idle.then(() => {
+      this.#running = null;
+      this.#next();
+    });
+  }
+}

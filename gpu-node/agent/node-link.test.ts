@@ -1,0 +1,299 @@
+import { Server, ServerCredentials, type ServerDuplexStream, status } from "@grpc/grpc-js";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import {
+  type ConnectRequest,
+  type ConnectResponse,
+  NodeServiceService,
+} from "../../proto/gen/renderfarm/v1/node_service.js";
+import { ManualClock } from "../../shared/adapters/clock/manual-clock.js";
+import { serverOptions } from "../../shared/adapters/grpc/connection-options.js";
+import {
+  decodeNodeMessage,
+  encodeNodeOrder,
+  type NodeIdentity,
+  type NodeMessage,
+  type NodeOrder,
+} from "../../shared/adapters/grpc/node-codec.js";
+import type { Output } from "../../shared/farm/work.js";
+import { NodeLink } from "./node-link.js";
+
+type Call = ServerDuplexStream<ConnectRequest, ConnectResponse>;
+
+const HASH = "ab".repeat(32);
+const JOB = "0123456789abcdefghjkmnpqrs";
+const TASK = `${JOB}-0-denoise`;
+const identity: NodeIdentity = {
+  nodeId: "node-1",
+  bootId: JOB,
+  model: {
+    digest: HASH,
+    name: "demo",
+    numFrames: 14,
+    sampleSize: 8,
+    vaeScaleFactor: 8,
+    latentChannels: 4,
+    numTrainTimesteps: 1000,
+  },
+  provider: "cpu",
+  planHash: HASH,
+  busAddress: "127.0.0.1:1",
+  busToken: "t",
+  hasFfmpeg: false,
+};
+const WELCOME: NodeOrder = { kind: "welcome", leaseMs: 5_000, heartbeatMs: 1_000 };
+const progress = (stepsDone: number) =>
+  ({ kind: "progress", stepsDone, secondsPerStep: 0.5 }) as const;
+
+/** A coordinator that only does what the test says. */
+class Coordinator {
+  readonly calls: Call[] = [];
+  readonly heard: NodeMessage[] = [];
+  readonly ended: number[] = [];
+  address = "";
+  onConnect: (call: Call) => void = (call) => this.tell(WELCOME, call);
+  #server = new Server(serverOptions);
+
+  async listen(port = 0): Promise<void> {
+    this.#server = new Server(serverOptions);
+    this.#server.addService(NodeServiceService, { connect: (call: Call) => this.#serve(call) });
+    const bound = await new Promise<number>((resolve, reject) => {
+      const credentials = ServerCredentials.createInsecure();
+      this.#server.bindAsync(`127.0.0.1:${port}`, credentials, (error, p) =>
+        error ? reject(error) : resolve(p),
+      );
+    });
+    this.address = `127.0.0.1:${bound}`;
+  }
+
+  stop(): void {
+    this.#server.forceShutdown();
+  }
+
+  tell(order: NodeOrder, call = this.calls.at(-1)!): void {
+    call.write(encodeNodeOrder(order));
+  }
+
+  #serve(call: Call): void {
+    const index = this.calls.push(call) - 1;
+    call.on("data", (wire: ConnectRequest) => {
+      const message = decodeNodeMessage(wire);
+      this.heard.push(message);
+      if (message.kind === "hello") this.onConnect(call);
+      wake();
+    });
+    call.on("cancelled", () => {
+      this.ended.push(index);
+      wake();
+    });
+    call.on("error", () => {});
+  }
+}
+
+let clock: ManualClock;
+let coordinator: Coordinator;
+let link: NodeLink;
+let log: string[];
+let wake: () => void = () => {};
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) {
+    await new Promise<void>((resolve) => {
+      wake = resolve;
+    });
+  }
+}
+
+function note(line: string): void {
+  log.push(line);
+  wake();
+}
+
+/** Connects a link; resolves once the node was welcomed. */
+async function connected(): Promise<void> {
+  link.start();
+  await until(() => log.includes("up"));
+}
+
+const kinds = () => coordinator.heard.map((message) => message.kind);
+
+beforeEach(async () => {
+  clock = new ManualClock();
+  coordinator = new Coordinator();
+  log = [];
+  await coordinator.listen();
+  link = new NodeLink({
+    address: coordinator.address,
+    identity,
+    clock,
+    random: () => 0,
+    onUp: () => note("up"),
+    onOrder: (order) => note(order.kind),
+    onDown: (reason) => note(`down: ${reason}`),
+  });
+});
+afterEach(() => {
+  link.close();
+  coordinator.stop();
+});
+
+test("says hello first, and is up with the welcome", async () => {
+  await connected();
+  expect(coordinator.heard).toEqual([{ kind: "hello", identity }]);
+});
+
+test("beats at the interval of the welcome", async () => {
+  await connected();
+  for (let beat = 1; beat <= 3; beat++) {
+    clock.advance(999);
+    expect(kinds()).toHaveLength(beat);
+    clock.advance(1);
+    await until(() => kinds().length === beat + 1);
+  }
+  expect(kinds()).toEqual(["hello", "heartbeat", "heartbeat", "heartbeat"]);
+});
+
+test("hands on orders, and sends reports with task and epoch", async () => {
+  await connected();
+  coordinator.tell({ kind: "cancel", taskId: TASK, epoch: 2 });
+  coordinator.tell({ kind: "continue-alone", taskId: TASK, epoch: 2, newEpoch: 3 });
+  await until(() => log.length === 3);
+  expect(log).toEqual(["up", "cancel", "continue-alone"]);
+  link.report(TASK, 3, progress(4));
+  await until(() => kinds().includes("report"));
+  expect(coordinator.heard.at(-1)).toEqual({
+    kind: "report",
+    taskId: TASK,
+    epoch: 3,
+    report: progress(4),
+  });
+});
+
+test("anything heard renews the lease; silence for all of it stops the work and dials again", async () => {
+  await connected();
+  clock.advance(4_999);
+  coordinator.tell({ kind: "heartbeat-ack" });
+  coordinator.tell({ kind: "cancel", taskId: TASK, epoch: 1 });
+  await until(() => log.includes("cancel"));
+  clock.advance(4_999);
+  expect(log).toEqual(["up", "cancel"]);
+  clock.advance(1);
+  expect(log).toEqual(["up", "cancel", "down: nothing was heard for 5000 ms"]);
+  await until(() => coordinator.ended.length === 1);
+  clock.advance(100);
+  await until(() => log.length === 4);
+  expect(log.at(-1)).toBe("up");
+  const hellos = coordinator.heard.filter((message) => message.kind === "hello");
+  expect(hellos).toEqual([
+    { kind: "hello", identity },
+    { kind: "hello", identity },
+  ]);
+});
+
+test("a process that slept beyond its lease obeys no order that waited for it", async () => {
+  await connected();
+  // Time passes with no timer firing, as for a stopped process; then the order is read first.
+  const nowMs = clock.nowMs();
+  clock.nowMs = () => nowMs + 6_000;
+  coordinator.tell({ kind: "cancel", taskId: TASK, epoch: 1 });
+  await until(() => log.length === 2);
+  expect(log[1]).toBe("down: nothing was heard for 5000 ms");
+});
+
+test("a report after the lease has ended is not sent", async () => {
+  await connected();
+  const nowMs = clock.nowMs();
+  clock.nowMs = () => nowMs + 6_000;
+  link.report(TASK, 1, progress(1));
+  coordinator.tell({ kind: "heartbeat-ack" });
+  await until(() => log.length === 2);
+  expect(kinds()).toEqual(["hello"]);
+});
+
+test("a coordinator that goes away and comes back finds the node again", async () => {
+  await connected();
+  const port = Number(coordinator.address.split(":")[1]);
+  coordinator.stop();
+  await until(() => log.length === 2);
+  expect(log[1]).toMatch(/^down: /);
+  // Every failed dial waits twice as long as the one before, up to five seconds (half of it here).
+  for (const delayMs of [100, 200, 400, 800, 1_600, 2_500, 2_500]) {
+    const downs = log.length;
+    clock.advance(delayMs - 1);
+    expect(log).toHaveLength(downs);
+    clock.advance(1);
+    await until(() => log.length === downs + 1);
+    expect(log.at(-1)).toMatch(/ECONNREFUSED/);
+  }
+  await coordinator.listen(port);
+  clock.advance(2_500);
+  await until(() => log.at(-1) === "up");
+});
+
+const ends: [name: string, end: (call: Call) => void, reason: RegExp][] = [
+  ["ends the stream", (call) => call.end(), /ended the stream/],
+  [
+    "refuses the node",
+    (call) => call.emit("error", { code: status.INVALID_ARGUMENT, details: "hello.node_id" }),
+    /INVALID_ARGUMENT: hello\.node_id/,
+  ],
+  [
+    "says something before the welcome",
+    (call) => coordinator.tell({ kind: "heartbeat-ack" }, call),
+    /heartbeat-ack before the welcome/,
+  ],
+  [
+    "sends an order that is none",
+    (call) => {
+      coordinator.tell(WELCOME, call);
+      call.write({ order: { $case: "cancel", value: { taskId: "../x", epoch: 1 } } });
+    },
+    /cancel\.task_id/,
+  ],
+];
+
+test.each(ends)(
+  "a coordinator that %s: the node is down once, and dials again",
+  async (_, end, reason) => {
+    coordinator.onConnect = end;
+    link.start();
+    await until(() => log.some((line) => line.startsWith("down")));
+    expect(log.at(-1)).toMatch(reason);
+    expect(log.filter((line) => line.startsWith("down"))).toHaveLength(1);
+    coordinator.onConnect = (call) => coordinator.tell(WELCOME, call);
+    clock.advance(100);
+    await until(() => log.at(-1) === "up");
+  },
+);
+
+test("a coordinator that says nothing is given ten seconds", async () => {
+  coordinator.onConnect = () => {};
+  link.start();
+  await until(() => kinds().length === 1);
+  clock.advance(9_999);
+  expect(log).toEqual([]);
+  clock.advance(1);
+  expect(log).toEqual(["down: no welcome within 10000 ms"]);
+});
+
+test("a result too long for a control message fails its task, not the stream", async () => {
+  await connected();
+  const blob = { key: `v1/${JOB}/0/out-1/frame.png`, sha256: HASH, size: 1 };
+  const outputs = Array.from({ length: 1_000 }, (_, i): Output => {
+    return { format: "png", fileName: `frame-${i}.png`, blob };
+  });
+  const result = { blob: null, outputs, seconds: 1, secondsPerStep: 0 };
+  link.report(TASK, 1, { kind: "finished", result });
+  await until(() => kinds().includes("report"));
+  expect(coordinator.heard.at(-1)).toMatchObject({
+    report: { kind: "failed", code: "invalid-argument" },
+  });
+});
+
+test("close ends the stream and dials no more", async () => {
+  await connected();
+  link.close();
+  await until(() => coordinator.ended.length === 1);
+  clock.advance(60_000);
+  expect(log).toEqual(["up"]);
+  expect(clock.pendingCount).toBe(0);
+});

@@ -1,0 +1,237 @@
+/**
+ * @file The node's end of its stream to the coordinator: dials, greets, beats, and dials again.
+ *
+ * A node may only work while the coordinator counts on it. So when the stream ends, or nothing was
+ * heard for the lease, the node fences itself: `onDown` is to stop all work, and only then it dials
+ * again. It dials for ever; a farm whose coordinator restarts needs nobody to restart the nodes.
+ */
+import { type ClientDuplexStream, credentials } from "@grpc/grpc-js";
+import {
+  ConnectRequest,
+  type ConnectResponse,
+  NodeServiceClient,
+} from "../../proto/gen/renderfarm/v1/node_service.js";
+import {
+  CONTROL_MESSAGE_BYTES_MAX,
+  nodeClientOptions,
+} from "../../shared/adapters/grpc/connection-options.js";
+import {
+  decodeNodeOrder,
+  encodeNodeMessage,
+  type NodeIdentity,
+  type NodeMessage,
+  type NodeOrder,
+} from "../../shared/adapters/grpc/node-codec.js";
+import { assertNever } from "../../shared/core/assert.js";
+import { asFarmError } from "../../shared/core/errors.js";
+import type { TaskReport } from "../../shared/farm/work.js";
+import type { CancelTimer, Clock } from "../../shared/ports/clock.js";
+
+/** An order about tasks. */
+export type TaskOrder = Extract<NodeOrder, { kind: "assign" | "cancel" | "continue-alone" }>;
+
+export interface NodeLinkOptions {
+  /** host:port of the coordinator. */
+  readonly address: string;
+  readonly identity: NodeIdentity;
+  readonly clock: Clock;
+  /** 0..1, spreads the dials of many nodes after a restart of the coordinator. */
+  readonly random: () => number;
+  /** The coordinator has welcomed this node. */
+  readonly onUp: () => void;
+  readonly onOrder: (order: TaskOrder) => void;
+  /** The coordinator no longer counts on this node, or cannot be reached: all work is to stop. */
+  readonly onDown: (reason: string) => void;
+}
+
+type NodeStream = ClientDuplexStream<ConnectRequest, ConnectResponse>;
+
+/** From the dial to the welcome. */
+const WELCOME_MS_MAX = 10_000;
+const BACKOFF_MS_MIN = 200;
+const BACKOFF_MS_MAX = 5_000;
+/** Messages that wait while the stream does not take more; a coordinator that is stuck, not slow. */
+const UNSENT_MAX = 1_000;
+
+/** One dial, from its beginning to its end. */
+interface Dial {
+  readonly client: NodeServiceClient;
+  readonly stream: NodeStream;
+  /** Null until the welcome. */
+  lease: { readonly leaseMs: number; readonly heartbeatMs: number } | null;
+  lastHeardMs: number;
+  /** Messages that wait for the stream to drain; null while it takes more. */
+  unsent: NodeMessage[] | null;
+  cancelDeadline: CancelTimer;
+  cancelHeartbeat: CancelTimer;
+}
+
+export class NodeLink {
+  readonly #options: NodeLinkOptions;
+  #dial: Dial | null = null;
+  #cancelRedial: CancelTimer = () => {};
+  /** Dials in a row that no welcome answered. */
+  #failures = 0;
+  #closed = false;
+
+  constructor(options: NodeLinkOptions) {
+    this.#options = options;
+  }
+
+  /** Begins to dial. */
+  start(): void {
+    this.#dialNow();
+  }
+
+  /** Sends a report, unless this node no longer is welcome: then its work is void anyway. */
+  report(taskId: string, epoch: number, report: TaskReport): void {
+    const dial = this.#dial;
+    if (!dial?.lease || this.#isExpired(dial)) return;
+    const message: NodeMessage = { kind: "report", taskId, epoch, report };
+    const bytes = ConnectRequest.encode(encodeNodeMessage(message)).finish().length;
+    if (bytes <= CONTROL_MESSAGE_BYTES_MAX) {
+      this.#send(dial, message);
+      return;
+    }
+    // Too long for the stream, which it would end: a failure that no retry helps.
+    const detail = `a report of ${bytes} bytes exceeds ${CONTROL_MESSAGE_BYTES_MAX}; choose an output format of fewer files`;
+    const failed: TaskReport = { kind: "failed", code: "invalid-argument", detail };
+    this.#send(dial, { ...message, report: failed });
+  }
+
+  /** Ends the stream and dials no more; nothing is called back from here on. */
+  close(): void {
+    this.#closed = true;
+    this.#cancelRedial();
+    if (this.#dial) this.#drop(this.#dial);
+  }
+
+  #dialNow(): void {
+    const { address, identity, clock } = this.#options;
+    const client = new NodeServiceClient(address, credentials.createInsecure(), nodeClientOptions);
+    const stream = client.connect();
+    const dial: Dial = {
+      client,
+      stream,
+      lease: null,
+      lastHeardMs: clock.nowMs(),
+      unsent: null,
+      cancelDeadline: () => {},
+      cancelHeartbeat: () => {},
+    };
+    this.#dial = dial;
+    stream.on("data", (order: ConnectResponse) => this.#take(dial, order));
+    stream.on("error", (error: Error) => this.#end(dial, error.message));
+    stream.on("end", () => this.#end(dial, "the coordinator ended the stream"));
+    dial.cancelDeadline = clock.after(WELCOME_MS_MAX, () =>
+      this.#end(dial, `no welcome within ${WELCOME_MS_MAX} ms`),
+    );
+    this.#send(dial, { kind: "hello", identity });
+  }
+
+  #take(dial: Dial, wire: ConnectResponse): void {
+    if (this.#dial !== dial) return;
+    // A process that was stopped for longer than its lease reads old orders when it wakes.
+    if (this.#isExpired(dial)) {
+      this.#endLease(dial);
+      return;
+    }
+    dial.lastHeardMs = this.#options.clock.nowMs();
+    let order: NodeOrder;
+    try {
+      order = decodeNodeOrder(wire);
+    } catch (error) {
+      this.#end(dial, `an order that is none: ${asFarmError(error).detail}`);
+      return;
+    }
+    if (dial.lease === null && order.kind !== "welcome") {
+      this.#end(dial, `${order.kind} before the welcome`);
+      return;
+    }
+    switch (order.kind) {
+      case "welcome":
+        this.#welcome(dial, order);
+        return;
+      case "heartbeat-ack":
+        return;
+      case "assign":
+      case "cancel":
+      case "continue-alone":
+        this.#options.onOrder(order);
+        return;
+      default:
+        assertNever(order);
+    }
+  }
+
+  #welcome(dial: Dial, lease: { leaseMs: number; heartbeatMs: number }): void {
+    if (dial.lease) return;
+    dial.lease = lease;
+    this.#failures = 0;
+    dial.cancelDeadline();
+    this.#watchLease(dial, lease.leaseMs);
+    this.#beat(dial, lease.heartbeatMs);
+    this.#options.onUp();
+  }
+
+  #beat(dial: Dial, heartbeatMs: number): void {
+    dial.cancelHeartbeat = this.#options.clock.after(heartbeatMs, () => {
+      this.#send(dial, { kind: "heartbeat" });
+      if (this.#dial === dial) this.#beat(dial, heartbeatMs);
+    });
+  }
+
+  /** Looks again when the lease would end if nothing more were heard. */
+  #watchLease(dial: Dial, leaseMs: number): void {
+    const { clock } = this.#options;
+    const leftMs = dial.lastHeardMs + leaseMs - clock.nowMs();
+    dial.cancelDeadline = clock.after(leftMs, () => {
+      if (this.#isExpired(dial)) this.#endLease(dial);
+      else this.#watchLease(dial, leaseMs);
+    });
+  }
+
+  #isExpired({ lease, lastHeardMs }: Dial): boolean {
+    return lease !== null && this.#options.clock.nowMs() - lastHeardMs >= lease.leaseMs;
+  }
+
+  #endLease(dial: Dial): void {
+    this.#end(dial, `nothing was heard for ${dial.lease?.leaseMs} ms`);
+  }
+
+  #send(dial: Dial, message: NodeMessage): void {
+    if (dial.unsent) {
+      if (dial.unsent.length >= UNSENT_MAX) this.#end(dial, `${UNSENT_MAX} messages wait`);
+      else dial.unsent.push(message);
+      return;
+    }
+    if (dial.stream.write(encodeNodeMessage(message))) return;
+    dial.unsent = [];
+    dial.stream.once("drain", () => {
+      const waiting = dial.unsent ?? [];
+      dial.unsent = null;
+      for (const next of waiting) if (this.#dial === dial) this.#send(dial, next);
+    });
+  }
+
+  /** The first of several reasons counts. */
+  #end(dial: Dial, reason: string): void {
+    if (this.#dial !== dial) return;
+    this.#drop(dial);
+    this.#options.onDown(reason);
+    if (this.#closed) return;
+    const ceilingMs = Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** this.#failures);
+    this.#failures += 1;
+    // At least half of it, so that no node dials in a tight loop.
+    const delayMs = ceilingMs * (0.5 + this.#options.random() / 2);
+    this.#cancelRedial = this.#options.clock.after(delayMs, () => this.#dialNow());
+  }
+
+  #drop(dial: Dial): void {
+    this.#dial = null;
+    dial.cancelDeadline();
+    dial.cancelHeartbeat();
+    dial.stream.cancel();
+    dial.client.close();
+  }
+}

@@ -1,0 +1,75 @@
+/** @file One condition, decode or mux task from its start to its report. */
+import { assertNever } from "../../shared/core/assert.js";
+import { asFarmError } from "../../shared/core/errors.js";
+import type { TaskAssignment, TaskReport, TaskResult } from "../../shared/farm/work.js";
+import type { Clock } from "../../shared/ports/clock.js";
+import { runCondition } from "../stages/condition.js";
+import { runDecode } from "../stages/decode.js";
+import { clipPlace } from "../stages/keys.js";
+import { type MuxContext, runMux } from "../stages/mux.js";
+import type { StageContext } from "../stages/stage-context.js";
+
+/** What every stage of a node is given, besides the signal that each task has of its own. */
+export type StageParts = Omit<StageContext & MuxContext, "signal"> & { readonly clock: Clock };
+
+/** Runs the work of an assignment that is not a denoise one; separate so that tests can stand in. */
+export type RunStage = (
+  assignment: TaskAssignment,
+  parts: StageParts,
+  signal: AbortSignal,
+) => Promise<Pick<TaskResult, "blob" | "outputs">>;
+
+export class StageTask {
+  /** Resolves when nothing is done for the task any more. */
+  readonly idle: Promise<void>;
+  readonly epoch: number;
+  readonly #abort = new AbortController();
+
+  /** Starts at once; reports exactly once unless it is cancelled. */
+  constructor(
+    assignment: TaskAssignment,
+    parts: StageParts,
+    run: RunStage,
+    report: (epoch: number, report: TaskReport) => void,
+  ) {
+    const { epoch } = assignment;
+    const { signal } = this.#abort;
+    const startMs = parts.clock.nowMs();
+    this.epoch = epoch;
+    this.idle = run(assignment, parts, signal).then(
+      (made) => {
+        const seconds = (parts.clock.nowMs() - startMs) / 1_000;
+        const result = { ...made, seconds, secondsPerStep: 0 };
+        if (!signal.aborted) report(epoch, { kind: "finished", result });
+      },
+      (error: unknown) => {
+        const { code, detail } = asFarmError(error);
+        if (!signal.aborted) report(epoch, { kind: "failed", code, detail });
+      },
+    );
+  }
+
+  /** Ends the task without a report, between two runs of the runtime. */
+  cancel(): void {
+    this.#abort.abort();
+  }
+}
+
+/** The real stages. */
+export const runStage: RunStage = async (assignment, parts, signal) => {
+  const { work } = assignment;
+  const place = clipPlace(assignment);
+  const context = { ...parts, signal };
+  switch (work.stage) {
+    case "condition":
+      return { blob: await runCondition(work, place, context), outputs: [] };
+    case "decode":
+      return { blob: await runDecode(work, place, context), outputs: [] };
+    case "mux":
+      return { blob: null, outputs: await runMux(work, place, context) };
+    case "denoise":
+      throw new Error("bug: a denoise task has its own machine");
+    default:
+      return assertNever(work);
+  }
+};

@@ -1,0 +1,214 @@
+import { expect, test } from "vitest";
+import { ManualClock } from "../../shared/adapters/clock/manual-clock.js";
+import { FarmError } from "../../shared/core/errors.js";
+import type { TaskAssignment, TaskReport, TaskResult, Work } from "../../shared/farm/work.js";
+import type { BlobStore } from "../../shared/ports/blob-store.js";
+import type { TensorBus } from "../../shared/ports/tensor-bus.js";
+import type { Runtime } from "../runtime/runtime.js";
+import type { StageParts } from "./stage-task.js";
+import { TaskRunner } from "./task-runner.js";
+
+const JOB = "0123456789abcdefghjkmnpqrs";
+const blob = { key: "v1/x", sha256: "0".repeat(64), size: 1 };
+const never = new Promise<never>(() => {});
+
+/** A stage run that the test ends. */
+interface StageRun {
+  readonly taskId: string;
+  readonly signal: AbortSignal;
+  readonly finish: (made: Pick<TaskResult, "blob" | "outputs">) => void;
+  readonly fail: (error: unknown) => void;
+}
+
+class Bench {
+  readonly clock = new ManualClock();
+  readonly runs: StageRun[] = [];
+  readonly joined: string[] = [];
+  readonly closed: string[] = [];
+  readonly reports: [taskId: string, epoch: number, report: TaskReport][] = [];
+  readonly runner: TaskRunner;
+
+  constructor() {
+    const bus: TensorBus = {
+      join: (channelId) => {
+        this.joined.push(channelId);
+        return { send: () => {}, close: () => this.closed.push(channelId) };
+      },
+    };
+    this.runner = new TaskRunner({
+      clock: this.clock,
+      runtime: {} as Runtime,
+      // Reading the conditioning never ends: a denoise task stays where it started.
+      blobs: { get: () => never } as unknown as BlobStore,
+      configs: {} as StageParts["configs"],
+      ffmpeg: null,
+      version: "1",
+      bus,
+      planHash: "p",
+      report: (taskId, epoch, report) => this.reports.push([taskId, epoch, report]),
+      onFrameDropped: () => {},
+      runStage: ({ taskId }, _parts, signal) =>
+        new Promise((finish, fail) => this.runs.push({ taskId, signal, finish, fail })),
+    });
+  }
+
+  get kinds(): string[] {
+    return this.reports.map(([taskId, epoch, { kind }]) => `${kind} ${nameOf(taskId)} ${epoch}`);
+  }
+
+  get running(): string[] {
+    return this.runs.map(({ taskId }) => nameOf(taskId));
+  }
+
+  assign(name: string, epoch = 1): void {
+    this.runner.assign(assignment(name, epoch));
+  }
+
+  async turn(): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+const nameOf = (taskId: string) => taskId.slice(JOB.length + 1);
+
+/** @param name "<clip>-<stage>" */
+function assignment(name: string, epoch: number): TaskAssignment {
+  const stage = name.split("-")[1] as Work["stage"];
+  const partner = { nodeId: "b", busAddress: "127.0.0.1:1", busToken: "t" };
+  const work = { stage, pair: { half: "cond", partner }, conditioning: blob } as unknown as Work;
+  const clipId = `${JOB}-${name.split("-")[0]}`;
+  return { taskId: `${JOB}-${name}`, jobId: JOB, clipId, epoch, attempt: 1, work };
+}
+
+test("a finished stage is reported with its result and the seconds it took", async () => {
+  const bench = new Bench();
+  bench.assign("0-condition", 3);
+  bench.clock.advance(1_500);
+  bench.runs[0]!.finish({ blob, outputs: [] });
+  await bench.runner.idle();
+  const result = { blob, outputs: [], seconds: 1.5, secondsPerStep: 0 };
+  expect(bench.reports).toEqual([[`${JOB}-0-condition`, 3, { kind: "finished", result }]]);
+});
+
+const failures: [name: string, error: unknown, report: TaskReport][] = [
+  [
+    "with a code",
+    new FarmError("blob-missing", "no such blob"),
+    { kind: "failed", code: "blob-missing", detail: "no such blob" },
+  ],
+  [
+    "without a code",
+    new TypeError("x is not a function"),
+    { kind: "failed", code: "runtime-failed", detail: "x is not a function" },
+  ],
+];
+
+test.each(failures)("an error %s becomes a failed report", async (_name, error, report) => {
+  const bench = new Bench();
+  bench.assign("0-decode");
+  bench.runs[0]!.fail(error);
+  await bench.runner.idle();
+  expect(bench.reports).toEqual([[`${JOB}-0-decode`, 1, report]]);
+});
+
+test("one task at a time on the accelerator, one mux beside it", async () => {
+  const bench = new Bench();
+  for (const name of ["0-decode", "1-decode", "0-mux", "1-mux"]) bench.assign(name);
+  expect(bench.running).toEqual(["0-decode", "0-mux"]);
+  bench.runs[0]!.finish({ blob, outputs: [] });
+  await bench.turn();
+  expect(bench.running).toEqual(["0-decode", "0-mux", "1-decode"]);
+});
+
+test("a cancelled task reports nothing, and the next one waits for its end", async () => {
+  const bench = new Bench();
+  bench.assign("0-decode", 2);
+  bench.runner.cancel(`${JOB}-0-decode`, 2);
+  bench.assign("1-decode");
+  await bench.turn();
+  expect(bench.running).toEqual(["0-decode"]);
+  expect(bench.runs[0]!.signal.aborted).toBe(true);
+  bench.runs[0]!.fail(new FarmError("cancelled", "stopped"));
+  await bench.turn();
+  expect(bench.running).toEqual(["0-decode", "1-decode"]);
+  expect(bench.reports).toEqual([]);
+});
+
+test("a cancel of another grant, another task or a waiting one", async () => {
+  const bench = new Bench();
+  for (const name of ["0-decode", "1-decode"]) bench.assign(name, 2);
+  bench.runner.cancel(`${JOB}-0-decode`, 1);
+  bench.runner.cancel(`${JOB}-9-decode`, 2);
+  bench.runner.cancel(`${JOB}-1-decode`, 2);
+  expect(bench.runs[0]!.signal.aborted).toBe(false);
+  bench.runs[0]!.finish({ blob, outputs: [] });
+  await bench.runner.idle();
+  expect(bench.kinds).toEqual(["finished 0-decode 2"]);
+});
+
+test("the same grant twice runs once; a newer one replaces what runs or waits", async () => {
+  const bench = new Bench();
+  bench.assign("0-decode", 2);
+  bench.assign("0-decode", 2);
+  bench.assign("0-decode", 1);
+  bench.assign("1-decode", 1);
+  bench.assign("1-decode", 5);
+  bench.assign("0-decode", 3);
+  expect(bench.running).toEqual(["0-decode"]);
+  expect(bench.runs[0]!.signal.aborted).toBe(true);
+  for (let i = 0; i < 3; i++) {
+    bench.runs[i]!.finish({ blob, outputs: [] });
+    await bench.turn();
+  }
+  expect(bench.kinds).toEqual(["finished 1-decode 5", "finished 0-decode 3"]);
+});
+
+test("more than four waiting tasks are refused as exhausted", () => {
+  const bench = new Bench();
+  for (let i = 0; i < 6; i++) bench.assign(`${i}-decode`);
+  expect(bench.reports).toMatchObject([
+    [`${JOB}-5-decode`, 1, { kind: "failed", code: "exhausted" }],
+  ]);
+});
+
+test("a pair's channel is named by task and epoch", () => {
+  const bench = new Bench();
+  bench.assign("0-denoise", 7);
+  expect(bench.joined).toEqual([`${JOB}-0-denoise.7`]);
+});
+
+test("going on alone reaches a task that waits: it starts without the partner", async () => {
+  const bench = new Bench();
+  bench.assign("0-decode");
+  bench.assign("0-denoise", 1);
+  bench.runner.continueAlone(`${JOB}-0-denoise`, 1, 2);
+  bench.runs[0]!.finish({ blob, outputs: [] });
+  await bench.turn();
+  expect(bench.joined).toEqual([]);
+  bench.runner.cancel(`${JOB}-0-denoise`, 2);
+  // Cancelled under the epoch it then had: the lane would be free but for the read that never ends.
+  expect(bench.kinds).toEqual(["finished 0-decode 1"]);
+});
+
+test("going on alone with a task that is not here is answered, not waited for", () => {
+  const bench = new Bench();
+  bench.runner.continueAlone(`${JOB}-0-denoise`, 1, 2);
+  expect(bench.reports).toMatchObject([
+    [`${JOB}-0-denoise`, 2, { kind: "failed", code: "unreachable" }],
+  ]);
+});
+
+test("cancelAll ends what runs and what waits, without a word", async () => {
+  const bench = new Bench();
+  for (const name of ["0-denoise", "1-decode", "0-mux"]) bench.assign(name);
+  bench.runner.cancelAll();
+  expect(bench.closed).toEqual([`${JOB}-0-denoise.1`]);
+  expect(bench.runs[0]!.signal.aborted).toBe(true);
+  bench.runs[0]!.finish({ blob, outputs: [] });
+  await bench.turn();
+  expect(bench.running).toEqual(["0-mux"]);
+  expect(bench.reports).toEqual([]);
+  // Forgotten: an order for it can only be a mistake, and is answered.
+  bench.runner.continueAlone(`${JOB}-0-denoise`, 1, 2);
+  expect(bench.kinds).toEqual(["failed 0-denoise 2"]);
+});
