@@ -8,11 +8,13 @@ import { FarmError } from "../shared/core/errors.js";
 import type { BlobStore } from "../shared/ports/blob-store.js";
 import type { Clock } from "../shared/ports/clock.js";
 import type { Journal } from "../shared/ports/journal.js";
+import type { SchedulePolicy } from "./plan/schedule.js";
 import { jobServiceHandlers } from "./rpc/job-service.js";
 import { connectHandler } from "./rpc/node-service.js";
 import { FarmLoop } from "./shell/farm-loop.js";
 import { NodeSessions } from "./shell/node-sessions.js";
 import { type Publication, publishClip } from "./shell/publish.js";
+import { sweepJob } from "./shell/sweep.js";
 
 /** How long open streams may take to end before the server closes them. */
 const SHUTDOWN_MS = 2_000;
@@ -25,6 +27,7 @@ export interface CoordinatorParts {
   readonly journal: Journal;
   readonly blobs: BlobStore;
   readonly clock: Clock;
+  readonly policy: SchedulePolicy;
   /** Milliseconds since 1970, for the times of jobs. */
   readonly wallMs: () => number;
   readonly log: Logger;
@@ -47,7 +50,7 @@ export interface Coordinator {
  */
 export async function startCoordinator(parts: CoordinatorParts): Promise<Coordinator> {
   const { journal, blobs, clock, log, onBroken } = parts;
-  const loop = new FarmLoop(journal, parts.wallMs);
+  const loop = new FarmLoop(journal, parts.wallMs, parts.policy);
   const sessions = new NodeSessions(loop, clock, onBroken);
   const publish = (publication: Publication): void => {
     const { jobId, clipIndex } = publication;
@@ -59,8 +62,14 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
       },
     );
   };
+  const sweep = (jobId: string, outputs: boolean): void => {
+    sweepJob(blobs, jobId, outputs).catch((error: unknown) => {
+      log.error({ err: error, job_id: jobId }, "what a job left could not be removed");
+    });
+  };
   await loop.start((effect) => {
     if (effect.kind === "publish") publish(effect);
+    else if (effect.kind === "sweep") sweep(effect.jobId, effect.outputs);
     else sessions.execute(effect);
   });
   sessions.start();

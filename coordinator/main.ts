@@ -31,6 +31,7 @@ async function main(): Promise<void> {
     blobs: await FileBlobStore.open(join(data, "blobs")),
     clock: systemClock,
     wallMs: Date.now,
+    policy: { ownerAcceleratorsMax: null },
     log,
     onBroken: (error) => {
       log.fatal({ err: error }, "the journal cannot be written: nothing may be promised any more");

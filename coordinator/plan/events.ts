@@ -15,6 +15,8 @@ export type FarmEvent = { readonly atMs: number } & (
       readonly bootId: string;
       readonly stopped: boolean;
     }
+  /** It said that it will stop; what it denoises goes on elsewhere from the next step. */
+  | { readonly kind: "node-stopping"; readonly nodeId: string }
   /** No new work for it; what it denoises goes on elsewhere from the next step. */
   | { readonly kind: "node-drained"; readonly nodeId: string }
   /** An operator's word that it may work again, whatever happened before. */

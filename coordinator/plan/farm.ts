@@ -36,8 +36,11 @@ export function reduceFarm(farm: Farm, event: FarmEvent): FarmEffect[] {
       return joinNode(farm, event.node, atMs);
     case "node-left":
       return leaveNode(farm, event, atMs);
+    case "node-stopping":
+      return stopNode(farm, event.nodeId, atMs);
     case "node-drained":
-      return drainNode(farm, event.nodeId, atMs);
+      remember(farm, event.nodeId, { kind: "drained" });
+      return freeNode(farm, event.nodeId, atMs);
     case "node-undrained":
       remember(farm, event.nodeId, { kind: "undrained" });
       return [];
@@ -93,7 +96,7 @@ function joinNode(farm: Farm, info: NodeInfo, atMs: number): FarmEffect[] {
   if (isRejoin) remember(farm, nodeId, { kind: "lost", atMs });
   const effects = isRejoin ? dropNode(farm, nodeId, atMs) : [];
   remember(farm, nodeId, { kind: "joined", atMs });
-  farm.nodes.set(nodeId, { info, gpuTaskId: null, muxTaskId: null });
+  farm.nodes.set(nodeId, { info, gpuTaskId: null, muxTaskId: null, stopping: false });
   return effects;
 }
 
@@ -116,8 +119,15 @@ function dropNode(farm: Farm, nodeId: string, atMs: number): FarmEffect[] {
   return held.flatMap((taskId) => changeTask(farm, taskId, { kind: "node-lost", nodeId, atMs }));
 }
 
-function drainNode(farm: Farm, nodeId: string, atMs: number): FarmEffect[] {
-  remember(farm, nodeId, { kind: "drained" });
+function stopNode(farm: Farm, nodeId: string, atMs: number): FarmEffect[] {
+  const node = farm.nodes.get(nodeId);
+  if (!node) return [];
+  node.stopping = true;
+  return freeNode(farm, nodeId, atMs);
+}
+
+/** What it denoises is given back at the next step; shorter work runs to its end. */
+function freeNode(farm: Farm, nodeId: string, atMs: number): FarmEffect[] {
   const taskId = farm.nodes.get(nodeId)?.gpuTaskId;
   return taskId ? changeTask(farm, taskId, { kind: "asked-to-yield", atMs }) : [];
 }

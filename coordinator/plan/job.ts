@@ -1,5 +1,5 @@
 /** @file A job and its clips as the coordinator keeps them; the tasks lie beside, by id. */
-import type { JobState } from "../../shared/farm/job.js";
+import type { JobOptions, JobState } from "../../shared/farm/job.js";
 import type { JobParameters } from "../../shared/farm/parameters.js";
 import type { Output } from "../../shared/farm/work.js";
 import type { BlobRef } from "../../shared/ports/blob-store.js";
@@ -16,7 +16,7 @@ export interface Clip {
 }
 
 /** A job as CreateJob accepted it. */
-export interface NewJob {
+export interface NewJob extends JobOptions {
   readonly jobId: string;
   readonly parameters: JobParameters;
   readonly images: readonly BlobRef[];
@@ -24,14 +24,6 @@ export interface NewJob {
   readonly modelName: string;
   /** Client's idempotency key, or "". */
   readonly requestId: string;
-  /** Whose share of the farm it takes. */
-  readonly owner: string;
-  /** 0..100, higher goes first. */
-  readonly priority: number;
-  /** Not before this time, milliseconds since 1970; null: at once. */
-  readonly startAfterMs: number | null;
-  /** Jobs that have to succeed first. */
-  readonly dependsOn: readonly string[];
 }
 
 export interface Job extends NewJob {

@@ -26,10 +26,3 @@ export const LEASE_MS = 5_000;
 
 /** Jobs that have not ended; one more is refused. */
 export const OPEN_JOBS_MAX = 10_000;
-
-/** Priority of a job: the middle, and the range. */
-export const PRIORITY_DEFAULT = 50;
-export const PRIORITY_MAX = 100;
-
-/** A job that waits for others names at most this many. */
-export const DEPENDENCIES_MAX = 100;

@@ -24,6 +24,8 @@ export interface Node {
   gpuTaskId: string | null;
   /** Task that writes files (mux), or null. */
   muxTaskId: string | null;
+  /** It said that it will stop: no new work, and its end is no loss. */
+  stopping: boolean;
 }
 
 /** What the farm remembers of a node id, whether it is connected or not. */

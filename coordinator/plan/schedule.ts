@@ -191,7 +191,7 @@ function runningDenoise(farm: Farm): { task: Task; job: Job; yielding: boolean }
 
 function usableNodes(farm: Farm, nowMs: number): Node[] {
   return [...farm.nodes.values()].filter(
-    (node) => refusalOf(recordOf(farm, node.info.nodeId), nowMs) === null,
+    (node) => !node.stopping && refusalOf(recordOf(farm, node.info.nodeId), nowMs) === null,
   );
 }
 

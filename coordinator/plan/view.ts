@@ -1,10 +1,11 @@
 /** @file A job as its users see it, out of the state of the farm. */
 import type { ClipView, JobView, StageView } from "../../shared/farm/job.js";
+import { isTerminal } from "../../shared/farm/job.js";
 import { planChunks, stepCount } from "../../shared/farm/parameters.js";
 import type { Stage } from "../../shared/farm/work.js";
-import type { Farm } from "./farm.js";
-import { tasksOf } from "./farm.js";
+import type { Farm } from "./farm-state.js";
 import type { Clip, Job } from "./job.js";
+import { tasksOf } from "./job-machine.js";
 import type { Task } from "./task.js";
 
 /** Reports of running denoise tasks, which are never journalled. */
@@ -26,11 +27,12 @@ export function viewJob(
   progress: ReadonlyMap<string, Progress>,
   nowMs: number,
 ): JobView {
-  const { jobId, state, parameters, modelDigest, modelName } = job;
+  const { jobId, parameters, modelDigest, modelName, waitsFor, run } = job;
   const { createdAtMs, startedAtMs, endedAtMs } = job;
+  const { owner, priority, startAfterMs, dependsOn } = job;
   return {
     jobId,
-    state,
+    state: job.paused && !isTerminal(job.state) ? "paused" : job.state,
     parameters,
     clips: job.clips.map((clip) => viewClip(farm, job, clip, progress, nowMs)),
     modelDigest,
@@ -38,6 +40,10 @@ export function viewJob(
     createdAtMs,
     startedAtMs,
     endedAtMs,
+    options: { owner, priority, startAfterMs, dependsOn },
+    usage: farm.usage.ofJob(jobId),
+    waitsFor,
+    run,
   };
 }
 
@@ -58,7 +64,7 @@ function viewClip(
     index: clip.index,
     imageIndex: clip.imageIndex,
     state: clip.state,
-    stepsDone: done ? steps : (running?.stepsDone ?? 0),
+    stepsDone: done ? steps : (running?.stepsDone ?? denoise.checkpoint?.step ?? 0),
     stepsTotal: steps,
     chunksDone: chunks.filter((task) => task.state.kind === "done").length,
     chunksTotal: planChunks(job.parameters.numFrames, job.parameters.decodeChunkSize).length,

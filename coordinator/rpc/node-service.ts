@@ -82,7 +82,7 @@ function welcome(
 }
 
 function take(
-  { loop, onError }: NodeServiceParts,
+  { loop, sessions, onError }: NodeServiceParts,
   nodeId: string,
   message: NodeMessage,
   stream: NodeStream,
@@ -93,6 +93,9 @@ function take(
       return;
     case "heartbeat":
       stream.send({ kind: "heartbeat-ack" });
+      return;
+    case "stopping":
+      sessions.stopping(nodeId, stream);
       return;
     case "report": {
       const { taskId, epoch, report } = message;
@@ -110,6 +113,20 @@ function take(
         case "failed": {
           const failure = { code: report.code, detail: report.detail };
           loop.dispatch({ kind: "task-failed", taskId, nodeId, epoch, failure }).catch(onError);
+          return;
+        }
+        case "checkpointed": {
+          const { checkpoint } = report;
+          loop
+            .dispatch({ kind: "task-checkpointed", taskId, nodeId, epoch, checkpoint })
+            .catch(onError);
+          return;
+        }
+        case "yielded": {
+          const { checkpoint } = report;
+          loop
+            .dispatch({ kind: "task-yielded", taskId, nodeId, epoch, checkpoint })
+            .catch(onError);
           return;
         }
         case "pair-broken": {

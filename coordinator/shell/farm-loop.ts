@@ -8,12 +8,13 @@ import type { JobView } from "../../shared/farm/job.js";
 import { isTerminal } from "../../shared/farm/job.js";
 import type { Journal } from "../../shared/ports/journal.js";
 import type { FarmEffect, FarmEvent } from "../plan/events.js";
-import type { Farm } from "../plan/farm.js";
-import { emptyFarm, reduceFarm } from "../plan/farm.js";
-import { planGrants } from "../plan/schedule.js";
+import { reduceFarm } from "../plan/farm.js";
+import { emptyFarm, type Farm } from "../plan/farm-state.js";
+import { planFarm, type SchedulePolicy } from "../plan/schedule.js";
 import type { TaskMetric } from "../plan/task.js";
 import type { Progress } from "../plan/view.js";
 import { viewJob } from "../plan/view.js";
+import { dueJobs } from "../plan/due.js";
 import { decodeEvent, encodeEvent } from "./event-codec.js";
 
 /** An event before the loop stamps it with the time. */
@@ -33,13 +34,16 @@ export class FarmLoop {
   readonly counters = new Map<TaskMetric, number>();
   readonly #journal: Journal;
   readonly #nowMs: () => number;
+  readonly #policy: SchedulePolicy;
   readonly #progress = new Map<string, Progress>();
   readonly #watchers = new Map<string, Set<JobWatcher>>();
   #execute: (effect: OutsideEffect) => void = () => {};
 
-  constructor(journal: Journal, nowMs: () => number) {
+  /** @param nowMs milliseconds since 1970 */
+  constructor(journal: Journal, nowMs: () => number, policy: SchedulePolicy) {
     this.#journal = journal;
     this.#nowMs = nowMs;
+    this.#policy = policy;
   }
 
   /** Replays the journal, then starts: only now are effects carried out. */
@@ -50,15 +54,32 @@ export class FarmLoop {
   }
 
   /** Takes one event in; resolves once it is durable and its effects are under way. */
-  async dispatch(occurrence: Occurrence): Promise<void> {
+  dispatch(occurrence: Occurrence): Promise<void> {
+    return this.#apply([occurrence]);
+  }
+
+  /** Lets time pass: jobs become due, nodes are held down no longer. */
+  async tick(): Promise<void> {
+    const nowMs = this.#nowMs();
+    const due = dueJobs(this.farm, nowMs);
+    const plan = planFarm(this.farm, this.#policy, nowMs);
+    const isIdle = due.length === 0 && plan.grants.length === 0 && plan.yields.length === 0;
+    if (!isIdle) await this.#apply(due.map((jobId) => ({ kind: "job-due", jobId })));
+  }
+
+  async #apply(occurrences: readonly Occurrence[]): Promise<void> {
     const atMs = this.#nowMs();
-    const events: FarmEvent[] = [{ ...occurrence, atMs }];
-    const effects = reduceFarm(this.farm, events[0]!);
-    for (const grant of planGrants(this.farm)) {
-      const granted: FarmEvent = { kind: "task-granted", ...grant, atMs };
-      events.push(granted);
-      effects.push(...reduceFarm(this.farm, granted));
-    }
+    const events: FarmEvent[] = [];
+    const effects: FarmEffect[] = [];
+    const step = (occurrence: Occurrence) => {
+      const event: FarmEvent = { ...occurrence, atMs };
+      events.push(event);
+      effects.push(...reduceFarm(this.farm, event));
+    };
+    for (const occurrence of occurrences) step(occurrence);
+    const { grants, yields } = planFarm(this.farm, this.#policy, atMs);
+    for (const grant of grants) step({ kind: "task-granted", ...grant });
+    for (const taskId of yields) step({ kind: "task-asked-to-yield", taskId });
     await this.#journal.append(events.map(encodeEvent));
     this.#carryOut(effects);
   }

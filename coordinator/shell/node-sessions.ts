@@ -17,6 +17,8 @@ interface Session {
   readonly info: NodeInfo;
   readonly stream: NodeStream;
   lastHeardMs: number;
+  /** It said that it stops: its end is no loss. */
+  stopping: boolean;
 }
 
 type NodeEffect = Extract<OutsideEffect, { nodeId: string }>;
@@ -39,6 +41,7 @@ export class NodeSessions {
   start(): void {
     this.#cancelTick = this.#clock.after(HEARTBEAT_MS, () => {
       this.#dropSilent();
+      this.#loop.tick().catch(this.#onError);
       this.start();
     });
   }
@@ -52,7 +55,12 @@ export class NodeSessions {
   /** A stream has said who it is. An older stream of the same node id is closed. */
   join(info: NodeInfo, stream: NodeStream): void {
     const older = this.#sessions.get(info.nodeId);
-    this.#sessions.set(info.nodeId, { info, stream, lastHeardMs: this.#clock.nowMs() });
+    this.#sessions.set(info.nodeId, {
+      info,
+      stream,
+      lastHeardMs: this.#clock.nowMs(),
+      stopping: false,
+    });
     older?.stream.close(`node ${info.nodeId} opened a newer stream`);
     this.#dispatch({ kind: "node-joined", node: info });
   }
@@ -65,12 +73,21 @@ export class NodeSessions {
     return true;
   }
 
+  /** The node wants to stop: nothing new for it, and its end will be no loss. */
+  stopping(nodeId: string, stream: NodeStream): void {
+    const session = this.#sessions.get(nodeId);
+    if (session?.stream !== stream || session.stopping) return;
+    session.stopping = true;
+    this.#dispatch({ kind: "node-stopping", nodeId });
+  }
+
   /** The stream has ended, or is given up. */
   leave(nodeId: string, stream: NodeStream): void {
     const session = this.#sessions.get(nodeId);
     if (session?.stream !== stream) return;
     this.#sessions.delete(nodeId);
-    this.#dispatch({ kind: "node-left", nodeId, bootId: session.info.bootId });
+    const { info, stopping } = session;
+    this.#dispatch({ kind: "node-left", nodeId, bootId: info.bootId, stopped: stopping });
   }
 
   /** Sends an order, unless the farm has moved on since it was decided. */
@@ -85,6 +102,11 @@ export class NodeSessions {
         return;
       case "cancel":
         session.stream.send({ kind: "cancel", taskId: effect.taskId, epoch: effect.epoch });
+        return;
+      case "yield":
+        if (this.#isMember(effect.taskId, effect.epoch, effect.nodeId)) {
+          session.stream.send({ kind: "yield", taskId: effect.taskId, epoch: effect.epoch });
+        }
         return;
       case "continue-alone":
         if (this.#isMember(effect.taskId, effect.newEpoch, effect.nodeId)) {

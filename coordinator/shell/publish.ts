@@ -5,6 +5,8 @@ import type { BlobStore } from "../../shared/ports/blob-store.js";
 export interface Publication {
   readonly jobId: string;
   readonly clipIndex: number;
+  /** 1, and one more each time the job was retried after its end. */
+  readonly run: number;
   readonly outputs: readonly Output[];
 }
 
@@ -17,8 +19,8 @@ export interface Publication {
  * @throws FarmError "unreachable" when the store cannot take it
  */
 export async function publishClip(blobs: BlobStore, publication: Publication): Promise<void> {
-  const { jobId, clipIndex, outputs } = publication;
-  const manifest = { job: jobId, clip: clipIndex, outputs };
+  const { jobId, clipIndex, run, outputs } = publication;
+  const manifest = { job: jobId, clip: clipIndex, run, outputs };
   const bytes = new TextEncoder().encode(`${JSON.stringify(manifest, null, 2)}\n`);
-  await blobs.putIfAbsent(`v1/${jobId}/${clipIndex}/manifest.json`, bytes);
+  await blobs.putIfAbsent(`v1/${jobId}/${clipIndex}/manifest-${run}.json`, bytes);
 }

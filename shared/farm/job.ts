@@ -3,10 +3,18 @@ import type { FarmErrorCode } from "../core/errors.js";
 import type { JobParameters } from "./parameters.js";
 import type { Output, Stage } from "./work.js";
 
-export const JOB_STATES = ["queued", "running", "succeeded", "failed", "cancelled"] as const;
+export const JOB_STATES = [
+  "queued",
+  "running",
+  "paused",
+  "succeeded",
+  "failed",
+  "cancelled",
+] as const;
 /**
- * queued: accepted, nothing started · running: a task has started · succeeded: every clip is
- * published · failed: a clip failed for good and the others ended · cancelled: by its owner.
+ * queued: accepted, nothing started · running: a task has started · paused: nothing new of it
+ * starts until it is resumed · succeeded: every clip is published · failed: a clip failed for good
+ * and the others ended · cancelled: by its owner.
  */
 export type JobState = (typeof JOB_STATES)[number];
 
@@ -14,6 +22,29 @@ export type JobState = (typeof JOB_STATES)[number];
 export function isTerminal(state: JobState): boolean {
   return state === "succeeded" || state === "failed" || state === "cancelled";
 }
+
+/** When and in what order a job runs. */
+export interface JobOptions {
+  /** Whose share of the farm it takes. */
+  readonly owner: string;
+  /** 0..100, higher goes first and takes nodes from lower at a step boundary. */
+  readonly priority: number;
+  /** Not before this time, milliseconds since 1970; null: at once. */
+  readonly startAfterMs: number | null;
+  /** Jobs that have to succeed first. */
+  readonly dependsOn: readonly string[];
+}
+
+export const JOB_OPTIONS_DEFAULT: JobOptions = {
+  owner: "local",
+  priority: 50,
+  startAfterMs: null,
+  dependsOn: [],
+};
+
+export const PRIORITY_MAX = 100;
+/** Jobs that one job may wait for. */
+export const DEPENDENCIES_MAX = 100;
 
 export interface StageView {
   readonly stage: Stage;
@@ -53,4 +84,11 @@ export interface JobView {
   readonly createdAtMs: number;
   readonly startedAtMs: number | null;
   readonly endedAtMs: number | null;
+  readonly options: JobOptions;
+  /** Seconds that nodes were held by it; `wasted` is the part that came to nothing. */
+  readonly usage: { readonly used: number; readonly wasted: number };
+  /** Jobs that it still waits for. */
+  readonly waitsFor: readonly string[];
+  /** 1, and one more each time it was retried after its end. */
+  readonly run: number;
 }

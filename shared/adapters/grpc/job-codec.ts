@@ -5,7 +5,16 @@
 import * as wire from "../../../proto/gen/renderfarm/v1/job.js";
 import type { CreateJobRequest } from "../../../proto/gen/renderfarm/v1/job_service.js";
 import { type FarmErrorCode, isFarmErrorCode } from "../../core/errors.js";
-import type { ClipView, JobState, JobView, StageView } from "../../farm/job.js";
+import {
+  type ClipView,
+  DEPENDENCIES_MAX,
+  JOB_OPTIONS_DEFAULT,
+  type JobOptions,
+  type JobState,
+  type JobView,
+  PRIORITY_MAX,
+  type StageView,
+} from "../../farm/job.js";
 import type { JobParameters, PairPolicy } from "../../farm/parameters.js";
 import type { RawParameters } from "../../farm/validate-request.js";
 import type { Stage } from "../../farm/work.js";
@@ -25,6 +34,7 @@ const STATE_ON_WIRE = {
   succeeded: wire.JobState.SUCCEEDED,
   failed: wire.JobState.FAILED,
   cancelled: wire.JobState.CANCELLED,
+  paused: wire.JobState.PAUSED,
 } as const satisfies Record<JobState, wire.JobState>;
 
 const STAGE_ON_WIRE = {
@@ -51,15 +61,17 @@ export interface NewJobRequest<P> {
   readonly modelDigest: string;
   /** The same id never makes a second job; "" for none. */
   readonly requestId: string;
+  readonly options: JobOptions;
 }
 
 export function encodeCreateJob(request: NewJobRequest<JobParameters>): CreateJobRequest {
-  const { images, parameters, modelDigest, requestId } = request;
+  const { images, parameters, modelDigest, requestId, options } = request;
   return {
     images: images.map(encodeBlobRef),
     parameters: encodeJobParameters(parameters),
     modelDigest,
     requestId,
+    options: encodeOptions(options),
   };
 }
 
@@ -78,7 +90,17 @@ export function decodeCreateJob(request: CreateJobRequest): NewJobRequest<RawPar
     parameters: parameters === undefined ? {} : decodeRawParameters(parameters),
     modelDigest,
     requestId,
+    options: decodeOptions(request.options),
   };
+}
+
+export function encodeState(state: JobState): wire.JobState {
+  return STATE_ON_WIRE[state];
+}
+
+/** @throws FarmError "invalid-argument" for a state that there is not */
+export function decodeState(state: wire.JobState, field: string): JobState {
+  return check.fromWire(STATE_ON_WIRE, state, field);
 }
 
 export function encodeJob(job: JobView): wire.Job {
@@ -92,6 +114,10 @@ export function encodeJob(job: JobView): wire.Job {
     createTime: new Date(job.createdAtMs),
     startTime: job.startedAtMs === null ? undefined : new Date(job.startedAtMs),
     endTime: job.endedAtMs === null ? undefined : new Date(job.endedAtMs),
+    options: encodeOptions(job.options),
+    usage: { seconds: job.usage.used, wastedSeconds: job.usage.wasted },
+    waitsFor: [...job.waitsFor],
+    run: job.run,
   };
 }
 
@@ -108,6 +134,35 @@ export function decodeJob(message: wire.Job | undefined, field = "job"): JobView
     createdAtMs: check.present(job.createTime, `${field}.create_time`).getTime(),
     startedAtMs: job.startTime?.getTime() ?? null,
     endedAtMs: job.endTime?.getTime() ?? null,
+    options: decodeOptions(job.options),
+    usage: { used: job.usage?.seconds ?? 0, wasted: job.usage?.wastedSeconds ?? 0 },
+    waitsFor: job.waitsFor,
+    run: job.run,
+  };
+}
+
+function encodeOptions(options: JobOptions): wire.JobOptions {
+  const { owner, priority, startAfterMs, dependsOn } = options;
+  const startAfterTime = startAfterMs === null ? undefined : new Date(startAfterMs);
+  return { owner, priority, startAfterTime, dependsOn: [...dependsOn] };
+}
+
+/** @throws FarmError "invalid-argument" naming the field */
+function decodeOptions(message: wire.JobOptions | undefined): JobOptions {
+  const { owner, priority } = JOB_OPTIONS_DEFAULT;
+  const given = message ?? { owner: "", priority, dependsOn: [] };
+  const chosen = given.priority ?? priority;
+  if (chosen > PRIORITY_MAX) {
+    check.refuseField("options.priority", `${chosen} is not from 0 to ${PRIORITY_MAX}`);
+  }
+  if (given.dependsOn.length > DEPENDENCIES_MAX) {
+    check.refuseField("options.depends_on", `names more than ${DEPENDENCIES_MAX} jobs`);
+  }
+  return {
+    owner: given.owner === "" ? owner : check.nodeId(given.owner, "options.owner"),
+    priority: chosen,
+    startAfterMs: message?.startAfterTime?.getTime() ?? null,
+    dependsOn: given.dependsOn.map((id, i) => check.jobId(id, `options.depends_on[${i}]`)),
   };
 }
 

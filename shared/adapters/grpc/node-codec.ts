@@ -8,7 +8,14 @@ import { isFarmErrorCode } from "../../core/errors.js";
 import type { ModelInfo, TaskAssignment, TaskReport } from "../../farm/work.js";
 import { decodeModelInfo, encodeModelInfo } from "./model-codec.js";
 import * as check from "./wire-checks.js";
-import { decodeAssignment, decodeResult, encodeAssignment, encodeResult } from "./work-codec.js";
+import {
+  decodeAssignment,
+  decodeCheckpoint,
+  decodeResult,
+  encodeAssignment,
+  encodeCheckpoint,
+  encodeResult,
+} from "./work-codec.js";
 
 /** What a node says of itself when it dials. */
 export interface NodeIdentity {
@@ -31,6 +38,8 @@ export interface NodeIdentity {
 export type NodeMessage =
   | { readonly kind: "hello"; readonly identity: NodeIdentity }
   | { readonly kind: "heartbeat" }
+  /** It will stop: no new work, please. */
+  | { readonly kind: "stopping" }
   | {
       readonly kind: "report";
       readonly taskId: string;
@@ -44,6 +53,7 @@ export type NodeOrder =
   | { readonly kind: "heartbeat-ack" }
   | { readonly kind: "assign"; readonly assignment: TaskAssignment }
   | { readonly kind: "cancel"; readonly taskId: string; readonly epoch: number }
+  | { readonly kind: "yield"; readonly taskId: string; readonly epoch: number }
   | {
       readonly kind: "continue-alone";
       readonly taskId: string;
@@ -60,6 +70,8 @@ export function encodeNodeMessage(message: NodeMessage): ConnectRequest {
       return { report: { $case: "hello", value: encodeIdentity(message.identity) } };
     case "heartbeat":
       return { report: { $case: "heartbeat", value: {} } };
+    case "stopping":
+      return { report: { $case: "stopping", value: {} } };
     case "report":
       return { report: encodeReport(message.taskId, message.epoch, message.report) };
   }
@@ -72,6 +84,7 @@ export function decodeNodeMessage(wire: ConnectRequest): NodeMessage {
     case "hello":
       return { kind, identity: decodeIdentity(value) };
     case "heartbeat":
+    case "stopping":
       return { kind };
     default:
       return {
@@ -97,6 +110,10 @@ export function encodeNodeOrder(order: NodeOrder): ConnectResponse {
       const { taskId, epoch } = order;
       return { order: { $case: "cancel", value: { taskId, epoch } } };
     }
+    case "yield": {
+      const { taskId, epoch } = order;
+      return { order: { $case: "yield", value: { taskId, epoch } } };
+    }
     case "continue-alone": {
       const { taskId, epoch, newEpoch } = order;
       return { order: { $case: "continueAlone", value: { taskId, epoch, newEpoch } } };
@@ -119,6 +136,7 @@ export function decodeNodeOrder(wire: ConnectResponse): NodeOrder {
     case "assign":
       return { kind, assignment: decodeAssignment(value) };
     case "cancel":
+    case "yield":
       return { kind, ...decodeTarget(value, kind) };
     case "continueAlone": {
       const target = decodeTarget(value, "continue_alone");
@@ -171,6 +189,14 @@ function encodeReport(
       const detail = report.detail.slice(0, DETAIL_LENGTH_MAX);
       return { $case: "failed", value: { taskId, epoch, code: report.code, detail } };
     }
+    case "checkpointed": {
+      const checkpoint = encodeCheckpoint(report.checkpoint);
+      return { $case: "checkpointed", value: { taskId, epoch, checkpoint } };
+    }
+    case "yielded": {
+      const checkpoint = report.checkpoint ? encodeCheckpoint(report.checkpoint) : undefined;
+      return { $case: "yielded", value: { taskId, epoch, checkpoint } };
+    }
     case "pair-broken": {
       const reason = report.reason.slice(0, DETAIL_LENGTH_MAX);
       return { $case: "pairBroken", value: { taskId, epoch, step: report.step, reason } };
@@ -193,6 +219,17 @@ function decodeReport(wire: NonNullable<ConnectRequest["report"]>): TaskReport {
       // A code of a newer node is a failure all the same; refusing the report would hang the task.
       if (isFarmErrorCode(code)) return { kind: "failed", code, detail };
       return { kind: "failed", code: "runtime-failed", detail: `${code.slice(0, 64)}: ${detail}` };
+    }
+    case "checkpointed": {
+      const checkpoint = check.present(wire.value.checkpoint, "checkpointed.checkpoint");
+      return { kind: "checkpointed", checkpoint: decodeCheckpoint(checkpoint, "checkpointed") };
+    }
+    case "yielded": {
+      const { checkpoint } = wire.value;
+      return {
+        kind: "yielded",
+        checkpoint: checkpoint ? decodeCheckpoint(checkpoint, "yielded") : null,
+      };
     }
     case "pairBroken":
       return {

@@ -13,6 +13,7 @@ import type {
   DenoiseWork,
   Output,
   Partner,
+  StepCheckpoint,
   TaskAssignment,
   TaskResult,
   Work,
@@ -80,6 +81,18 @@ export function decodeResult(message: wire.TaskResult | undefined, field: string
     outputs: result.outputs.map((output, i) => decodeOutput(output, `${field}.outputs[${i}]`)),
     seconds: check.seconds(result.seconds, `${field}.seconds`),
     secondsPerStep: check.seconds(result.secondsPerStep, `${field}.seconds_per_step`),
+  };
+}
+
+export function encodeCheckpoint(checkpoint: StepCheckpoint): wire.StepCheckpoint {
+  return { step: checkpoint.step, blob: encodeBlobRef(checkpoint.blob) };
+}
+
+/** @throws FarmError "invalid-argument" naming the field */
+export function decodeCheckpoint(message: wire.StepCheckpoint, field: string): StepCheckpoint {
+  return {
+    step: check.atLeast(message.step, 1, `${field}.step`),
+    blob: decodeBlobRef(message.blob, `${field}.blob`),
   };
 }
 
@@ -154,6 +167,7 @@ function decodeWork(work: NonNullable<wire.TaskAssignment["work"]>): Work {
         stage,
         parameters,
         conditioning: decodeBlobRef(value.conditioning, `${stage}.conditioning`),
+        resume: value.resume ? decodeCheckpoint(value.resume, `${stage}.resume`) : null,
         pair: decodePair(value, stage),
       };
     case "decode":
@@ -238,6 +252,7 @@ function encodeDenoise(work: DenoiseWork): wire.DenoiseWork {
     conditioning: encodeBlobRef(work.conditioning),
     partner: work.pair ? { ...work.pair.partner } : undefined,
     half: work.pair ? HALF_ON_WIRE[work.pair.half] : WireHalf.UNSPECIFIED,
+    resume: work.resume ? encodeCheckpoint(work.resume) : undefined,
   };
 }
 

@@ -190,6 +190,8 @@ export const JobState = {
   FAILED: "JOB_STATE_FAILED",
   /** CANCELLED - Cancelled by its owner. */
   CANCELLED: "JOB_STATE_CANCELLED",
+  /** PAUSED - Nothing new of it starts until it is resumed. */
+  PAUSED: "JOB_STATE_PAUSED",
   UNRECOGNIZED: "UNRECOGNIZED",
 } as const;
 
@@ -202,6 +204,7 @@ export namespace JobState {
   export type SUCCEEDED = typeof JobState.SUCCEEDED;
   export type FAILED = typeof JobState.FAILED;
   export type CANCELLED = typeof JobState.CANCELLED;
+  export type PAUSED = typeof JobState.PAUSED;
   export type UNRECOGNIZED = typeof JobState.UNRECOGNIZED;
 }
 
@@ -225,6 +228,9 @@ export function jobStateFromJSON(object: any): JobState {
     case 5:
     case "JOB_STATE_CANCELLED":
       return JobState.CANCELLED;
+    case 6:
+    case "JOB_STATE_PAUSED":
+      return JobState.PAUSED;
     case -1:
     case "UNRECOGNIZED":
     default:
@@ -246,6 +252,8 @@ export function jobStateToJSON(object: JobState): string {
       return "JOB_STATE_FAILED";
     case JobState.CANCELLED:
       return "JOB_STATE_CANCELLED";
+    case JobState.PAUSED:
+      return "JOB_STATE_PAUSED";
     case JobState.UNRECOGNIZED:
     default:
       return "UNRECOGNIZED";
@@ -266,6 +274,8 @@ export function jobStateToNumber(object: JobState): number {
       return 4;
     case JobState.CANCELLED:
       return 5;
+    case JobState.PAUSED:
+      return 6;
     case JobState.UNRECOGNIZED:
     default:
       return -1;
@@ -476,6 +486,37 @@ export interface Job {
   createTime: Date | undefined;
   startTime: Date | undefined;
   endTime: Date | undefined;
+  options: JobOptions | undefined;
+  usage:
+    | Usage
+    | undefined;
+  /** Jobs that it still waits for. */
+  waitsFor: string[];
+  /** 1, and one more each time it was retried after its end. */
+  run: number;
+}
+
+/** When and in what order a job runs. */
+export interface JobOptions {
+  /** Whose share of the farm it takes; empty: "local". */
+  owner: string;
+  /** 0..100, higher goes first; absent: 50. */
+  priority?:
+    | number
+    | undefined;
+  /** Not before this time. */
+  startAfterTime:
+    | Date
+    | undefined;
+  /** Jobs that have to succeed first. */
+  dependsOn: string[];
+}
+
+/** Seconds that nodes were held by a job. */
+export interface Usage {
+  seconds: number;
+  /** The part whose work came to nothing: failed, lost or cancelled. */
+  wastedSeconds: number;
 }
 
 function createBaseSeeds(): Seeds {
@@ -1500,6 +1541,10 @@ function createBaseJob(): Job {
     createTime: undefined,
     startTime: undefined,
     endTime: undefined,
+    options: undefined,
+    usage: undefined,
+    waitsFor: [],
+    run: 0,
   };
 }
 
@@ -1531,6 +1576,18 @@ export const Job: MessageFns<Job> = {
     }
     if (message.endTime !== undefined) {
       Timestamp.encode(toTimestamp(message.endTime), writer.uint32(74).fork()).join();
+    }
+    if (message.options !== undefined) {
+      JobOptions.encode(message.options, writer.uint32(82).fork()).join();
+    }
+    if (message.usage !== undefined) {
+      Usage.encode(message.usage, writer.uint32(90).fork()).join();
+    }
+    for (const v of message.waitsFor) {
+      writer.uint32(98).string(v!);
+    }
+    if (message.run !== 0) {
+      writer.uint32(104).uint32(message.run);
     }
     return writer;
   },
@@ -1620,6 +1677,38 @@ export const Job: MessageFns<Job> = {
             message.endTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.options = JobOptions.decode(reader, reader.uint32());
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.usage = Usage.decode(reader, reader.uint32());
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.waitsFor.push(reader.string());
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.run = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1667,6 +1756,14 @@ export const Job: MessageFns<Job> = {
         : isSet(object.end_time)
         ? fromJsonTimestamp(object.end_time)
         : undefined,
+      options: isSet(object.options) ? JobOptions.fromJSON(object.options) : undefined,
+      usage: isSet(object.usage) ? Usage.fromJSON(object.usage) : undefined,
+      waitsFor: globalThis.Array.isArray(object?.waitsFor)
+        ? object.waitsFor.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.waits_for)
+        ? object.waits_for.map((e: any) => globalThis.String(e))
+        : [],
+      run: isSet(object.run) ? globalThis.Number(object.run) : 0,
     };
   },
 
@@ -1699,6 +1796,18 @@ export const Job: MessageFns<Job> = {
     if (message.endTime !== undefined) {
       obj.endTime = message.endTime.toISOString();
     }
+    if (message.options !== undefined) {
+      obj.options = JobOptions.toJSON(message.options);
+    }
+    if (message.usage !== undefined) {
+      obj.usage = Usage.toJSON(message.usage);
+    }
+    if (message.waitsFor?.length) {
+      obj.waitsFor = message.waitsFor;
+    }
+    if (message.run !== 0) {
+      obj.run = Math.round(message.run);
+    }
     return obj;
   },
 
@@ -1718,6 +1827,226 @@ export const Job: MessageFns<Job> = {
     message.createTime = object.createTime ?? undefined;
     message.startTime = object.startTime ?? undefined;
     message.endTime = object.endTime ?? undefined;
+    message.options = (object.options !== undefined && object.options !== null)
+      ? JobOptions.fromPartial(object.options)
+      : undefined;
+    message.usage = (object.usage !== undefined && object.usage !== null) ? Usage.fromPartial(object.usage) : undefined;
+    message.waitsFor = object.waitsFor?.map((e) => e) || [];
+    message.run = object.run ?? 0;
+    return message;
+  },
+};
+
+function createBaseJobOptions(): JobOptions {
+  return { owner: "", priority: undefined, startAfterTime: undefined, dependsOn: [] };
+}
+
+export const JobOptions: MessageFns<JobOptions> = {
+  encode(message: JobOptions, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.owner !== "") {
+      writer.uint32(10).string(message.owner);
+    }
+    if (message.priority !== undefined) {
+      writer.uint32(16).uint32(message.priority);
+    }
+    if (message.startAfterTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.startAfterTime), writer.uint32(26).fork()).join();
+    }
+    for (const v of message.dependsOn) {
+      writer.uint32(34).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): JobOptions {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseJobOptions();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.owner = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.priority = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.startAfterTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.dependsOn.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): JobOptions {
+    return {
+      owner: isSet(object.owner) ? globalThis.String(object.owner) : "",
+      priority: isSet(object.priority) ? globalThis.Number(object.priority) : undefined,
+      startAfterTime: isSet(object.startAfterTime)
+        ? fromJsonTimestamp(object.startAfterTime)
+        : isSet(object.start_after_time)
+        ? fromJsonTimestamp(object.start_after_time)
+        : undefined,
+      dependsOn: globalThis.Array.isArray(object?.dependsOn)
+        ? object.dependsOn.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.depends_on)
+        ? object.depends_on.map((e: any) => globalThis.String(e))
+        : [],
+    };
+  },
+
+  toJSON(message: JobOptions): unknown {
+    const obj: any = {};
+    if (message.owner !== "") {
+      obj.owner = message.owner;
+    }
+    if (message.priority !== undefined) {
+      obj.priority = Math.round(message.priority);
+    }
+    if (message.startAfterTime !== undefined) {
+      obj.startAfterTime = message.startAfterTime.toISOString();
+    }
+    if (message.dependsOn?.length) {
+      obj.dependsOn = message.dependsOn;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<JobOptions>, I>>(base?: I): JobOptions {
+    return JobOptions.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<JobOptions>, I>>(object: I): JobOptions {
+    const message = createBaseJobOptions();
+    message.owner = object.owner ?? "";
+    message.priority = object.priority ?? undefined;
+    message.startAfterTime = object.startAfterTime ?? undefined;
+    message.dependsOn = object.dependsOn?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseUsage(): Usage {
+  return { seconds: 0, wastedSeconds: 0 };
+}
+
+export const Usage: MessageFns<Usage> = {
+  encode(message: Usage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.seconds !== 0) {
+      writer.uint32(9).double(message.seconds);
+    }
+    if (message.wastedSeconds !== 0) {
+      writer.uint32(17).double(message.wastedSeconds);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Usage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUsage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.seconds = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.wastedSeconds = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Usage {
+    return {
+      seconds: isSet(object.seconds) ? globalThis.Number(object.seconds) : 0,
+      wastedSeconds: isSet(object.wastedSeconds)
+        ? globalThis.Number(object.wastedSeconds)
+        : isSet(object.wasted_seconds)
+        ? globalThis.Number(object.wasted_seconds)
+        : 0,
+    };
+  },
+
+  toJSON(message: Usage): unknown {
+    const obj: any = {};
+    if (message.seconds !== 0) {
+      obj.seconds = floatToJson(message.seconds);
+    }
+    if (message.wastedSeconds !== 0) {
+      obj.wastedSeconds = floatToJson(message.wastedSeconds);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<Usage>, I>>(base?: I): Usage {
+    return Usage.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Usage>, I>>(object: I): Usage {
+    const message = createBaseUsage();
+    message.seconds = object.seconds ?? 0;
+    message.wastedSeconds = object.wastedSeconds ?? 0;
     return message;
   },
 };

@@ -18,7 +18,7 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { ModelInfo } from "./model.js";
-import { TaskAssignment, TaskResult } from "./work.js";
+import { StepCheckpoint, TaskAssignment, TaskResult } from "./work.js";
 
 export const protobufPackage = "renderfarm.v1";
 
@@ -32,6 +32,9 @@ export interface ConnectRequest {
     | { $case: "finished"; value: TaskFinished }
     | { $case: "failed"; value: TaskFailed }
     | { $case: "pairBroken"; value: PairBroken }
+    | { $case: "checkpointed"; value: TaskCheckpointed }
+    | { $case: "yielded"; value: TaskYielded }
+    | { $case: "stopping"; value: Stopping }
     | undefined;
 }
 
@@ -42,6 +45,7 @@ export interface ConnectResponse {
     | { $case: "cancel"; value: CancelTask }
     | { $case: "continueAlone"; value: ContinueAlone }
     | { $case: "heartbeatAck"; value: HeartbeatAck }
+    | { $case: "yield"; value: YieldTask }
     | undefined;
 }
 
@@ -96,6 +100,25 @@ export interface TaskFailed {
   detail: string;
 }
 
+/** Latents of a step are in the store; work goes on. */
+export interface TaskCheckpointed {
+  taskId: string;
+  epoch: number;
+  checkpoint: StepCheckpoint | undefined;
+}
+
+/** A denoise task stopped at a step boundary, as it was asked to. */
+export interface TaskYielded {
+  taskId: string;
+  epoch: number;
+  /** Absent: before its first step. */
+  checkpoint: StepCheckpoint | undefined;
+}
+
+/** The node will stop: it wants no new work, and ends its stream once it has none. */
+export interface Stopping {
+}
+
 /** A replica lost its partner and holds the latents of the step named. */
 export interface PairBroken {
   taskId: string;
@@ -114,6 +137,12 @@ export interface ContinueAlone {
   taskId: string;
   epoch: number;
   newEpoch: number;
+}
+
+/** Stop denoising at the next step boundary, put the latents into the store and give the task back. */
+export interface YieldTask {
+  taskId: string;
+  epoch: number;
 }
 
 function createBaseConnectRequest(): ConnectRequest {
@@ -140,6 +169,15 @@ export const ConnectRequest: MessageFns<ConnectRequest> = {
         break;
       case "pairBroken":
         PairBroken.encode(message.report.value, writer.uint32(50).fork()).join();
+        break;
+      case "checkpointed":
+        TaskCheckpointed.encode(message.report.value, writer.uint32(58).fork()).join();
+        break;
+      case "yielded":
+        TaskYielded.encode(message.report.value, writer.uint32(66).fork()).join();
+        break;
+      case "stopping":
+        Stopping.encode(message.report.value, writer.uint32(74).fork()).join();
         break;
     }
     return writer;
@@ -206,6 +244,30 @@ export const ConnectRequest: MessageFns<ConnectRequest> = {
             message.report = { $case: "pairBroken", value: PairBroken.decode(reader, reader.uint32()) };
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.report = { $case: "checkpointed", value: TaskCheckpointed.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.report = { $case: "yielded", value: TaskYielded.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.report = { $case: "stopping", value: Stopping.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -234,6 +296,12 @@ export const ConnectRequest: MessageFns<ConnectRequest> = {
         ? { $case: "pairBroken", value: PairBroken.fromJSON(object.pairBroken) }
         : isSet(object.pair_broken)
         ? { $case: "pairBroken", value: PairBroken.fromJSON(object.pair_broken) }
+        : isSet(object.checkpointed)
+        ? { $case: "checkpointed", value: TaskCheckpointed.fromJSON(object.checkpointed) }
+        : isSet(object.yielded)
+        ? { $case: "yielded", value: TaskYielded.fromJSON(object.yielded) }
+        : isSet(object.stopping)
+        ? { $case: "stopping", value: Stopping.fromJSON(object.stopping) }
         : undefined,
     };
   },
@@ -252,6 +320,12 @@ export const ConnectRequest: MessageFns<ConnectRequest> = {
       obj.failed = TaskFailed.toJSON(message.report.value);
     } else if (message.report?.$case === "pairBroken") {
       obj.pairBroken = PairBroken.toJSON(message.report.value);
+    } else if (message.report?.$case === "checkpointed") {
+      obj.checkpointed = TaskCheckpointed.toJSON(message.report.value);
+    } else if (message.report?.$case === "yielded") {
+      obj.yielded = TaskYielded.toJSON(message.report.value);
+    } else if (message.report?.$case === "stopping") {
+      obj.stopping = Stopping.toJSON(message.report.value);
     }
     return obj;
   },
@@ -298,6 +372,24 @@ export const ConnectRequest: MessageFns<ConnectRequest> = {
         }
         break;
       }
+      case "checkpointed": {
+        if (object.report?.value !== undefined && object.report?.value !== null) {
+          message.report = { $case: "checkpointed", value: TaskCheckpointed.fromPartial(object.report.value) };
+        }
+        break;
+      }
+      case "yielded": {
+        if (object.report?.value !== undefined && object.report?.value !== null) {
+          message.report = { $case: "yielded", value: TaskYielded.fromPartial(object.report.value) };
+        }
+        break;
+      }
+      case "stopping": {
+        if (object.report?.value !== undefined && object.report?.value !== null) {
+          message.report = { $case: "stopping", value: Stopping.fromPartial(object.report.value) };
+        }
+        break;
+      }
     }
     return message;
   },
@@ -324,6 +416,9 @@ export const ConnectResponse: MessageFns<ConnectResponse> = {
         break;
       case "heartbeatAck":
         HeartbeatAck.encode(message.order.value, writer.uint32(42).fork()).join();
+        break;
+      case "yield":
+        YieldTask.encode(message.order.value, writer.uint32(50).fork()).join();
         break;
     }
     return writer;
@@ -382,6 +477,14 @@ export const ConnectResponse: MessageFns<ConnectResponse> = {
             message.order = { $case: "heartbeatAck", value: HeartbeatAck.decode(reader, reader.uint32()) };
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.order = { $case: "yield", value: YieldTask.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -410,6 +513,8 @@ export const ConnectResponse: MessageFns<ConnectResponse> = {
         ? { $case: "heartbeatAck", value: HeartbeatAck.fromJSON(object.heartbeatAck) }
         : isSet(object.heartbeat_ack)
         ? { $case: "heartbeatAck", value: HeartbeatAck.fromJSON(object.heartbeat_ack) }
+        : isSet(object.yield)
+        ? { $case: "yield", value: YieldTask.fromJSON(object.yield) }
         : undefined,
     };
   },
@@ -426,6 +531,8 @@ export const ConnectResponse: MessageFns<ConnectResponse> = {
       obj.continueAlone = ContinueAlone.toJSON(message.order.value);
     } else if (message.order?.$case === "heartbeatAck") {
       obj.heartbeatAck = HeartbeatAck.toJSON(message.order.value);
+    } else if (message.order?.$case === "yield") {
+      obj.yield = YieldTask.toJSON(message.order.value);
     }
     return obj;
   },
@@ -463,6 +570,12 @@ export const ConnectResponse: MessageFns<ConnectResponse> = {
       case "heartbeatAck": {
         if (object.order?.value !== undefined && object.order?.value !== null) {
           message.order = { $case: "heartbeatAck", value: HeartbeatAck.fromPartial(object.order.value) };
+        }
+        break;
+      }
+      case "yield": {
+        if (object.order?.value !== undefined && object.order?.value !== null) {
+          message.order = { $case: "yield", value: YieldTask.fromPartial(object.order.value) };
         }
         break;
       }
@@ -1241,6 +1354,272 @@ export const TaskFailed: MessageFns<TaskFailed> = {
   },
 };
 
+function createBaseTaskCheckpointed(): TaskCheckpointed {
+  return { taskId: "", epoch: 0, checkpoint: undefined };
+}
+
+export const TaskCheckpointed: MessageFns<TaskCheckpointed> = {
+  encode(message: TaskCheckpointed, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.taskId !== "") {
+      writer.uint32(10).string(message.taskId);
+    }
+    if (message.epoch !== 0) {
+      writer.uint32(16).uint32(message.epoch);
+    }
+    if (message.checkpoint !== undefined) {
+      StepCheckpoint.encode(message.checkpoint, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TaskCheckpointed {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTaskCheckpointed();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.taskId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.epoch = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.checkpoint = StepCheckpoint.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TaskCheckpointed {
+    return {
+      taskId: isSet(object.taskId)
+        ? globalThis.String(object.taskId)
+        : isSet(object.task_id)
+        ? globalThis.String(object.task_id)
+        : "",
+      epoch: isSet(object.epoch) ? globalThis.Number(object.epoch) : 0,
+      checkpoint: isSet(object.checkpoint) ? StepCheckpoint.fromJSON(object.checkpoint) : undefined,
+    };
+  },
+
+  toJSON(message: TaskCheckpointed): unknown {
+    const obj: any = {};
+    if (message.taskId !== "") {
+      obj.taskId = message.taskId;
+    }
+    if (message.epoch !== 0) {
+      obj.epoch = Math.round(message.epoch);
+    }
+    if (message.checkpoint !== undefined) {
+      obj.checkpoint = StepCheckpoint.toJSON(message.checkpoint);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<TaskCheckpointed>, I>>(base?: I): TaskCheckpointed {
+    return TaskCheckpointed.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<TaskCheckpointed>, I>>(object: I): TaskCheckpointed {
+    const message = createBaseTaskCheckpointed();
+    message.taskId = object.taskId ?? "";
+    message.epoch = object.epoch ?? 0;
+    message.checkpoint = (object.checkpoint !== undefined && object.checkpoint !== null)
+      ? StepCheckpoint.fromPartial(object.checkpoint)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseTaskYielded(): TaskYielded {
+  return { taskId: "", epoch: 0, checkpoint: undefined };
+}
+
+export const TaskYielded: MessageFns<TaskYielded> = {
+  encode(message: TaskYielded, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.taskId !== "") {
+      writer.uint32(10).string(message.taskId);
+    }
+    if (message.epoch !== 0) {
+      writer.uint32(16).uint32(message.epoch);
+    }
+    if (message.checkpoint !== undefined) {
+      StepCheckpoint.encode(message.checkpoint, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TaskYielded {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTaskYielded();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.taskId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.epoch = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.checkpoint = StepCheckpoint.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TaskYielded {
+    return {
+      taskId: isSet(object.taskId)
+        ? globalThis.String(object.taskId)
+        : isSet(object.task_id)
+        ? globalThis.String(object.task_id)
+        : "",
+      epoch: isSet(object.epoch) ? globalThis.Number(object.epoch) : 0,
+      checkpoint: isSet(object.checkpoint) ? StepCheckpoint.fromJSON(object.checkpoint) : undefined,
+    };
+  },
+
+  toJSON(message: TaskYielded): unknown {
+    const obj: any = {};
+    if (message.taskId !== "") {
+      obj.taskId = message.taskId;
+    }
+    if (message.epoch !== 0) {
+      obj.epoch = Math.round(message.epoch);
+    }
+    if (message.checkpoint !== undefined) {
+      obj.checkpoint = StepCheckpoint.toJSON(message.checkpoint);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<TaskYielded>, I>>(base?: I): TaskYielded {
+    return TaskYielded.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<TaskYielded>, I>>(object: I): TaskYielded {
+    const message = createBaseTaskYielded();
+    message.taskId = object.taskId ?? "";
+    message.epoch = object.epoch ?? 0;
+    message.checkpoint = (object.checkpoint !== undefined && object.checkpoint !== null)
+      ? StepCheckpoint.fromPartial(object.checkpoint)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseStopping(): Stopping {
+  return {};
+}
+
+export const Stopping: MessageFns<Stopping> = {
+  encode(_: Stopping, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Stopping {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStopping();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): Stopping {
+    return {};
+  },
+
+  toJSON(_: Stopping): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<Stopping>, I>>(base?: I): Stopping {
+    return Stopping.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Stopping>, I>>(_: I): Stopping {
+    const message = createBaseStopping();
+    return message;
+  },
+};
+
 function createBasePairBroken(): PairBroken {
   return { taskId: "", epoch: 0, step: 0, reason: "" };
 }
@@ -1556,6 +1935,95 @@ export const ContinueAlone: MessageFns<ContinueAlone> = {
     message.taskId = object.taskId ?? "";
     message.epoch = object.epoch ?? 0;
     message.newEpoch = object.newEpoch ?? 0;
+    return message;
+  },
+};
+
+function createBaseYieldTask(): YieldTask {
+  return { taskId: "", epoch: 0 };
+}
+
+export const YieldTask: MessageFns<YieldTask> = {
+  encode(message: YieldTask, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.taskId !== "") {
+      writer.uint32(10).string(message.taskId);
+    }
+    if (message.epoch !== 0) {
+      writer.uint32(16).uint32(message.epoch);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): YieldTask {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseYieldTask();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.taskId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.epoch = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): YieldTask {
+    return {
+      taskId: isSet(object.taskId)
+        ? globalThis.String(object.taskId)
+        : isSet(object.task_id)
+        ? globalThis.String(object.task_id)
+        : "",
+      epoch: isSet(object.epoch) ? globalThis.Number(object.epoch) : 0,
+    };
+  },
+
+  toJSON(message: YieldTask): unknown {
+    const obj: any = {};
+    if (message.taskId !== "") {
+      obj.taskId = message.taskId;
+    }
+    if (message.epoch !== 0) {
+      obj.epoch = Math.round(message.epoch);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<YieldTask>, I>>(base?: I): YieldTask {
+    return YieldTask.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<YieldTask>, I>>(object: I): YieldTask {
+    const message = createBaseYieldTask();
+    message.taskId = object.taskId ?? "";
+    message.epoch = object.epoch ?? 0;
     return message;
   },
 };

@@ -121,6 +121,13 @@ export interface Partner {
   busToken: string;
 }
 
+/** Latents on their way, in the store: from here any node can go on. */
+export interface StepCheckpoint {
+  /** Steps made; the index of the step that comes next. */
+  step: number;
+  blob: BlobRef | undefined;
+}
+
 /** Noise -> latents by Euler steps. */
 export interface DenoiseWork {
   parameters: ClipParameters | undefined;
@@ -130,6 +137,8 @@ export interface DenoiseWork {
   /** Set in a pair: the other replica, and the half that this node computes. */
   partner: Partner | undefined;
   half: GuidanceHalf;
+  /** Where to begin; absent: at the initial noise. */
+  resume: StepCheckpoint | undefined;
 }
 
 /** Frames [first_frame, first_frame + frame_count) of finished latents -> pictures. */
@@ -872,8 +881,99 @@ export const Partner: MessageFns<Partner> = {
   },
 };
 
+function createBaseStepCheckpoint(): StepCheckpoint {
+  return { step: 0, blob: undefined };
+}
+
+export const StepCheckpoint: MessageFns<StepCheckpoint> = {
+  encode(message: StepCheckpoint, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.step !== 0) {
+      writer.uint32(8).uint32(message.step);
+    }
+    if (message.blob !== undefined) {
+      BlobRef.encode(message.blob, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StepCheckpoint {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStepCheckpoint();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.step = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.blob = BlobRef.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StepCheckpoint {
+    return {
+      step: isSet(object.step) ? globalThis.Number(object.step) : 0,
+      blob: isSet(object.blob) ? BlobRef.fromJSON(object.blob) : undefined,
+    };
+  },
+
+  toJSON(message: StepCheckpoint): unknown {
+    const obj: any = {};
+    if (message.step !== 0) {
+      obj.step = Math.round(message.step);
+    }
+    if (message.blob !== undefined) {
+      obj.blob = BlobRef.toJSON(message.blob);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<StepCheckpoint>, I>>(base?: I): StepCheckpoint {
+    return StepCheckpoint.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<StepCheckpoint>, I>>(object: I): StepCheckpoint {
+    const message = createBaseStepCheckpoint();
+    message.step = object.step ?? 0;
+    message.blob = (object.blob !== undefined && object.blob !== null) ? BlobRef.fromPartial(object.blob) : undefined;
+    return message;
+  },
+};
+
 function createBaseDenoiseWork(): DenoiseWork {
-  return { parameters: undefined, conditioning: undefined, partner: undefined, half: GuidanceHalf.UNSPECIFIED };
+  return {
+    parameters: undefined,
+    conditioning: undefined,
+    partner: undefined,
+    half: GuidanceHalf.UNSPECIFIED,
+    resume: undefined,
+  };
 }
 
 export const DenoiseWork: MessageFns<DenoiseWork> = {
@@ -889,6 +989,9 @@ export const DenoiseWork: MessageFns<DenoiseWork> = {
     }
     if (message.half !== GuidanceHalf.UNSPECIFIED) {
       writer.uint32(32).int32(guidanceHalfToNumber(message.half));
+    }
+    if (message.resume !== undefined) {
+      StepCheckpoint.encode(message.resume, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -938,6 +1041,14 @@ export const DenoiseWork: MessageFns<DenoiseWork> = {
             message.half = guidanceHalfFromJSON(reader.int32());
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.resume = StepCheckpoint.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -956,6 +1067,7 @@ export const DenoiseWork: MessageFns<DenoiseWork> = {
       conditioning: isSet(object.conditioning) ? BlobRef.fromJSON(object.conditioning) : undefined,
       partner: isSet(object.partner) ? Partner.fromJSON(object.partner) : undefined,
       half: isSet(object.half) ? guidanceHalfFromJSON(object.half) : GuidanceHalf.UNSPECIFIED,
+      resume: isSet(object.resume) ? StepCheckpoint.fromJSON(object.resume) : undefined,
     };
   },
 
@@ -972,6 +1084,9 @@ export const DenoiseWork: MessageFns<DenoiseWork> = {
     }
     if (message.half !== GuidanceHalf.UNSPECIFIED) {
       obj.half = guidanceHalfToJSON(message.half);
+    }
+    if (message.resume !== undefined) {
+      obj.resume = StepCheckpoint.toJSON(message.resume);
     }
     return obj;
   },
@@ -991,6 +1106,9 @@ export const DenoiseWork: MessageFns<DenoiseWork> = {
       ? Partner.fromPartial(object.partner)
       : undefined;
     message.half = object.half ?? GuidanceHalf.UNSPECIFIED;
+    message.resume = (object.resume !== undefined && object.resume !== null)
+      ? StepCheckpoint.fromPartial(object.resume)
+      : undefined;
     return message;
   },
 };

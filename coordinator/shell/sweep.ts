@@ -1,0 +1,26 @@
+/** @file Removal of what a job's tasks left in the store. */
+import type { BlobStore } from "../../shared/ports/blob-store.js";
+
+/** Folders of a clip that hold finished files and their manifests. */
+const KEPT = /^v1\/[a-z0-9]{26}\/\d+\/(out-\d+\/|manifest-)/;
+
+/**
+ * Removes conditioning, latents, step checkpoints and decoded chunks of a job that needs them no
+ * more, and its finished files too when it was deleted.
+ *
+ * @returns how many blobs went
+ * @throws FarmError "unreachable"
+ */
+export async function sweepJob(
+  blobs: BlobStore,
+  jobId: string,
+  outputs: boolean,
+): Promise<number> {
+  const prefix = `v1/${jobId}/`;
+  if (outputs) return blobs.removeAll(prefix);
+  let count = 0;
+  for await (const key of blobs.list(prefix)) {
+    if (!KEPT.test(key)) count += await blobs.removeAll(key);
+  }
+  return count;
+}
