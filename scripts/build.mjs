@@ -1,5 +1,5 @@
 // `npm run build`: installs where needed, then compiles to dist.
-import { build, prepare } from "./prepare.mjs";
+import { build, install } from "./prepare.mjs";
 
-prepare();
+install();
 build();

@@ -21,12 +21,17 @@ const STAMP = join(root, "dist/.built");
 
 /** Installs and builds as far as needed; ends the process when one of them fails. */
 export function prepare() {
+  const hasInstalled = install();
+  if (hasInstalled || isBuildStale()) build();
+}
+
+/** Installs where needed, and says whether it was. */
+export function install() {
   const need = installNeed();
-  if (need !== null) {
-    say(`installing dependencies (${need})`);
-    runOrExit("npm", ["ci", "--no-progress", "--loglevel=error"], "npm ci");
-  }
-  if (need !== null || isBuildStale()) build();
+  if (need === null) return false;
+  say(`installing dependencies (${need})`);
+  runOrExit("npm", ["ci", "--no-progress", "--loglevel=error"], "npm ci");
+  return true;
 }
 
 /** Compiles everything and removes what belongs to sources that are gone. */
