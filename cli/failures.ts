@@ -1,7 +1,7 @@
 /** @file What ends a command: its exit code, and what is said of it. */
 import { FarmError, type FarmErrorCode } from "../shared/core/errors.js";
 
-export const EXIT = {
+const EXIT = {
   ok: 0,
   jobFailed: 1,
   usage: 2,
@@ -21,9 +21,13 @@ const EXIT_OF_CODE: Partial<Record<FarmErrorCode, number>> = {
   cancelled: EXIT.cancelled,
 };
 
+/** A job that was taken and then failed: whatever its code, the command's exit code is 1. */
+export class JobFailure extends FarmError {}
+
 /** The exit code of a command that ended with this error. */
 export function exitCodeOf(error: unknown): number {
-  return error instanceof FarmError ? (EXIT_OF_CODE[error.code] ?? EXIT.jobFailed) : EXIT.jobFailed;
+  if (!(error instanceof FarmError) || error instanceof JobFailure) return EXIT.jobFailed;
+  return EXIT_OF_CODE[error.code] ?? EXIT.jobFailed;
 }
 
 /** The lines for stderr; every mistake on a line of its own. A bug comes with its stack. */

@@ -208,7 +208,8 @@ export class FarmClient {
     if (error instanceof FarmError) return error;
     const known = fromServiceError(error);
     if (known.code !== "unreachable") return known;
-    return new FarmError("unreachable", `no answer from ${this.address}: ${known.detail}`, {
+    const reason = known.detail.replace(/ Resolution note: *$/, "");
+    return new FarmError("unreachable", `no answer from ${this.address}: ${reason}`, {
       cause: error,
     });
   }

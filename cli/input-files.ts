@@ -46,9 +46,9 @@ export async function readLatents(
     const bytes = await readBounded(path, INPUT_BYTES_MAX);
     const problem = latentsProblem(bytes, path, needed);
     if (problem === null) return bytes;
-    violations.push({ field: "--latents", description: `${path} ${problem}` });
+    violations.push({ field: "--latents", description: `${path}: ${problem}` });
   } catch (error) {
-    violations.push({ field: "--latents", description: `${path} ${problemOf(error)}` });
+    violations.push({ field: "--latents", description: `${path}: ${problemOf(error)}` });
   }
   return null;
 }

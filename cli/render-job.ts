@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { FarmError } from "../shared/core/errors.js";
 import type { JobView } from "../shared/farm/job.js";
+import { JobFailure } from "./failures.js";
 import type { FarmClient } from "./farm-client.js";
 import type { OutputPlan } from "./output-plan.js";
 import type { PreparedRequest } from "./prepare-request.js";
@@ -33,14 +34,13 @@ export async function sendJob(
 export async function finishJob(
   client: FarmClient,
   jobId: string,
-  outputs: OutputPlan | ((job: JobView) => OutputPlan),
+  outputs: OutputPlan,
   signal: AbortSignal,
 ): Promise<{ job: JobView; files: WrittenFile[] }> {
   const job = await watchToEnd(client, jobId, signal);
   if (job.state === "cancelled") throw new FarmError("cancelled", `job ${jobId} was cancelled`);
   if (job.state === "failed") throw failureOf(job);
-  const plan = typeof outputs === "function" ? outputs(job) : outputs;
-  return { job, files: await writeOutputs(client, job, plan, signal) };
+  return { job, files: await writeOutputs(client, job, outputs, signal) };
 }
 
 async function watchToEnd(
@@ -63,7 +63,7 @@ async function watchToEnd(
 }
 
 /** What a user hears of a job that failed: every failed clip, once. */
-function failureOf(job: JobView): FarmError {
+function failureOf(job: JobView): JobFailure {
   const failed = job.clips.filter((clip) => clip.error !== null);
   const lines = failed.map((clip) => `clip ${clip.index + 1}: ${clip.error!.detail}`);
   const codes = new Set(failed.map((clip) => clip.error!.code));
@@ -71,6 +71,3 @@ function failureOf(job: JobView): FarmError {
   const detail = `job ${job.jobId} failed; ${lines.join("; ")}`;
   return new JobFailure(code, detail);
 }
-
-/** A job that was taken and then failed, whatever its code: the command's exit code is 1. */
-export class JobFailure extends FarmError {}

@@ -5,16 +5,22 @@ import type { JobParameters } from "../shared/farm/parameters.js";
 import { packageVersion } from "./version.js";
 import type { WrittenFile } from "./write-outputs.js";
 
-/** The paths of the files, one a line. */
-export function pathsText(files: readonly WrittenFile[]): string {
-  return files.map((file) => `${file.path}\n`).join("");
-}
-
 /**
- * The object of `--json`. Names are those of diffusers and of job.proto.
+ * Writes the object of `--json`, or the paths of the files, one a line.
  *
  * @param images paths as the user wrote them
  */
+export function printResult(
+  job: JobView,
+  files: readonly WrittenFile[],
+  images: readonly string[],
+  isJson: boolean,
+): void {
+  const paths = files.map((file) => file.path);
+  process.stdout.write(`${isJson ? jobJson(job, files, images) : paths.join("\n")}\n`);
+}
+
+/** Names are those of diffusers and of job.proto. */
 export function jobJson(
   job: JobView,
   files: readonly WrittenFile[],

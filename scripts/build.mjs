@@ -1,10 +1,5 @@
-// `npm run build`: installs if needed, then builds dist/.
-import { build, prepare } from "./prepare.mjs";
+// `npm run build`: installs where needed, then compiles to dist.
+import { build, install } from "./prepare.mjs";
 
-try {
-  prepare();
-  build();
-} catch (error) {
-  process.stderr.write(`renderfarm: ${error.message}\n`);
-  process.exitCode = 1;
-}
+install();
+build();

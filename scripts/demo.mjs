@@ -1,33 +1,33 @@
-// `npm run demo`: renders the sample picture with the demo checkpoint on two node processes.
+// `npm run demo`: from a fresh clone to a clip: installs, builds, renders the sample picture on two
+// node processes of this machine.
 import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { prepare, root } from "./prepare.mjs";
 
-const clip = join("out", "demo.mp4");
-const args = [
-  join(root, "bin", "renderfarm"),
-  ...["run", join("checkpoints", "demo", "samples", "scene1.png")],
-  ...["--checkpoint", join("checkpoints", "demo"), "--nodes", "2"],
-  ...["--height", "64", "--width", "64", "--num-frames", "14", "--num-inference-steps", "25"],
-  ...["--max-guidance-scale", "1.5", "--seed", "42", "--out", clip],
-];
+const picture = "checkpoints/demo/samples/scene1.png";
+const clip = "out/demo.mp4";
 
-try {
-  prepare();
-  process.stderr.write(`renderfarm: ${["bin/renderfarm", ...args.slice(1)].join(" ")}\n`);
-  const { status } = spawnSync(process.execPath, args, {
-    cwd: root,
-    stdio: ["ignore", "ignore", "inherit"],
-  });
-  if (status !== 0) throw new Error(`the demo ended with ${status}`);
-  process.stdout.write(`
+prepare();
+const { status } = spawnSync(
+  process.execPath,
+  [
+    ...[join(root, "bin/renderfarm"), "run", picture, "--checkpoint", "checkpoints/demo"],
+    ...["--nodes", "2", "--num-frames", "14", "--num-inference-steps", "25"],
+    ...["--max-guidance-scale", "1.5", "--seed", "1", "--out", clip],
+  ],
+  { cwd: root, stdio: ["ignore", "ignore", "inherit"] },
+);
+if (status !== 0 || !existsSync(join(root, clip))) {
+  console.error(`the demo failed (exit code ${status})`);
+  process.exit(status || 1);
+}
+console.log(`
 The clip is at ${join(root, clip)}
+What it was made with is beside it, in ${join(root, "out/demo.json")}
 
-Next, a picture of your own and a checkpoint of your own:
-  bin/renderfarm run photo.jpg --checkpoint DIR --out clip.mp4
+Next, from ${root}:
+  bin/renderfarm run checkpoints/demo/samples/scene2.png --checkpoint checkpoints/demo \\
+    --max-guidance-scale 1.5 --motion-bucket-id 255 --seed 7 --out out/fast.gif
   bin/renderfarm run --help
 `);
-} catch (error) {
-  process.stderr.write(`renderfarm: ${error.message}\n`);
-  process.exitCode = 1;
-}

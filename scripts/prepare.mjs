@@ -1,82 +1,117 @@
-// Makes a checkout ready to run: installs what package-lock.json names and builds dist/, each only
-// when it is missing or older than what it comes from. Needs Node alone.
+// Makes a checkout ready to run: installs what package-lock.json names where node_modules differs,
+// and builds where a source is newer than dist. Says what it does on stderr; otherwise silent.
 import { spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const root = fileURLToPath(new URL("..", import.meta.url));
-const NODE_MAJOR_MIN = 20;
-const SOURCES = ["shared", "coordinator", "gpu-node", "cli", "proto", "bench"];
-const BUILT = join(root, "dist", ".built");
-const INSTALLED = join(root, "node_modules", ".installed");
+const SOURCE_FOLDERS = ["shared", "coordinator", "gpu-node", "cli", "proto/gen", "bench"];
+const SETTINGS = ["tsconfig.json", "tsconfig.build.json", "package.json", "package-lock.json"];
+/** Touched after a build that worked. */
+const STAMP = join(root, "dist/.built");
 
-/** Runs a command in the checkout; its output goes to stderr, since stdout is for data. */
-export function runTool(command, args, options = {}) {
-  const { status, error, signal } = spawnSync(command, args, {
+/** Installs and builds as far as needed; ends the process when one of them fails. */
+export function prepare() {
+  const hasInstalled = install();
+  if (hasInstalled || isBuildStale()) build();
+}
+
+/** Installs where needed, and says whether it was. */
+export function install() {
+  const need = installNeed();
+  if (need === null) return false;
+  say(`installing dependencies (${need})`);
+  runOrExit("npm", ["ci", "--no-progress", "--loglevel=error"], "npm ci");
+  return true;
+}
+
+/** Compiles everything and removes what belongs to sources that are gone. */
+export function build() {
+  say("building");
+  const compiler = join(root, "node_modules/typescript/bin/tsc");
+  rmSync(STAMP, { force: true });
+  runOrExit(process.execPath, [compiler, "-p", "tsconfig.build.json"], "the TypeScript compiler");
+  removeOrphans(join(root, "dist"), root);
+  mkdirSync(join(root, "dist"), { recursive: true });
+  writeFileSync(STAMP, "");
+}
+
+/** Why an install is needed; null when node_modules holds exactly what the lock names. */
+function installNeed() {
+  const hidden = join(root, "node_modules/.package-lock.json");
+  if (!existsSync(hidden)) return "none are installed";
+  const installed = JSON.parse(readFileSync(hidden, "utf8")).packages;
+  const locked = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8")).packages;
+  for (const [path, { version, optional, devOptional }] of Object.entries(locked)) {
+    if (path === "") continue;
+    const found = installed[path];
+    // Optional ones are left out where they are not made for this platform.
+    if (found === undefined && (optional || devOptional)) continue;
+    if (found?.version !== version) {
+      const name = path.slice(path.lastIndexOf("node_modules/") + "node_modules/".length);
+      return `${name} ${version} is not installed`;
+    }
+  }
+  return null;
+}
+
+function isBuildStale() {
+  if (!existsSync(STAMP)) return true;
+  const builtMs = statSync(STAMP).mtimeMs;
+  const isNewer = (path) => existsSync(path) && statSync(path).mtimeMs > builtMs;
+  if (SETTINGS.some((name) => isNewer(join(root, name)))) return true;
+  return SOURCE_FOLDERS.some((folder) => {
+    const path = join(root, folder);
+    return existsSync(path) && hasNewer(path, isNewer);
+  });
+}
+
+function hasNewer(folder, isNewer) {
+  // A folder is newer when a file of it was removed.
+  if (isNewer(folder)) return true;
+  return readdirSync(folder, { withFileTypes: true }).some((entry) => {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) return hasNewer(path, isNewer);
+    return entry.name.endsWith(".ts") && !entry.name.endsWith(".test.ts") && isNewer(path);
+  });
+}
+
+/** A compiled file without its source would be found by nobody, until it is loaded by mistake. */
+function removeOrphans(folder, sources) {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) removeOrphans(path, join(sources, entry.name));
+    else if (/\.js(\.map)?$/.test(entry.name)) {
+      const source = join(sources, entry.name.replace(/\.js(\.map)?$/, ".ts"));
+      if (!existsSync(source)) rmSync(path);
+    }
+  }
+}
+
+/** Output of the tool goes to stderr: stdout belongs to whoever asked for the preparation. */
+function runOrExit(command, args, name) {
+  const isNpmOnWindows = command === "npm" && process.platform === "win32";
+  const { status, error } = spawnSync(command, args, {
     cwd: root,
     stdio: ["ignore", 2, 2],
-    ...options,
+    shell: isNpmOnWindows,
   });
-  if (error) throw new Error(`cannot run ${command}: ${error.message}`);
-  if (status !== 0) throw new Error(`${command} ${args.join(" ")} ended with ${status ?? signal}`);
+  if (status === 0) return;
+  say(`${name} failed${error ? `: ${error.message}` : ""}`);
+  process.exit(1);
 }
 
-/** Runs a program of node_modules by its JavaScript entry, which works without a shell. */
-export function runPackaged(entry, args, options = {}) {
-  runTool(process.execPath, [join(root, "node_modules", entry), ...args], options);
+function say(text) {
+  process.stderr.write(`renderfarm: ${text}\n`);
 }
 
-function lockDigest() {
-  const lock = readFileSync(join(root, "package-lock.json"));
-  return createHash("sha256").update(lock).update(process.version).digest("hex");
-}
-
-function isInstalled() {
-  return existsSync(INSTALLED) && readFileSync(INSTALLED, "utf8") === lockDigest();
-}
-
-function newestSourceMs() {
-  const newest = (path) => {
-    const info = statSync(path);
-    if (!info.isDirectory()) return /\.(ts|json)$/.test(path) ? info.mtimeMs : 0;
-    // A folder's own time tells of files that were removed.
-    return Math.max(info.mtimeMs, ...readdirSync(path).map((name) => newest(join(path, name))));
-  };
-  const files = ["package-lock.json", "tsconfig.json", "tsconfig.build.json", ...SOURCES];
-  return Math.max(
-    ...files
-      .map((name) => join(root, name))
-      .filter(existsSync)
-      .map(newest),
-  );
-}
-
-function isBuilt() {
-  return existsSync(BUILT) && statSync(BUILT).mtimeMs >= newestSourceMs();
-}
-
-export function build() {
-  runPackaged("typescript/bin/tsc", ["-p", "tsconfig.build.json"]);
-  mkdirSync(join(root, "dist"), { recursive: true });
-  writeFileSync(BUILT, "");
-}
-
-/** Installs and builds as far as needed; says on stderr what it does. */
-export function prepare() {
-  if (Number(process.versions.node.split(".")[0]) < NODE_MAJOR_MIN) {
-    throw new Error(`renderfarm needs Node ${NODE_MAJOR_MIN} or newer; this is ${process.version}`);
-  }
-  if (!isInstalled()) {
-    process.stderr.write("renderfarm: installing the packages of package-lock.json\n");
-    // Without a script of any package: none of ours needs one.
-    const npm = process.platform === "win32" ? "npm.cmd" : "npm";
-    runTool(npm, ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]);
-    writeFileSync(INSTALLED, lockDigest());
-  }
-  if (!isBuilt()) {
-    process.stderr.write("renderfarm: building\n");
-    build();
-  }
-}
+if (process.argv[1] === fileURLToPath(import.meta.url)) prepare();

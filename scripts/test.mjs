@@ -1,77 +1,94 @@
-// `npm test`: the whole gate, the same here and in CI. Ends with the line "N passed, N failed".
-// `--only format,types` runs some of it.
+// `npm test`: installs and builds where needed, then every check there is, each with its time.
+// `--only a,b` runs some of them. The last line counts: each vitest test and each other check is one.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { prepare, root } from "./prepare.mjs";
 
-const REPORT = join(root, ".cache", "vitest.json");
-const bin = (entry, ...args) => [process.execPath, [join(root, "node_modules", entry), ...args]];
+const bin = (name) => join(root, "node_modules/.bin", name);
 
-/** Each check counts as one test; `tests` counts what vitest counted. */
-const CHECKS = {
-  format: bin("@biomejs/biome/bin/biome", "check", "--error-on-warnings", "."),
-  types: bin("typescript/bin/tsc", "--noEmit", "-p", "tsconfig.json"),
-  lint: bin("eslint/bin/eslint.js", "."),
-  unused: bin("knip/bin/knip.js"),
-  proto: [process.execPath, [join(root, "scripts", "generate.mjs"), "--check"]],
-  tests: bin(
-    "vitest/vitest.mjs",
-    ...["run", "--reporter=default", "--reporter=json", `--outputFile.json=${REPORT}`],
-  ),
-};
+/** In the order of a reader's patience: what is quick and often wrong comes first. */
+const CHECKS = [
+  tool("format", bin("biome"), ["check", "--error-on-warnings", "."]),
+  tool("types", bin("tsc"), ["--noEmit", "-p", "tsconfig.json"]),
+  tool("lint", bin("eslint"), ["--max-warnings", "0", "."]),
+  tool("unused", bin("knip"), ["--no-progress"]),
+  tool("proto", process.execPath, ["scripts/generate.mjs", "--check"]),
+  tests("imports", ["test/tidy"]),
+  tests("unit", ["shared", "coordinator", "gpu-node", "cli"]),
+  tests("golden", ["test/golden"]),
+  tests("farm", ["test/farm"]),
+];
 
-function chosenChecks() {
-  const at = process.argv.indexOf("--only");
-  if (at < 0) return Object.keys(CHECKS);
-  const names = (process.argv[at + 1] ?? "").split(",");
-  const unknown = names.filter((name) => !Object.hasOwn(CHECKS, name));
-  if (unknown.length === 0) return names;
-  throw new Error(
-    `--only: unknown ${unknown.join(", ")}; there are ${Object.keys(CHECKS).join(", ")}`,
-  );
+const wanted = chosenChecks(process.argv.slice(2));
+prepare();
+let passed = 0;
+let failed = 0;
+for (const check of wanted) {
+  console.log(`\n== ${check.name}`);
+  const startMs = Date.now();
+  const result = check.run();
+  passed += result.passed;
+  failed += result.failed;
+  const outcome = result.failed === 0 ? "ok" : `FAILED (${result.failed})`;
+  console.log(`== ${check.name}: ${outcome}, ${((Date.now() - startMs) / 1000).toFixed(1)} s`);
+}
+console.log(`\n${passed} passed, ${failed} failed`);
+process.exit(failed === 0 && passed > 0 ? 0 : 1);
+
+function chosenChecks(args) {
+  if (args.length === 0) return CHECKS;
+  const names = CHECKS.map((check) => check.name);
+  const chosen = args[0] === "--only" && args.length === 2 ? args[1].split(",") : null;
+  const unknown = chosen?.filter((name) => !names.includes(name)) ?? args;
+  if (unknown.length > 0) {
+    console.error(`unknown: ${unknown.join(" ")}\nusage: npm test -- --only ${names.join(",")}`);
+    process.exit(2);
+  }
+  return CHECKS.filter((check) => chosen.includes(check.name));
 }
 
-/** What vitest counted; a run that wrote no report or ran no test has failed as a whole. */
-function countTests(exitedWell) {
-  if (!existsSync(REPORT)) return { passed: 0, failed: 1 };
-  const report = JSON.parse(readFileSync(REPORT, "utf8"));
-  const passed = report.numPassedTests;
-  const failed = report.numTotalTests - passed;
-  const clean = exitedWell && passed > 0;
-  return { passed, failed: failed > 0 || clean ? failed : 1 };
+/** A check that is one program: it counts as one. */
+function tool(name, command, args) {
+  const run = () =>
+    exec(command, args) === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
+  return { name, run };
 }
 
-function runCheck(name) {
-  const [command, args] = CHECKS[name];
-  rmSync(REPORT, { force: true });
-  const { status } = spawnSync(command, args, {
+/** Test files under some folders; a vitest that breaks down or finds no test is a failure. */
+function tests(name, folders) {
+  const report = join(root, `.cache/vitest-${name}.json`);
+  const run = () => {
+    mkdirSync(join(root, ".cache"), { recursive: true });
+    rmSync(report, { force: true });
+    // A folder's name is matched anywhere in a path; "./" and the slash tie it to the root.
+    const filters = folders.map((folder) => `${join(root, folder)}/`);
+    const status = exec(bin("vitest"), [
+      ...[
+        "run",
+        ...filters,
+        "--reporter=default",
+        "--reporter=json",
+        `--outputFile.json=${report}`,
+      ],
+    ]);
+    if (!existsSync(report)) return { passed: 0, failed: 1 };
+    const { numPassedTests, numFailedTests } = JSON.parse(readFileSync(report, "utf8"));
+    const isSound = status === 0 && numPassedTests > 0;
+    return {
+      passed: numPassedTests,
+      failed: isSound ? numFailedTests : Math.max(1, numFailedTests),
+    };
+  };
+  return { name, run };
+}
+
+function exec(command, args) {
+  const { status, error } = spawnSync(command, args, {
     cwd: root,
     stdio: ["ignore", "inherit", "inherit"],
+    env: { ...process.env, FORCE_COLOR: process.stdout.isTTY ? "1" : "0" },
   });
-  const well = status === 0;
-  return name === "tests" ? countTests(well) : { passed: well ? 1 : 0, failed: well ? 0 : 1 };
-}
-
-try {
-  const names = chosenChecks();
-  prepare();
-  mkdirSync(join(root, ".cache"), { recursive: true });
-  const total = { passed: 0, failed: 0 };
-  const lines = [];
-  for (const name of names) {
-    process.stdout.write(`\n== ${name}\n`);
-    const startMs = performance.now();
-    const { passed, failed } = runCheck(name);
-    const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
-    lines.push(`${failed === 0 ? "ok  " : "FAIL"} ${name.padEnd(8)} ${seconds.padStart(6)} s`);
-    total.passed += passed;
-    total.failed += failed;
-  }
-  process.stdout.write(`\n${lines.join("\n")}\n\n${total.passed} passed, ${total.failed} failed\n`);
-  process.exitCode = total.failed === 0 ? 0 : 1;
-} catch (error) {
-  process.stderr.write(`renderfarm: ${error.message}\n`);
-  process.stdout.write("0 passed, 1 failed\n");
-  process.exitCode = 1;
+  if (error) console.error(error.message);
+  return status;
 }

@@ -23,6 +23,8 @@ export const CLIP_PIXELS_MAX = 268_435_456;
 export const NUM_FRAMES: Range = { min: 1, max: 256 };
 /** How many noise levels `sigmas` may have; n make n - 1 steps. */
 export const SIGMA_COUNT: Range = { min: 2, max: 1001 };
+/** Its square still fits float32 with room to spare. */
+export const SIGMA_MAX = 1e9;
 export const GUIDANCE_SCALE: Range = { min: 0, max: 100 };
 /** Frames a second. */
 export const FPS: Range = { min: 1, max: 240 };

@@ -1,7 +1,7 @@
 /** @file The fields of a request that hold several values: sigmas, seeds, formats. */
 import type { FieldChecks, Raw } from "./field-checks.js";
 import { show, splitList, toNumber } from "./field-checks.js";
-import { SEED_MAX, SIGMA_COUNT } from "./limits.js";
+import { SEED_MAX, SIGMA_COUNT, SIGMA_MAX } from "./limits.js";
 import { OUTPUT_FORMATS, type OutputFormat, type Seeds } from "./parameters.js";
 
 /**
@@ -44,7 +44,10 @@ export function checkSigmas(
   const values = parts.map(toNumber);
   const problem = sigmaProblem(parts, values);
   if (problem === null) return values;
-  checks.refuse("sigmas", `${problem}; legal are falling numbers above 0, the last may be 0`);
+  checks.refuse(
+    "sigmas",
+    `${problem}; legal are falling numbers from ${SIGMA_MAX} to above 0, the last may be 0`,
+  );
   return null;
 }
 
@@ -54,7 +57,11 @@ function sigmaProblem(parts: readonly Raw<number>[], values: readonly number[]):
     const place = `value ${i + 1} of ${values.length}`;
     if (!Number.isFinite(value)) return `${show(parts[i])}, ${place}, is no finite number`;
     if (value < 0) return `${value}, ${place}, is negative`;
-    if (value === 0 && i < values.length - 1) return `0, ${place}, is not the last`;
+    if (value > SIGMA_MAX) return `${value}, ${place}, is above ${SIGMA_MAX}`;
+    // The steps are computed in float32, where the smallest numbers are 0.
+    if (Math.fround(value) === 0 && i < values.length - 1) {
+      return `${value}, ${place}, is zero and not the last`;
+    }
     if (i > 0 && value >= values[i - 1]!) {
       return `${value}, ${place}, is not below ${values[i - 1]} before it`;
     }

@@ -194,7 +194,21 @@ describe("refused:", () => {
     ],
     ["rising sigmas", { sigmas: "1,2,0" }, "sigmas: 2, value 2 of 3, is not below 1 before it"],
     ["equal sigmas", { sigmas: "1,1,0" }, "sigmas: 1, value 2 of 3, is not below 1"],
-    ["a zero in the middle", { sigmas: "2,0,0" }, "sigmas: 0, value 2 of 3, is not the last"],
+    [
+      "a zero in the middle",
+      { sigmas: "2,0,0" },
+      "sigmas: 0, value 2 of 3, is zero and not the last",
+    ],
+    [
+      "a sigma that is zero in float32",
+      { sigmas: "1,1e-60,0" },
+      "sigmas: 1e-60, value 2 of 3, is zero",
+    ],
+    [
+      "a sigma beyond all",
+      { sigmas: "1e10,1" },
+      "sigmas: 10000000000, value 1 of 2, is above 1000000000",
+    ],
     ["a negative sigma", { sigmas: "2,1,-1" }, "sigmas: -1, value 3 of 3, is negative"],
     [
       "a sigma that is no number",

@@ -1,4 +1,5 @@
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -145,3 +146,23 @@ test("a folder that is missing is an error with the path", async () => {
     /cannot open the journal .*ENOENT/,
   );
 });
+
+test.runIf(process.platform === "linux")(
+  "the lock of a killed process that nobody has reaped yet is taken over",
+  async () => {
+    // The shell starts a child, names it, and becomes a process that never waits for it.
+    const script = "sleep 600 & echo $!; kill -9 $!; exec sleep 600";
+    const parent = spawn("/bin/sh", ["-c", script], { stdio: ["ignore", "pipe", "ignore"] });
+    try {
+      const [line] = (await once(parent.stdout, "data")) as [Buffer];
+      const pid = Number(line.toString());
+      while (!/\) Z /.test(await readFile(`/proc/${pid}/stat`, "utf8"))) {
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      await writeFile(`${path}.lock`, JSON.stringify({ pid, started: null, token: "dead" }));
+      expect(await reopened()).toEqual([]);
+    } finally {
+      parent.kill("SIGKILL");
+    }
+  },
+);

@@ -29,7 +29,7 @@ const ATTEMPTS_MAX = 5;
 export async function takeLock(path: string): Promise<() => Promise<void>> {
   const own: Holder = {
     pid: process.pid,
-    started: await startOf(process.pid),
+    started: (await statOf(process.pid))?.started ?? null,
     token: randomUUID(),
   };
   const offer = `${path}.${own.token}`;
@@ -102,17 +102,21 @@ async function isAlive(holder: Holder): Promise<boolean> {
     // EPERM: it is there and belongs to somebody else.
     return systemErrorCode(error) === "EPERM";
   }
-  const started = await startOf(holder.pid);
-  return started === null || holder.started === null || started === holder.started;
+  const stat = await statOf(holder.pid);
+  // A zombie has ended and waits for a parent that never asks.
+  if (stat?.state === "Z" || stat?.state === "X") return false;
+  return !stat || holder.started === null || stat.started === holder.started;
 }
 
 /**
- * @returns field 22 of /proc/PID/stat, or null where there is no such file
+ * @returns fields 3 and 22 of /proc/PID/stat, or null where there is no such file
  * @source proc(5): the name in field 2 may hold spaces and brackets, so counting starts after it
  */
-async function startOf(pid: number): Promise<string | null> {
+async function statOf(pid: number): Promise<{ state: string; started: string } | null> {
   const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => null);
-  return stat?.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? null;
+  const fields = stat?.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const [state, started] = [fields?.[0], fields?.[19]];
+  return state && started ? { state, started } : null;
 }
 
 function ignoreMissing(error: unknown): void {

@@ -1,0 +1,82 @@
+/** @file Whether a checkpoint can render a request, found out before any process is started. */
+import { join } from "node:path";
+import { describeCheckpoint } from "../gpu-node/checkpoint/describe-checkpoint.js";
+import { type Checkpoint, openCheckpoint } from "../gpu-node/checkpoint/open-checkpoint.js";
+import { planSteps } from "../gpu-node/diffusion/euler-discrete.js";
+import {
+  buildVaeDecoder,
+  buildVaeEncoder,
+} from "../gpu-node/model/autoencoder-kl-temporal-decoder.js";
+import { buildImageEncoder } from "../gpu-node/model/clip-vision.js";
+import { buildUnet } from "../gpu-node/model/unet-spatio-temporal-condition.js";
+import { asFarmError, type Violation } from "../shared/core/errors.js";
+import { type ClipParameters, stepCount } from "../shared/farm/parameters.js";
+import type { ModelInfo } from "../shared/farm/work.js";
+
+export interface OpenedCheckpoint {
+  readonly checkpoint: Checkpoint;
+  /** Without its digest: reading every byte is the nodes' work. */
+  readonly model: ModelInfo;
+}
+
+/**
+ * Opens a folder; configs and tensor headers are read, no weights.
+ *
+ * @param violations gets one entry for each problem, naming file and field or tensor
+ * @returns null when there is one
+ */
+export async function openForRequest(
+  folder: string,
+  variant: "auto" | "fp32" | "fp16",
+  violations: Violation[],
+): Promise<OpenedCheckpoint | null> {
+  try {
+    const checkpoint = await openCheckpoint(folder, { variant });
+    return { checkpoint, model: describeCheckpoint(checkpoint, "") };
+  } catch (error) {
+    violations.push(...problemsOf(error, folder));
+    return null;
+  }
+}
+
+/**
+ * Builds the step table and every graph of a request and drops them: only that tells whether each
+ * parameter is there, has the right shape, and none is left over.
+ */
+export function checkGraphs(
+  { checkpoint, model }: OpenedCheckpoint,
+  parameters: ClipParameters,
+  violations: Violation[],
+): void {
+  const { configs, components } = checkpoint;
+  const { height, width, numFrames, decodeChunkSize } = parameters;
+  const latent = { height: height / model.vaeScaleFactor, width: width / model.vaeScaleFactor };
+  const { unet, vae, image_encoder } = components;
+  const steps = parameters.sigmas
+    ? { sigmas: parameters.sigmas }
+    : { numInferenceSteps: stepCount(parameters) };
+  const builds = [
+    () => planSteps(configs.scheduler, steps),
+    () => buildImageEncoder(configs.image_encoder, image_encoder.weights),
+    () => buildVaeEncoder(configs.vae, vae.weights, { height, width }),
+    () => buildUnet(configs.unet, unet.weights, { frames: numFrames, ...latent }),
+    () => buildVaeDecoder(configs.vae, vae.weights, { frames: decodeChunkSize, ...latent }),
+  ];
+  for (const build of builds) {
+    try {
+      build();
+    } catch (error) {
+      violations.push(...problemsOf(error, checkpoint.root));
+    }
+  }
+}
+
+/** Fields are files, components or parameters of the folder: a message names that as well. */
+function problemsOf(error: unknown, folder: string): readonly Violation[] {
+  const { violations, detail } = asFarmError(error);
+  if (violations.length === 0) return [{ field: folder, description: detail }];
+  return violations.map(({ field, description }) => ({
+    field: field === folder ? folder : join(folder, field),
+    description,
+  }));
+}

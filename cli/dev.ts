@@ -1,0 +1,51 @@
+/** @file `renderfarm dev`: a farm on this machine that stays up until Ctrl-C. */
+import { refuseViolations, type Violation } from "../shared/core/errors.js";
+import { FieldChecks } from "../shared/farm/field-checks.js";
+import { openForRequest } from "./check-checkpoint.js";
+import { checkFarmFlags, type FarmFlags } from "./farm-flags.js";
+import { startLocalFarm } from "./local-farm.js";
+import { flagName } from "./render-flags.js";
+import { DEFAULT_ADDRESS } from "./submit.js";
+
+export interface DevFlags extends FarmFlags {
+  readonly port?: string;
+}
+
+const PORT = { min: 0, max: 65_535 };
+const PORT_DEFAULT = Number(DEFAULT_ADDRESS.split(":")[1]);
+
+/** Resolves after a signal; prints the address on stdout and everything else on stderr. */
+export async function dev(flags: DevFlags, signal: AbortSignal): Promise<void> {
+  const violations: Violation[] = [];
+  const farm = checkFarmFlags(flags, violations);
+  const checks = new FieldChecks(flagName);
+  const port = checks.whole("port", flags.port, PORT, PORT_DEFAULT);
+  violations.push(...checks.violations);
+  if (farm.checkpoint !== "") await openForRequest(farm.checkpoint, farm.variant, violations);
+  refuseViolations(violations);
+
+  const note = (line: string) => process.stderr.write(`${line}\n`);
+  const nodes = farm.nodeCount === 1 ? "1 node" : `${farm.nodeCount} nodes`;
+  note(`starting a farm of ${nodes} with ${farm.checkpoint}`);
+  const listen = `127.0.0.1:${port}`;
+  const started = await startLocalFarm({ ...farm, listen, onNote: note, signal });
+  try {
+    process.stdout.write(`${started.address}\n`);
+    const where = started.address === DEFAULT_ADDRESS ? "" : ` --address ${started.address}`;
+    note(
+      `the farm is up; in another terminal:\n  renderfarm submit photo.jpg --out clip.mp4${where}`,
+    );
+    note("Ctrl-C stops it");
+    await Promise.race([aborted(signal), started.broken]);
+  } finally {
+    note("stopping");
+    await started.stop();
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}

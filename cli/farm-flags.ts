@@ -1,0 +1,70 @@
+/** @file The flags of commands that start a farm on this machine. */
+import type { Command } from "commander";
+import { findFfmpeg } from "../gpu-node/stages/media/find-ffmpeg.js";
+import { asFarmError, type Violation } from "../shared/core/errors.js";
+import { FieldChecks, show } from "../shared/farm/field-checks.js";
+import type { LocalFarmOptions } from "./local-farm.js";
+import { flagName } from "./render-flags.js";
+
+/** As commander gives them. */
+export interface FarmFlags {
+  readonly checkpoint?: string;
+  readonly variant?: string;
+  readonly nodes?: string;
+  readonly threads?: string;
+  readonly verbose?: boolean;
+}
+
+const VARIANTS = ["auto", "fp32", "fp16"] as const;
+export type VariantChoice = (typeof VARIANTS)[number];
+
+const NODE_COUNT = { min: 1, max: 16 };
+const THREADS = { min: 1, max: 256 };
+const NODE_COUNT_DEFAULT = 2;
+
+export function addFarmFlags(command: Command): Command {
+  return command
+    .option("-c, --checkpoint <folder>", "a diffusers folder of Stable Video Diffusion")
+    .option("--variant <name>", "files of the checkpoint: auto, fp32, fp16 (default: auto)")
+    .option("--nodes <n>", `node processes (default: ${NODE_COUNT_DEFAULT})`)
+    .option("--threads <n>", "threads of each node (default: the cores, shared equally)")
+    .option("-v, --verbose", "the processes' own logs on stderr");
+}
+
+export interface CheckedFarm
+  extends Pick<LocalFarmOptions, "checkpoint" | "nodeCount" | "threads" | "verbose"> {
+  readonly variant: VariantChoice;
+}
+
+/** @param violations gets every mistake; `checkpoint` is "" when it is missing */
+export function checkFarmFlags(flags: FarmFlags, violations: Violation[]): CheckedFarm {
+  const checks = new FieldChecks(flagName);
+  const nodeCount = checks.whole("nodes", flags.nodes, NODE_COUNT, NODE_COUNT_DEFAULT);
+  const threads = checks.whole("threads", flags.threads, THREADS, 0);
+  const variant = VARIANTS.find((known) => known === (flags.variant ?? "auto"));
+  if (!variant) {
+    checks.refuse("variant", `${show(flags.variant)} is unknown; legal are ${VARIANTS.join(", ")}`);
+  }
+  const checkpoint = flags.checkpoint ?? "";
+  if (checkpoint === "") {
+    checks.refuse("checkpoint", "is missing; name a diffusers folder such as checkpoints/demo");
+  }
+  violations.push(...checks.violations);
+  return {
+    checkpoint,
+    variant: variant ?? "auto",
+    nodeCount,
+    threads: threads === 0 ? null : threads,
+    verbose: flags.verbose ?? false,
+  };
+}
+
+/** Whether this machine can write mp4; a wrong setting is a violation. */
+export async function hasFfmpegHere(violations: Violation[]): Promise<boolean> {
+  try {
+    return (await findFfmpeg()) !== null;
+  } catch (error) {
+    violations.push({ field: "ffmpeg", description: asFarmError(error).detail });
+    return true; // said already
+  }
+}

@@ -1,0 +1,58 @@
+/** @file `renderfarm run`: a farm on this machine for one job. */
+import { refuseViolations, type Violation } from "../shared/core/errors.js";
+import { checkGraphs, openForRequest } from "./check-checkpoint.js";
+import { FarmClient } from "./farm-client.js";
+import { type CheckedFarm, checkFarmFlags, type FarmFlags, hasFfmpegHere } from "./farm-flags.js";
+import { startLocalFarm } from "./local-farm.js";
+import { type PreparedRequest, prepareRequest } from "./prepare-request.js";
+import type { RenderFlags } from "./render-flags.js";
+import { finishJob, sendJob } from "./render-job.js";
+import { printResult } from "./report.js";
+
+/** @throws FarmError with every mistake at once, before anything is started */
+export async function run(
+  images: readonly string[],
+  flags: RenderFlags & FarmFlags,
+  signal: AbortSignal,
+): Promise<void> {
+  const { farm, request } = await checkRun(images, flags);
+  const note = (line: string) => process.stderr.write(`${line}\n`);
+  const nodes = farm.nodeCount === 1 ? "1 node" : `${farm.nodeCount} nodes`;
+  note(`starting ${nodes} on this machine with ${farm.checkpoint}`);
+
+  const listen = "127.0.0.1:0";
+  const started = await startLocalFarm({ ...farm, listen, onNote: note, signal });
+  const client = new FarmClient(started.address);
+  const farmEnd = new AbortController();
+  try {
+    const work = async () => {
+      const { jobId } = await sendJob(client, request, "");
+      const either = AbortSignal.any([signal, farmEnd.signal]);
+      return finishJob(client, jobId, request.outputs, either);
+    };
+    const { job, files } = await Promise.race([work(), started.broken]);
+    printResult(job, files, images, flags.json ?? false);
+  } finally {
+    farmEnd.abort();
+    client.close();
+    await started.stop();
+  }
+}
+
+async function checkRun(
+  images: readonly string[],
+  flags: RenderFlags & FarmFlags,
+): Promise<{ farm: CheckedFarm; request: PreparedRequest }> {
+  const violations: Violation[] = [];
+  const farm = checkFarmFlags(flags, violations);
+  const { checkpoint, variant } = farm;
+  const opened = checkpoint === "" ? null : await openForRequest(checkpoint, variant, violations);
+  const surroundings = {
+    model: opened?.model ?? null,
+    hasFfmpeg: await hasFfmpegHere(violations),
+  };
+  const request = await prepareRequest(images, flags, surroundings, violations);
+  if (opened && request) checkGraphs(opened, request.parameters, violations);
+  refuseViolations(violations);
+  return { farm, request: request! };
+}

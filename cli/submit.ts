@@ -1,0 +1,103 @@
+/** @file `renderfarm submit`: a job for a farm that is up. */
+import { FarmError, refuseViolations, type Violation } from "../shared/core/errors.js";
+import type { ModelInfo } from "../shared/farm/work.js";
+import { FarmClient, type FarmView } from "./farm-client.js";
+import { prepareRequest } from "./prepare-request.js";
+import type { RenderFlags } from "./render-flags.js";
+import { finishJob, sendJob } from "./render-job.js";
+import { printResult } from "./report.js";
+
+/** Where `renderfarm dev` listens, and where clients look when nothing else is said. */
+export const DEFAULT_ADDRESS = "127.0.0.1:7433";
+/** Names the farm in place of `--address`. */
+const ADDRESS_VARIABLE = "RENDERFARM_ADDRESS";
+
+export interface AddressFlags {
+  readonly address?: string;
+}
+
+export interface SubmitFlags extends RenderFlags, AddressFlags {
+  readonly model?: string;
+  readonly detach?: boolean;
+}
+
+/** The farm that a command speaks to: flag, then variable, then the default. */
+export function farmAddress(flags: AddressFlags): string {
+  const fromVariable = process.env[ADDRESS_VARIABLE];
+  return flags.address ?? (fromVariable === "" ? undefined : fromVariable) ?? DEFAULT_ADDRESS;
+}
+
+/** @throws FarmError "unreachable" without a farm; with every mistake at once, before anything is sent */
+export async function submit(
+  images: readonly string[],
+  flags: SubmitFlags,
+  signal: AbortSignal,
+): Promise<void> {
+  const client = new FarmClient(farmAddress(flags));
+  try {
+    const violations: Violation[] = [];
+    const farm = await client.getFarm().catch((error: unknown) => {
+      throw withWayOut(error);
+    });
+    const model = chooseModel(farm, flags.model, violations);
+    // Whether the farm can write mp4 is its own to say, when it is asked.
+    const surroundings = { model, hasFfmpeg: true };
+    const out = flags.detach ? (flags.out ?? "clips") : flags.out;
+    const given = out === undefined ? flags : { ...flags, out };
+    const request = await prepareRequest(images, given, surroundings, violations);
+    refuseViolations(violations);
+
+    const { jobId } = await sendJob(client, request!, model!.digest);
+    if (flags.detach) {
+      process.stdout.write(`${jobId}\n`);
+      return;
+    }
+    const { job, files } = await finishJob(client, jobId, request!.outputs, signal).catch(
+      (error: unknown) => {
+        if (signal.aborted) sayDetached(jobId, flags);
+        throw error;
+      },
+    );
+    printResult(job, files, images, flags.json ?? false);
+  } finally {
+    client.close();
+  }
+}
+
+function sayDetached(jobId: string, { out, address }: SubmitFlags): void {
+  const where = address === undefined ? "" : ` --address ${address}`;
+  process.stderr.write(
+    `detached; job ${jobId} goes on\n` +
+      `  renderfarm watch ${jobId} --out ${out}${where}   waits for it and fetches the files\n` +
+      `  renderfarm cancel ${jobId}${where}\n`,
+  );
+}
+
+/** Adds to "nobody answers" what to do about it. */
+export function withWayOut(error: unknown): unknown {
+  if (!(error instanceof FarmError) || error.code !== "unreachable") return error;
+  const way = `start a farm with 'renderfarm dev', or name another with --address or ${ADDRESS_VARIABLE}`;
+  return new FarmError("unreachable", `${error.detail}; ${way}`, { cause: error });
+}
+
+/** The checkpoint asked for by name or digest, or the only one. */
+function chooseModel(
+  { models }: FarmView,
+  wanted: string | undefined,
+  violations: Violation[],
+): ModelInfo | null {
+  if (models.length === 0) {
+    throw new FarmError("unreachable", "the farm has no node that is connected; try again later");
+  }
+  const fitting = models.filter(
+    ({ name, digest }) => wanted === undefined || name === wanted || digest.startsWith(wanted),
+  );
+  if (fitting.length === 1) return fitting[0]!;
+  const served = models.map(({ name, digest }) => `${name} (${digest.slice(0, 12)})`).join(", ");
+  const description =
+    wanted === undefined
+      ? `is missing, the farm serves ${served}; choose one`
+      : `'${wanted}' names ${fitting.length} of the farm's checkpoints: ${served}; name one, or its digest`;
+  violations.push({ field: "--model", description });
+  return null;
+}

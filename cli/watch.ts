@@ -1,0 +1,60 @@
+/** @file `renderfarm watch` and `renderfarm cancel`: jobs that were sent before. */
+import { stat } from "node:fs/promises";
+import { FarmError, refuseViolations } from "../shared/core/errors.js";
+import { ID_PATTERN } from "../shared/core/ids.js";
+import { FarmClient } from "./farm-client.js";
+import { planOutputs } from "./output-plan.js";
+import { finishJob } from "./render-job.js";
+import { printResult } from "./report.js";
+import { type AddressFlags, farmAddress, withWayOut } from "./submit.js";
+
+export interface WatchFlags extends AddressFlags {
+  readonly out?: string;
+  readonly json?: boolean;
+}
+
+/** Waits for a job and fetches its files. */
+export async function watch(jobId: string, flags: WatchFlags, signal: AbortSignal): Promise<void> {
+  checkJobId(jobId);
+  const out = flags.out ?? "";
+  if (out === "") refuseViolations([{ field: "--out", description: "is missing; name a folder" }]);
+  const client = new FarmClient(farmAddress(flags));
+  try {
+    const { parameters, clips } = await client.getJob(jobId).catch((error: unknown) => {
+      throw withWayOut(error);
+    });
+    const isFolder = await stat(out).then(
+      (stats) => stats.isDirectory(),
+      () => false,
+    );
+    const plan = planOutputs(out, isFolder ? "folder" : "missing", {
+      ...parameters,
+      clipCount: clips.length,
+    });
+    if (typeof plan === "string") throw new FarmError("invalid-argument", `--out ${plan}`);
+    const { job, files } = await finishJob(client, jobId, plan, signal);
+    printResult(job, files, [], flags.json ?? false);
+  } finally {
+    client.close();
+  }
+}
+
+/** Cancels a job; its nodes are free after at most one step. */
+export async function cancel(jobId: string, flags: AddressFlags): Promise<void> {
+  checkJobId(jobId);
+  const client = new FarmClient(farmAddress(flags));
+  try {
+    const job = await client.cancelJob(jobId).catch((error: unknown) => {
+      throw withWayOut(error);
+    });
+    process.stdout.write(`${job.jobId} ${job.state}\n`);
+  } finally {
+    client.close();
+  }
+}
+
+function checkJobId(jobId: string): void {
+  if (ID_PATTERN.test(jobId)) return;
+  const description = `'${jobId.slice(0, 60)}' is no job id, which has 26 of [a-z0-9]`;
+  refuseViolations([{ field: "JOB", description }]);
+}

@@ -1,0 +1,190 @@
+/** @file The agent of a node put together: runtime, blob store, tensor bus, tasks, and the stream. */
+import { randomBytes } from "node:crypto";
+import { stat } from "node:fs/promises";
+import { arch, cpus } from "node:os";
+import type { Logger } from "pino";
+import { systemClock } from "../../shared/adapters/clock/system-clock.js";
+import { FileBlobStore } from "../../shared/adapters/files/file-blob-store.js";
+import type { NodeIdentity } from "../../shared/adapters/grpc/node-codec.js";
+import { SocketTensorBus } from "../../shared/adapters/socket/socket-tensor-bus.js";
+import { assertNever } from "../../shared/core/assert.js";
+import { FarmError } from "../../shared/core/errors.js";
+import { idFromBytes } from "../../shared/core/ids.js";
+import type { TaskReport } from "../../shared/farm/work.js";
+import { runtimePlanHash } from "../runtime/plan-hash.js";
+import type { RuntimeInfo } from "../runtime/runtime-info.js";
+import { findFfmpeg } from "../stages/media/find-ffmpeg.js";
+import { NodeLink, type TaskOrder } from "./node-link.js";
+import type { NodeSettings } from "./settings.js";
+import { SupervisedRuntime } from "./supervised-runtime.js";
+import { TaskRunner } from "./task-runner.js";
+
+export interface AgentOptions {
+  readonly settings: NodeSettings;
+  /** Version of renderfarm, for the sidecars of clips. */
+  readonly version: string;
+  readonly log: Logger;
+  /** The runtime cannot be brought back: the process should end, so that it is started anew. */
+  readonly onBroken: (reason: FarmError) => void;
+}
+
+export interface Agent {
+  /** Takes no more work, stops what there is, and frees everything. */
+  close(): Promise<void>;
+}
+
+const PROVIDER = "cpu";
+/** After a cancel, how long files and sockets may take to be put away. */
+const CLOSE_MS_MAX = 3_000;
+
+/**
+ * Opens the checkpoint in the runtime child, then dials the coordinator.
+ *
+ * @throws FarmError "invalid-argument" or "checkpoint-invalid" when the settings cannot work, and
+ *   what the start of the child throws
+ */
+export async function startAgent(options: AgentOptions): Promise<Agent> {
+  const { settings, version, log, onBroken } = options;
+  const clock = systemClock;
+  await refuseMissingFolder(settings.blobDir);
+  const blobs = await FileBlobStore.open(settings.blobDir);
+  const ffmpeg = await findFfmpeg();
+  const runtime = await SupervisedRuntime.start({
+    child: {
+      checkpointDir: settings.checkpoint,
+      provider: PROVIDER,
+      intraOpThreads: settings.threads,
+    },
+    clock,
+    onRestart: ({ detail }) => log.error({ detail }, "the runtime child is started again"),
+    onGone: onBroken,
+  });
+  const { info } = runtime;
+  const bus = await SocketTensorBus.listen({ token: randomBytes(32).toString("hex"), clock });
+  const identity = identityOf(settings, info, bus, ffmpeg !== null);
+  const { planHash } = identity;
+  const runner = new TaskRunner({
+    ...{ runtime, blobs, bus, clock, configs: info.configs, planHash, ffmpeg, version },
+    report: (taskId, epoch, report) => {
+      logReport(log, taskId, epoch, report);
+      link.report(taskId, epoch, report);
+    },
+    onFrameDropped: (taskId, reason) =>
+      log.warn({ task_id: taskId, reason }, "a frame of the partner was not used"),
+  });
+  const link: NodeLink = new NodeLink({
+    address: settings.coordinator,
+    identity,
+    clock,
+    random: Math.random,
+    onUp: () => log.info({ coordinator: settings.coordinator }, "welcomed by the coordinator"),
+    onDown: (reason) => {
+      log.warn({ reason }, "cut off from the coordinator: all work is stopped");
+      runner.cancelAll();
+    },
+    onOrder: (order) => obey(runner, order, log),
+  });
+  link.start();
+  const { digest, name } = info.model;
+  const ready = { model: name, digest, plan_hash: planHash, ffmpeg: ffmpeg?.version ?? null };
+  log.info({ ...ready, bus: bus.address }, "ready");
+  return { close: () => closeAll(link, runner, runtime, bus) };
+}
+
+/** A mistyped folder would be an empty store in which every blob is missing. */
+async function refuseMissingFolder(path: string): Promise<void> {
+  const stats = await stat(path).catch(() => null);
+  if (stats?.isDirectory()) return;
+  const text = `--blob-dir: ${path} is not a folder; the coordinator makes one named "blobs" in its data folder`;
+  throw new FarmError("invalid-argument", text);
+}
+
+function identityOf(
+  settings: NodeSettings,
+  info: RuntimeInfo,
+  bus: SocketTensorBus,
+  hasFfmpeg: boolean,
+): NodeIdentity {
+  return {
+    nodeId: settings.nodeId,
+    bootId: idFromBytes(randomBytes(16)),
+    model: info.model,
+    provider: PROVIDER,
+    planHash: runtimePlanHash({
+      modelDigest: info.model.digest,
+      ortVersion: info.ortVersion,
+      provider: PROVIDER,
+      // How a kernel cuts up its sums goes by the threads too.
+      device: `${arch()} ${cpus()[0]?.model ?? "unknown"} x ${settings.threads}`,
+      dtype: "float32",
+    }),
+    busAddress: bus.address,
+    busToken: bus.token,
+    hasFfmpeg,
+  };
+}
+
+function obey(runner: TaskRunner, order: TaskOrder, log: Logger): void {
+  switch (order.kind) {
+    case "assign": {
+      const { taskId, jobId, epoch, attempt, work } = order.assignment;
+      const stage = work.stage;
+      log.info({ task_id: taskId, job_id: jobId, epoch, attempt, stage }, "task assigned");
+      runner.assign(order.assignment);
+      return;
+    }
+    case "cancel":
+      log.info({ task_id: order.taskId, epoch: order.epoch }, "task cancelled");
+      runner.cancel(order.taskId, order.epoch);
+      return;
+    case "continue-alone": {
+      const { taskId, epoch, newEpoch } = order;
+      log.info(
+        { task_id: taskId, epoch, new_epoch: newEpoch },
+        "the task goes on without its partner",
+      );
+      runner.continueAlone(taskId, epoch, newEpoch);
+      return;
+    }
+    default:
+      assertNever(order);
+  }
+}
+
+function logReport(log: Logger, taskId: string, epoch: number, report: TaskReport): void {
+  const fields = { task_id: taskId, epoch };
+  switch (report.kind) {
+    case "progress":
+      log.debug({ ...fields, step: report.stepsDone }, "step made");
+      return;
+    case "finished":
+      log.info({ ...fields, duration_s: report.result.seconds }, "task finished");
+      return;
+    case "failed":
+      log.error({ ...fields, code: report.code, detail: report.detail }, "task failed");
+      return;
+    case "pair-broken":
+      log.warn({ ...fields, step: report.step, reason: report.reason }, "pair broken");
+      return;
+    default:
+      assertNever(report);
+  }
+}
+
+async function closeAll(
+  link: NodeLink,
+  runner: TaskRunner,
+  runtime: SupervisedRuntime,
+  bus: SocketTensorBus,
+): Promise<void> {
+  link.close();
+  runner.cancelAll();
+  // A run cannot be stopped, so the child goes first; its tasks end with it.
+  await runtime.close();
+  let cancelLimit = () => {};
+  const limit = new Promise<void>((resolve) => {
+    cancelLimit = systemClock.after(CLOSE_MS_MAX, resolve);
+  });
+  await Promise.race([Promise.all([runner.idle(), bus.close()]), limit]);
+  cancelLimit();
+}

@@ -1,0 +1,83 @@
+import { expect, test } from "vitest";
+import { NODE_ID_PATTERN } from "../../shared/adapters/grpc/wire-checks.js";
+import { FarmError } from "../../shared/core/errors.js";
+import { readSettings } from "./settings.js";
+
+const needed = ["--coordinator", "127.0.0.1:7000", "--checkpoint", "/m", "--blob-dir", "/b"];
+
+test("three settings are needed, the others have defaults", () => {
+  const settings = readSettings(needed, {});
+  expect(settings).toMatchObject({
+    coordinator: "127.0.0.1:7000",
+    checkpoint: "/m",
+    blobDir: "/b",
+    threads: 1,
+    variant: "auto",
+    logLevel: "info",
+  });
+  expect(settings?.nodeId).toMatch(NODE_ID_PATTERN);
+});
+
+test("every setting can come from the environment; a flag goes first", () => {
+  const env = {
+    RENDERFARM_COORDINATOR: "localhost:1",
+    RENDERFARM_CHECKPOINT: "/env",
+    RENDERFARM_BLOB_DIR: "/env-blobs",
+    RENDERFARM_NODE_ID: "env-node",
+    RENDERFARM_THREADS: "3",
+    RENDERFARM_VARIANT: "fp16",
+    LOG_LEVEL: "debug",
+  };
+  expect(readSettings(["--checkpoint", "/flag", "--threads=2"], env)).toEqual({
+    coordinator: "localhost:1",
+    checkpoint: "/flag",
+    blobDir: "/env-blobs",
+    nodeId: "env-node",
+    threads: 2,
+    variant: "fp16",
+    logLevel: "debug",
+  });
+});
+
+test("all wrong settings are named at once", () => {
+  const args = ["--coordinator", "10.0.0.1:7000", "--threads", "0", "--node-id", "Node 1"];
+  try {
+    readSettings([...args, "--variant", "fp8"], { LOG_LEVEL: "loud" });
+    expect.unreachable();
+  } catch (error) {
+    expect((error as FarmError).violations.map(({ field }) => field)).toEqual([
+      "--checkpoint",
+      "--blob-dir",
+      "--coordinator",
+      "--node-id",
+      "--threads",
+      "--variant",
+      "LOG_LEVEL",
+    ]);
+  }
+});
+
+const refused: [args: string[], message: RegExp][] = [
+  [["--coordinator", "127.0.0.1"], /--coordinator/],
+  [["--coordinator", "127.0.0.1:0"], /--coordinator/],
+  [["--coordinator", "127.0.0.1:65536"], /--coordinator/],
+  [["--coordinator", "127.0.0.1.evil.org:80"], /--coordinator/],
+  [["--coordinator", "farm.example.org:7000"], /TLS/],
+  [["--threads", "1.5"], /--threads: "1.5"/],
+  [["--threads", "-1"], /threads/],
+  [["--threads", "1e3"], /--threads/],
+  [["--node-id", "-a"], /node-id/],
+  [["--node-id", "x".repeat(64)], /--node-id/],
+  [["--no-such-flag", "1"], /no-such-flag/],
+  [["word"], /word/],
+  [["--checkpoint"], /--checkpoint/],
+];
+
+test.each(refused)("%j is refused", (args, message) => {
+  expect(() => readSettings([...needed, ...args], {})).toThrow(FarmError);
+  expect(() => readSettings([...needed, ...args], {})).toThrow(message);
+});
+
+test("help needs no other setting", () => {
+  expect(readSettings(["--help"], {})).toBeNull();
+});

@@ -1,0 +1,90 @@
+/**
+ * @file The node process: `gpu-node/main.js --coordinator HOST:PORT --checkpoint DIR --blob-dir DIR`.
+ *
+ * Started with an IPC channel it tells its parent {kind: "ready"} or {kind: "failed", code, detail},
+ * and stops when the parent goes away. Nothing goes to stdout; logs go to stderr.
+ */
+import { readFileSync } from "node:fs";
+import pino from "pino";
+import { asFarmError, type FarmErrorCode } from "../shared/core/errors.js";
+import { type Agent, startAgent } from "./agent/agent.js";
+import { type NodeSettings, readSettings, USAGE } from "./agent/settings.js";
+
+/** What the person who started the process has to put right. */
+const BAD_SETTINGS: ReadonlySet<FarmErrorCode> = new Set([
+  "invalid-argument",
+  "checkpoint-invalid",
+  "tool-failed",
+]);
+
+async function main(): Promise<void> {
+  const settings = readSettings(process.argv.slice(2), process.env);
+  if (!settings) {
+    process.stderr.write(USAGE);
+    leave(0);
+    return;
+  }
+  const log = logTo(settings);
+  let agent: Agent | null = null;
+  let stopping = false;
+  const stop = (reason: string): void => {
+    if (stopping) process.exit(1);
+    stopping = true;
+    log.info({ reason }, "stopping");
+    // Before it is ready there is nothing to put away: the child ends with this process.
+    if (!agent) process.exit(0);
+    agent.close().then(
+      () => process.exit(0),
+      (error: unknown) => breakDown(log, error),
+    );
+  };
+  process.on("SIGTERM", () => stop("SIGTERM"));
+  process.on("SIGINT", () => stop("SIGINT"));
+  process.once("disconnect", () => stop("the parent process went away"));
+
+  const onBroken = (error: unknown) => breakDown(log, error);
+  agent = await startAgent({ settings, version: packageVersion(), log, onBroken });
+  process.send?.({ kind: "ready", nodeId: settings.nodeId });
+}
+
+function logTo(settings: NodeSettings): pino.Logger {
+  return pino(
+    {
+      name: "gpu-node",
+      level: settings.logLevel,
+      base: { node_id: settings.nodeId, pid: process.pid },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    pino.destination({ fd: 2, sync: true }),
+  );
+}
+
+function breakDown(log: pino.Logger, error: unknown): never {
+  const { code, detail } = asFarmError(error);
+  log.fatal({ code, detail }, "the node breaks down");
+  process.exit(1);
+}
+
+/** As package.json says it. */
+function packageVersion(): string {
+  const isCompiled = import.meta.url.endsWith(".js");
+  const manifest = new URL(isCompiled ? "../../package.json" : "../package.json", import.meta.url);
+  return (JSON.parse(readFileSync(manifest, "utf8")) as { version: string }).version;
+}
+
+/** An open channel to the parent would keep this process alive. */
+function leave(exitCode: number): void {
+  process.exitCode = exitCode;
+  if (process.connected) process.disconnect();
+}
+
+main().catch((error: unknown) => {
+  const { code, detail, violations } = asFarmError(error);
+  const lines = violations.map(({ field, description }) => `  ${field} ${description}\n`);
+  process.stderr.write(
+    `gpu-node cannot start: ${lines.length > 0 ? `\n${lines.join("")}` : `${detail}\n`}`,
+  );
+  process.send?.({ kind: "failed", code, detail });
+  leave(BAD_SETTINGS.has(code) ? 2 : 1);
+});
