@@ -11,12 +11,16 @@ import {
   Metadata,
   type ServiceError,
 } from "@grpc/grpc-js";
+import type { Job as WireJob } from "../proto/gen/renderfarm/v1/job.js";
 import {
-  type CancelJobResponse,
   type CreateJobResponse,
+  type DeleteJobResponse,
+  type DrainNodeResponse,
+  type FarmNode,
   type GetFarmResponse,
-  type GetJobResponse,
   JobServiceClient,
+  type ListJobsResponse,
+  type UndrainNodeResponse,
   type UploadInputResponse,
 } from "../proto/gen/renderfarm/v1/job_service.js";
 import { decodeBlobRef } from "../shared/adapters/grpc/blob-codec.js";
@@ -24,12 +28,13 @@ import { clientOptions } from "../shared/adapters/grpc/connection-options.js";
 import {
   decodeJob,
   encodeCreateJob,
+  encodeState,
   type NewJobRequest,
 } from "../shared/adapters/grpc/job-codec.js";
 import { decodeModelInfo } from "../shared/adapters/grpc/model-codec.js";
 import { fromServiceError } from "../shared/adapters/grpc/status.js";
 import { asFarmError, FarmError } from "../shared/core/errors.js";
-import { isTerminal, type JobView } from "../shared/farm/job.js";
+import { isTerminal, type JobState, type JobView } from "../shared/farm/job.js";
 import type { JobParameters } from "../shared/farm/parameters.js";
 import type { ModelInfo, Output } from "../shared/farm/work.js";
 import type { BlobRef } from "../shared/ports/blob-store.js";
@@ -38,11 +43,20 @@ import type { BlobRef } from "../shared/ports/blob-store.js";
 export interface FarmView {
   /** Every checkpoint that a connected node serves, once. */
   readonly models: readonly ModelInfo[];
-  readonly nodes: readonly {
-    readonly nodeId: string;
-    readonly modelDigest: string;
-    readonly provider: string;
-  }[];
+  readonly nodes: readonly NodeView[];
+}
+
+/** A node as operators see it. */
+export interface NodeView {
+  readonly nodeId: string;
+  /** "" when it is not connected. */
+  readonly modelDigest: string;
+  readonly provider: string;
+  /** Tasks it works on. */
+  readonly taskCount: number;
+  /** "" when it may have work; else why not: draining, quarantined, held down, stopping. */
+  readonly refusal: string;
+  readonly connected: boolean;
 }
 
 /** A call that takes longer has failed; none of them waits for rendering. */
@@ -76,11 +90,7 @@ export class FarmClient {
     );
     return {
       models: farm.models.map((model, i) => decodeModelInfo(model, `models[${i}]`)),
-      nodes: farm.nodes.map(({ nodeId, modelDigest, provider }) => ({
-        nodeId,
-        modelDigest,
-        provider,
-      })),
+      nodes: farm.nodes.map(viewNode),
     };
   }
 
@@ -104,18 +114,92 @@ export class FarmClient {
     return decodeJob(job);
   }
 
-  async getJob(jobId: string): Promise<JobView> {
-    const { job } = await this.#unary<GetJobResponse>((done, options) =>
+  getJob(jobId: string): Promise<JobView> {
+    return this.#job((done, options) =>
       this.#stub.getJob({ jobId }, new Metadata(), options, done),
     );
-    return decodeJob(job);
   }
 
-  async cancelJob(jobId: string): Promise<JobView> {
-    const { job } = await this.#unary<CancelJobResponse>((done, options) =>
+  cancelJob(jobId: string): Promise<JobView> {
+    return this.#job((done, options) =>
       this.#stub.cancelJob({ jobId }, new Metadata(), options, done),
     );
-    return decodeJob(job);
+  }
+
+  /** A page of jobs, the newest first. */
+  async listJobs(
+    page: {
+      readonly size?: number;
+      readonly token?: string;
+      readonly states?: readonly JobState[];
+    } = {},
+  ): Promise<{ readonly jobs: readonly JobView[]; readonly nextToken: string }> {
+    const request = {
+      pageSize: page.size ?? 0,
+      pageToken: page.token ?? "",
+      states: (page.states ?? []).map(encodeState),
+    };
+    const answer = await this.#unary<ListJobsResponse>((done, options) =>
+      this.#stub.listJobs(request, new Metadata(), options, done),
+    );
+    const jobs = answer.jobs.map((job, i) => decodeJob(job, `jobs[${i}]`));
+    return { jobs, nextToken: answer.nextPageToken };
+  }
+
+  /** Starts nothing new of a job; what is denoised stops at its next step and is kept. */
+  pauseJob(jobId: string): Promise<JobView> {
+    return this.#job((done, options) =>
+      this.#stub.pauseJob({ jobId }, new Metadata(), options, done),
+    );
+  }
+
+  resumeJob(jobId: string): Promise<JobView> {
+    return this.#job((done, options) =>
+      this.#stub.resumeJob({ jobId }, new Metadata(), options, done),
+    );
+  }
+
+  /** Does again what failed or was cancelled: of the job, of a clip, or one decode chunk. */
+  retryJob(
+    jobId: string,
+    what: {
+      readonly clipIndex?: number | undefined;
+      readonly chunkIndex?: number | undefined;
+    } = {},
+  ): Promise<JobView> {
+    const request = { jobId, clipIndex: what.clipIndex, chunkIndex: what.chunkIndex };
+    return this.#job((done, options) =>
+      this.#stub.retryJob(request, new Metadata(), options, done),
+    );
+  }
+
+  /** @param priority 0..100, higher goes first */
+  setJobPriority(jobId: string, priority: number): Promise<JobView> {
+    return this.#job((done, options) =>
+      this.#stub.setJobPriority({ jobId, priority }, new Metadata(), options, done),
+    );
+  }
+
+  /** Forgets a job that has ended, with its files. */
+  async deleteJob(jobId: string): Promise<void> {
+    await this.#unary<DeleteJobResponse>((done, options) =>
+      this.#stub.deleteJob({ jobId }, new Metadata(), options, done),
+    );
+  }
+
+  /** No new work for a node; what it denoises goes on elsewhere from the next step. */
+  async drainNode(nodeId: string): Promise<NodeView> {
+    const { node } = await this.#unary<DrainNodeResponse>((done, options) =>
+      this.#stub.drainNode({ nodeId }, new Metadata(), options, done),
+    );
+    return viewNode(node);
+  }
+
+  async undrainNode(nodeId: string): Promise<NodeView> {
+    const { node } = await this.#unary<UndrainNodeResponse>((done, options) =>
+      this.#stub.undrainNode({ nodeId }, new Metadata(), options, done),
+    );
+    return viewNode(node);
   }
 
   /**
@@ -173,6 +257,16 @@ export class FarmClient {
         `${fileName} of clip ${clipIndex} came with sha256 ${sha256} instead of ${blob.sha256}`,
       );
     }
+  }
+
+  /** A call whose answer is a job. */
+  async #job(
+    call: (
+      done: (error: ServiceError | null, answer: { job?: WireJob | undefined }) => void,
+      options: CallOptions,
+    ) => void,
+  ): Promise<JobView> {
+    return decodeJob((await this.#unary(call)).job);
   }
 
   #unary<A>(
@@ -241,4 +335,10 @@ function deadlineIn(ms: number): CallOptions {
 
 function stopped(): FarmError {
   return new FarmError("cancelled", "stopped waiting");
+}
+
+function viewNode(node: FarmNode | undefined): NodeView {
+  if (!node) throw new FarmError("unreachable", "the answer names no node");
+  const { nodeId, modelDigest, provider, taskCount, refusal, connected } = node;
+  return { nodeId, modelDigest, provider, taskCount, refusal, connected };
 }

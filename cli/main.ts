@@ -4,11 +4,24 @@ import { type DevFlags, dev } from "./dev.js";
 import { exitCodeOf, explain } from "./failures.js";
 import { addFarmFlags, type FarmFlags } from "./farm-flags.js";
 import { Interrupts } from "./interrupts.js";
+import { addJobOptions } from "./job-options.js";
+import {
+  change,
+  get,
+  type JobFlags,
+  type ListFlags,
+  list,
+  priority,
+  type RetryFlags,
+  remove,
+  retry,
+} from "./jobs.js";
+import { drain, nodes, undrain } from "./nodes.js";
 import { addRenderFlags, type RenderFlags } from "./render-flags.js";
 import { run } from "./run.js";
 import { DEFAULT_ADDRESS, type SubmitFlags, submit } from "./submit.js";
 import { packageVersion } from "./version.js";
-import { cancel, type WatchFlags, watch } from "./watch.js";
+import { type WatchFlags, watch } from "./watch.js";
 
 const EXAMPLES = `Examples:
   renderfarm run photo.jpg --checkpoint checkpoints/demo --out clip.mp4
@@ -45,7 +58,7 @@ function buildProgram(signal: AbortSignal): Command {
   const submitCommand = program
     .command("submit [image...]")
     .description("send a job to a farm, wait, fetch the files");
-  addAddress(addRenderFlags(submitCommand))
+  addAddress(addJobOptions(addRenderFlags(submitCommand)))
     .option("--model <name>", "a checkpoint of the farm, by name or digest")
     .option("--detach", "print the job's id and do not wait")
     .action((images: string[], flags: SubmitFlags) => submit(images, flags, signal));
@@ -55,10 +68,54 @@ function buildProgram(signal: AbortSignal): Command {
     .option("--json", "one JSON object on stdout in place of the paths")
     .action((job: string, flags: WatchFlags) => watch(job, flags, signal));
 
-  addAddress(program.command("cancel <job>").description("cancel a job")).action(
-    (job: string, flags: WatchFlags) => cancel(job, flags),
-  );
+  addJobVerbs(program);
+  addNodeVerbs(program);
   return program;
+}
+
+function addJobVerbs(program: Command): void {
+  const verb = (name: string, description: string) =>
+    addAddress(program.command(name).description(description)).option("--json", "JSON on stdout");
+
+  verb("list", "jobs, the newest first")
+    .option("--state <states>", "only those: queued, running, paused, succeeded, failed, cancelled")
+    .option("--limit <n>", "at most this many (default: 50)")
+    .action((flags: ListFlags) => list(flags));
+  verb("get <job>", "one job and its clips").action((job: string, flags: JobFlags) =>
+    get(job, flags),
+  );
+  verb("cancel <job>", "cancel a job").action((job: string, flags: JobFlags) =>
+    change("cancelJob", job, flags),
+  );
+  verb("pause <job>", "start nothing new of a job; what is denoised is kept").action(
+    (job: string, flags: JobFlags) => change("pauseJob", job, flags),
+  );
+  verb("resume <job>", "let a paused job go on").action((job: string, flags: JobFlags) =>
+    change("resumeJob", job, flags),
+  );
+  verb("retry <job>", "do again what failed or was cancelled")
+    .option("--clip <n>", "only this clip, from 1")
+    .option("--chunk <n>", "only this decode chunk of the clip, from 1, whatever became of it")
+    .action((job: string, flags: RetryFlags) => retry(job, flags));
+  verb("priority <job> <priority>", "move a job in the queue, 0..100").action(
+    (job: string, value: string, flags: JobFlags) => priority(job, value, flags),
+  );
+  verb("delete <job>", "forget a job that has ended, with its files").action(
+    (job: string, flags: JobFlags) => remove(job, flags),
+  );
+}
+
+function addNodeVerbs(program: Command): void {
+  const verb = (name: string, description: string) =>
+    addAddress(program.command(name).description(description)).option("--json", "JSON on stdout");
+
+  verb("nodes", "the farm's nodes").action((flags: JobFlags) => nodes(flags));
+  verb("drain <node>", "no new work for a node").action((node: string, flags: JobFlags) =>
+    drain(node, flags),
+  );
+  verb("undrain <node>", "let a node work again").action((node: string, flags: JobFlags) =>
+    undrain(node, flags),
+  );
 }
 
 function addAddress(command: Command): Command {

@@ -1,7 +1,7 @@
 /** @file A prepared request on a farm: sent, watched to its end, its files fetched. */
 import { randomUUID } from "node:crypto";
 import { FarmError } from "../shared/core/errors.js";
-import type { JobView } from "../shared/farm/job.js";
+import type { JobOptions, JobView } from "../shared/farm/job.js";
 import { JobFailure } from "./failures.js";
 import type { FarmClient } from "./farm-client.js";
 import type { OutputPlan } from "./output-plan.js";
@@ -12,18 +12,18 @@ import { type WrittenFile, writeOutputs } from "./write-outputs.js";
 /**
  * Uploads the inputs and creates the job.
  *
- * @param modelDigest "" where the farm serves only one checkpoint
+ * @param place which checkpoint ("" where the farm serves only one), and when it runs
  */
 export async function sendJob(
   client: FarmClient,
   request: PreparedRequest,
-  modelDigest: string,
+  place: { readonly modelDigest: string; readonly options: JobOptions },
 ): Promise<JobView> {
   const images = [];
   for (const picture of request.pictures) images.push(await client.upload(picture));
   const latents = request.latents && (await client.upload(request.latents));
   const parameters = { ...request.parameters, latents };
-  return client.createJob({ images, parameters, modelDigest, requestId: randomUUID() });
+  return client.createJob({ images, parameters, requestId: randomUUID(), ...place });
 }
 
 /**

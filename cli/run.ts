@@ -1,5 +1,6 @@
 /** @file `renderfarm run`: a farm on this machine for one job. */
 import { refuseViolations, type Violation } from "../shared/core/errors.js";
+import { JOB_OPTIONS_DEFAULT } from "../shared/farm/job.js";
 import { checkGraphs, openForRequest } from "./check-checkpoint.js";
 import { FarmClient } from "./farm-client.js";
 import { type CheckedFarm, checkFarmFlags, type FarmFlags, hasFfmpegHere } from "./farm-flags.js";
@@ -26,7 +27,10 @@ export async function run(
   const farmEnd = new AbortController();
   try {
     const work = async () => {
-      const { jobId } = await sendJob(client, request, "");
+      const { jobId } = await sendJob(client, request, {
+        modelDigest: "",
+        options: JOB_OPTIONS_DEFAULT,
+      });
       const either = AbortSignal.any([signal, farmEnd.signal]);
       return finishJob(client, jobId, request.outputs, either);
     };

@@ -2,6 +2,7 @@
 import { FarmError, refuseViolations, type Violation } from "../shared/core/errors.js";
 import type { ModelInfo } from "../shared/farm/work.js";
 import { FarmClient, type FarmView } from "./farm-client.js";
+import { type JobOptionFlags, readJobOptions } from "./job-options.js";
 import { prepareRequest } from "./prepare-request.js";
 import type { RenderFlags } from "./render-flags.js";
 import { finishJob, sendJob } from "./render-job.js";
@@ -16,7 +17,7 @@ export interface AddressFlags {
   readonly address?: string;
 }
 
-export interface SubmitFlags extends RenderFlags, AddressFlags {
+export interface SubmitFlags extends RenderFlags, AddressFlags, JobOptionFlags {
   readonly model?: string;
   readonly detach?: boolean;
 }
@@ -44,10 +45,11 @@ export async function submit(
     const surroundings = { model, hasFfmpeg: true };
     const out = flags.detach ? (flags.out ?? "clips") : flags.out;
     const given = out === undefined ? flags : { ...flags, out };
+    const options = readJobOptions(flags, Date.now(), violations);
     const request = await prepareRequest(images, given, surroundings, violations);
     refuseViolations(violations);
 
-    const { jobId } = await sendJob(client, request!, model!.digest);
+    const { jobId } = await sendJob(client, request!, { modelDigest: model!.digest, options });
     if (flags.detach) {
       process.stdout.write(`${jobId}\n`);
       return;

@@ -1,4 +1,4 @@
-/** @file `renderfarm watch` and `renderfarm cancel`: jobs that were sent before. */
+/** @file `renderfarm watch`: waits for a job that was sent before. */
 import { stat } from "node:fs/promises";
 import { FarmError, refuseViolations } from "../shared/core/errors.js";
 import { ID_PATTERN } from "../shared/core/ids.js";
@@ -39,21 +39,7 @@ export async function watch(jobId: string, flags: WatchFlags, signal: AbortSigna
   }
 }
 
-/** Cancels a job; its nodes are free after at most one step. */
-export async function cancel(jobId: string, flags: AddressFlags): Promise<void> {
-  checkJobId(jobId);
-  const client = new FarmClient(farmAddress(flags));
-  try {
-    const job = await client.cancelJob(jobId).catch((error: unknown) => {
-      throw withWayOut(error);
-    });
-    process.stdout.write(`${job.jobId} ${job.state}\n`);
-  } finally {
-    client.close();
-  }
-}
-
-function checkJobId(jobId: string): void {
+export function checkJobId(jobId: string): void {
   if (ID_PATTERN.test(jobId)) return;
   const description = `'${jobId.slice(0, 60)}' is no job id, which has 26 of [a-z0-9]`;
   refuseViolations([{ field: "JOB", description }]);

@@ -8,10 +8,9 @@ import { FarmError } from "../shared/core/errors.js";
 import type { BlobStore } from "../shared/ports/blob-store.js";
 import type { Clock } from "../shared/ports/clock.js";
 import type { Journal } from "../shared/ports/journal.js";
-import type { SchedulePolicy } from "./plan/schedule.js";
 import { jobServiceHandlers } from "./rpc/job-service.js";
 import { connectHandler } from "./rpc/node-service.js";
-import { FarmLoop } from "./shell/farm-loop.js";
+import { FarmLoop, type FarmPolicy } from "./shell/farm-loop.js";
 import { NodeSessions } from "./shell/node-sessions.js";
 import { type Publication, publishClip } from "./shell/publish.js";
 import { sweepJob } from "./shell/sweep.js";
@@ -27,7 +26,7 @@ export interface CoordinatorParts {
   readonly journal: Journal;
   readonly blobs: BlobStore;
   readonly clock: Clock;
-  readonly policy: SchedulePolicy;
+  readonly policy: FarmPolicy;
   /** Milliseconds since 1970, for the times of jobs. */
   readonly wallMs: () => number;
   readonly log: Logger;

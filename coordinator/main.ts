@@ -13,6 +13,7 @@ import { FileBlobStore } from "../shared/adapters/files/file-blob-store.js";
 import { FileJournal } from "../shared/adapters/files/file-journal.js";
 import { asFarmError, FarmError } from "../shared/core/errors.js";
 import { type Coordinator, startCoordinator } from "./coordinator.js";
+import { POLICY_DEFAULT } from "./shell/farm-loop.js";
 
 const LISTEN_DEFAULT = "127.0.0.1:7433";
 const LOOPBACK_HOSTS = ["127.0.0.1", "localhost", "[::1]"];
@@ -31,7 +32,7 @@ async function main(): Promise<void> {
     blobs: await FileBlobStore.open(join(data, "blobs")),
     clock: systemClock,
     wallMs: Date.now,
-    policy: { ownerAcceleratorsMax: null },
+    policy: POLICY_DEFAULT,
     log,
     onBroken: (error) => {
       log.fatal({ err: error }, "the journal cannot be written: nothing may be promised any more");

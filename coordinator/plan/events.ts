@@ -29,6 +29,8 @@ export type FarmEvent = { readonly atMs: number } & (
   | { readonly kind: "job-prioritized"; readonly jobId: string; readonly priority: number }
   | { readonly kind: "job-cancelled"; readonly jobId: string }
   | { readonly kind: "job-retried"; readonly jobId: string; readonly what: RetryScope }
+  /** Its intermediate results are needed no more. */
+  | { readonly kind: "job-swept"; readonly jobId: string }
   | { readonly kind: "job-deleted"; readonly jobId: string }
   | { readonly kind: "task-granted"; readonly taskId: string; readonly members: readonly Member[] }
   | { readonly kind: "task-asked-to-yield"; readonly taskId: string }

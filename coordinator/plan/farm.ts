@@ -21,7 +21,7 @@ import {
   taskById,
   tasksOf,
 } from "./job-machine.js";
-import { deleteJob, pauseJob, retryJob } from "./job-verbs.js";
+import { deleteJob, pauseJob, retryJob, sweepJob } from "./job-verbs.js";
 import type { NodeInfo } from "./node.js";
 import type { Member } from "./task.js";
 import { workOf } from "./task-graph.js";
@@ -58,6 +58,8 @@ export function reduceFarm(farm: Farm, event: FarmEvent): FarmEffect[] {
       return cancelJob(farm, event.jobId, atMs);
     case "job-retried":
       return retryJob(farm, event.jobId, event.what, atMs);
+    case "job-swept":
+      return sweepJob(farm, event.jobId);
     case "job-deleted":
       return deleteJob(farm, event.jobId);
     case "task-granted":

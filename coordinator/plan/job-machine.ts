@@ -22,6 +22,7 @@ export function createJob(farm: Farm, newJob: NewJob, atMs: number): FarmEffect[
     due: newJob.startAfterMs === null || newJob.startAfterMs <= atMs,
     waitsFor: newJob.dependsOn.filter((id) => farm.jobs.get(id)?.state !== "succeeded"),
     run: 1,
+    swept: false,
     clips,
     createdAtMs: atMs,
     startedAtMs: null,

@@ -23,18 +23,13 @@ export function pauseJob(farm: Farm, jobId: string, atMs: number): FarmEffect[] 
  * Does again what failed or was cancelled, or one chunk of a clip whatever became of it. What was
  * done stays done. A job that had ended runs anew: its next manifests are of the next run.
  */
-export function retryJob(
-  farm: Farm,
-  jobId: string,
-  what: RetryScope,
-  atMs: number,
-): FarmEffect[] {
+export function retryJob(farm: Farm, jobId: string, what: RetryScope, atMs: number): FarmEffect[] {
   const job = farm.jobs.get(jobId);
   if (!job) return [];
   const chosen = job.clips.filter((clip) =>
     what.kind === "job" ? isRetryable(clip) : clip.index === what.clipIndex,
   );
-  const again = chosen.flatMap((clip) => tasksAgain(tasksOf(farm, clip), what));
+  const again = chosen.flatMap((clip) => tasksAgain(tasksOf(farm, clip), what, job.swept));
   if (again.length === 0) return [];
   const clipIndexes = new Set(again.map((task) => task.clipIndex));
   reopen(farm, job, clipIndexes);
@@ -42,6 +37,14 @@ export function retryJob(
     const stages = tasksOf(farm, jobById(farm, jobId).clips[task.clipIndex]!);
     return changeTask(farm, task.taskId, { kind: "reset", blocked: isBlocked(task, stages), atMs });
   });
+}
+
+/** Lets go of everything in the store but the finished files; a retry begins at the picture. */
+export function sweepJob(farm: Farm, jobId: string): FarmEffect[] {
+  const job = farm.jobs.get(jobId);
+  if (!job || !isTerminal(job.state) || job.swept) return [];
+  farm.jobs.set(jobId, { ...job, swept: true });
+  return [{ kind: "sweep", jobId, outputs: false }];
 }
 
 /** Forgets a job that has ended, and lets go of what it left in the store. */
@@ -62,17 +65,26 @@ function isRetryable(clip: Clip): boolean {
 }
 
 /** In the order of stages, so that each finds its inputs reset before it. */
-function tasksAgain(tasks: readonly Task[], what: RetryScope): Task[] {
-  if (what.kind !== "chunk") {
-    return tasks.filter((t) => t.state.kind === "failed" || t.state.kind === "cancelled");
-  }
+function tasksAgain(tasks: readonly Task[], what: RetryScope, swept: boolean): Task[] {
+  const isUndone = (t: Task) => t.state.kind === "failed" || t.state.kind === "cancelled";
+  const isWanted = what.kind === "chunk" || tasks.some(isUndone);
+  // Nothing to go on from: everything anew.
+  if (swept) return isWanted ? [...tasks] : [];
+  if (what.kind !== "chunk") return tasks.filter(isUndone);
   const isChunk = (t: Task) => t.stage === "decode" && t.chunkIndex === what.chunkIndex;
-  return tasks.filter((t) => isEnded(t) && (isChunk(t) || (t.stage === "mux" && tasks.some(isChunk))));
+  return tasks.filter(
+    (t) => isEnded(t) && (isChunk(t) || (t.stage === "mux" && tasks.some(isChunk))),
+  );
 }
 
 /** A task waits unless every task of the stage before it is done. */
 function isBlocked(task: Task, clipTasks: readonly Task[]): boolean {
-  const before = { condition: null, denoise: "condition", decode: "denoise", mux: "decode" } as const;
+  const before = {
+    condition: null,
+    denoise: "condition",
+    decode: "denoise",
+    mux: "decode",
+  } as const;
   const stage = before[task.stage];
   return clipTasks.some((t) => t.stage === stage && t.state.kind !== "done");
 }
@@ -88,5 +100,12 @@ function reopen(farm: Farm, job: Job, clipIndexes: ReadonlySet<number>): void {
     return;
   }
   farm.openJobCount += 1;
-  farm.jobs.set(job.jobId, { ...job, clips, state: "running", run: job.run + 1, endedAtMs: null });
+  farm.jobs.set(job.jobId, {
+    ...job,
+    clips,
+    state: "running",
+    run: job.run + 1,
+    swept: false,
+    endedAtMs: null,
+  });
 }

@@ -36,6 +36,8 @@ export interface Job extends NewJob {
   readonly waitsFor: readonly string[];
   /** 1, and one more each time it was retried after its end; a manifest belongs to one run. */
   readonly run: number;
+  /** What its tasks left in the store is gone, its finished files apart. */
+  readonly swept: boolean;
   readonly clips: readonly Clip[];
   readonly createdAtMs: number;
   readonly startedAtMs: number | null;

@@ -1,14 +1,14 @@
 /**
  * @file Tasks that could start now, in the order in which they should be placed.
  *
- * Higher priority first; within a priority the stage nearest to a finished clip; within a stage the
- * owner who holds the fewest accelerators now; within an owner the task that became ready first.
+ * Higher priority first; within a priority the owner who holds the fewest accelerators now; of an
+ * owner's tasks the one nearest to a finished clip; of equals the one that became ready first.
  * Adding and removing cost the same whatever the length of the queue.
  */
 import type { Stage } from "../../shared/farm/work.js";
 
 /** Finishing comes first, so clips leave the farm as early as they can. */
-export const STAGE_ORDER: readonly Stage[] = ["mux", "decode", "denoise", "condition"];
+const STAGE_ORDER: readonly Stage[] = ["mux", "decode", "denoise", "condition"];
 
 export interface ReadyTask {
   readonly taskId: string;
@@ -18,12 +18,13 @@ export interface ReadyTask {
   readonly priority: number;
 }
 
-type OwnerQueues = Map<string, Map<string, ReadyTask>>;
+/** An owner's tasks by stage, each in the order in which they came. */
+type OwnerQueue = Map<Stage, Map<string, ReadyTask>>;
 
 export class ReadyQueue {
   readonly #places = new Map<string, ReadyTask>();
-  /** Priority -> stage -> owner -> tasks in the order in which they came. */
-  readonly #levels = new Map<number, Map<Stage, OwnerQueues>>();
+  /** Priority -> owner -> tasks. */
+  readonly #levels = new Map<number, Map<string, OwnerQueue>>();
 
   get size(): number {
     return this.#places.size;
@@ -32,8 +33,8 @@ export class ReadyQueue {
   /** How many wait at a stage. */
   countStage(stage: Stage): number {
     let count = 0;
-    for (const level of this.#levels.values()) {
-      for (const queue of level.get(stage)?.values() ?? []) count += queue.size;
+    for (const owners of this.#levels.values()) {
+      for (const queue of owners.values()) count += queue.get(stage)?.size ?? 0;
     }
     return count;
   }
@@ -41,22 +42,22 @@ export class ReadyQueue {
   add(task: ReadyTask): void {
     this.remove(task.taskId);
     this.#places.set(task.taskId, task);
-    const level = getOrMake(this.#levels, task.priority, () => new Map<Stage, OwnerQueues>());
-    const owners = getOrMake(level, task.stage, () => new Map() as OwnerQueues);
-    getOrMake(owners, task.owner, () => new Map<string, ReadyTask>()).set(task.taskId, task);
+    const owners = getOrMake(this.#levels, task.priority, () => new Map<string, OwnerQueue>());
+    const queue = getOrMake(owners, task.owner, () => new Map() as OwnerQueue);
+    getOrMake(queue, task.stage, () => new Map<string, ReadyTask>()).set(task.taskId, task);
   }
 
   remove(taskId: string): void {
     const task = this.#places.get(taskId);
     if (!task) return;
     this.#places.delete(taskId);
-    const level = this.#levels.get(task.priority)!;
-    const owners = level.get(task.stage)!;
+    const owners = this.#levels.get(task.priority)!;
     const queue = owners.get(task.owner)!;
-    queue.delete(taskId);
+    const waiting = queue.get(task.stage)!;
+    waiting.delete(taskId);
+    if (waiting.size === 0) queue.delete(task.stage);
     if (queue.size === 0) owners.delete(task.owner);
-    if (owners.size === 0) level.delete(task.stage);
-    if (level.size === 0) this.#levels.delete(task.priority);
+    if (owners.size === 0) this.#levels.delete(task.priority);
   }
 
   /**
@@ -67,20 +68,17 @@ export class ReadyQueue {
    */
   *inOrder(heldBy: (owner: string) => number): Generator<ReadyTask> {
     const priorities = [...this.#levels.keys()].sort((a, b) => b - a);
-    for (const priority of priorities) {
-      const level = this.#levels.get(priority)!;
-      for (const stage of STAGE_ORDER) {
-        const owners = level.get(stage);
-        if (owners) yield* fairly(owners, heldBy);
-      }
-    }
+    for (const priority of priorities) yield* fairly(this.#levels.get(priority)!, heldBy);
   }
 }
 
 /** Takes from the owner with the fewest, one task at a time; of equals the one who came first. */
-function* fairly(owners: OwnerQueues, heldBy: (owner: string) => number): Generator<ReadyTask> {
+function* fairly(
+  owners: ReadonlyMap<string, OwnerQueue>,
+  heldBy: (owner: string) => number,
+): Generator<ReadyTask> {
   const lines = [...owners].map(([owner, queue]) => {
-    const rest = queue.values();
+    const rest = byStage(queue);
     return { owner, rest, head: rest.next() };
   });
   for (;;) {
@@ -89,10 +87,14 @@ function* fairly(owners: OwnerQueues, heldBy: (owner: string) => number): Genera
       if (line.head.done) continue;
       if (next === null || heldBy(line.owner) < heldBy(next.owner)) next = line;
     }
-    if (next?.head.value === undefined) return;
+    if (next === null || next.head.done) return;
     yield next.head.value;
     next.head = next.rest.next();
   }
+}
+
+function* byStage(queue: OwnerQueue): Generator<ReadyTask, undefined> {
+  for (const stage of STAGE_ORDER) yield* queue.get(stage)?.values() ?? [];
 }
 
 function getOrMake<K, V>(map: Map<K, V>, key: K, make: () => V): V {

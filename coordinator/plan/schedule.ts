@@ -167,7 +167,8 @@ function planPairing(farm: Farm, placing: Placing): string[] {
   return runningDenoise(farm).flatMap(({ task, job, yielding }) => {
     const members = membersOf(task);
     const { pair } = job.parameters;
-    if (yielding || members.length !== 1 || pair === "never" || !isGuided(job.parameters)) return [];
+    if (yielding || members.length !== 1 || pair === "never" || !isGuided(job.parameters))
+      return [];
     // A node may come and go: a clip is paired anew once, not at every coming.
     if (task.plans.filter((plan) => plan === "pair").length > 1) return [];
     const runner = farm.nodes.get(members[0]!.nodeId)!;

@@ -5,13 +5,20 @@ import { reduceTask } from "./task.js";
 const result = { blob: null, outputs: [], seconds: 1, secondsPerStep: 0 };
 const ready: TaskState = { kind: "ready" };
 const blocked: TaskState = { kind: "blocked" };
-const onA: TaskState = { kind: "granted", members: [{ nodeId: "a", half: null }] };
+const onA: TaskState = {
+  kind: "granted",
+  members: [{ nodeId: "a", half: null }],
+  sinceMs: 1_000,
+  yielding: false,
+};
 const onPair: TaskState = {
   kind: "granted",
   members: [
     { nodeId: "a", half: "uncond" },
     { nodeId: "b", half: "cond" },
   ],
+  sinceMs: 1_000,
+  yielding: false,
 };
 const done: TaskState = { kind: "done", result };
 
@@ -25,9 +32,10 @@ const at = (state: TaskState, change: Partial<Task> = {}): Task => ({
   state,
   epoch: 3,
   attempts: 3,
-  failedNodeIds: [],
+  failures: [],
   workedNodeIds: [],
   plans: [],
+  checkpoint: null,
   firstGrantMs: 5,
   endMs: null,
   ...change,
@@ -38,13 +46,33 @@ const finished = (nodeId: string, epoch = 3): TaskEvent => ({
   nodeId,
   epoch,
   result,
-  atMs: 9,
+  atMs: 9_000,
 });
-const failed = (nodeId: string, code: "runtime-failed" | "invalid-argument", epoch = 3) =>
-  ({ kind: "failed", nodeId, epoch, failure: { code, detail: "why" }, atMs: 9 }) as const;
-const granted: TaskEvent = { kind: "granted", members: [{ nodeId: "a", half: null }], atMs: 9 };
-const broken = (nodeId: string, epoch = 3): TaskEvent => ({ kind: "pair-broken", nodeId, epoch });
-const lost = (nodeId: string): TaskEvent => ({ kind: "node-lost", nodeId, atMs: 9 });
+const failed = (
+  nodeId: string,
+  code: "runtime-failed" | "invalid-argument" | "numerical",
+  epoch = 3,
+) => ({ kind: "failed", nodeId, epoch, failure: { code, detail: "why" }, atMs: 9_000 }) as const;
+const granted: TaskEvent = { kind: "granted", members: [{ nodeId: "a", half: null }], atMs: 9_000 };
+const broken = (nodeId: string, epoch = 3): TaskEvent => ({
+  kind: "pair-broken",
+  nodeId,
+  epoch,
+  atMs: 9_000,
+});
+const failedOn = (...nodeIds: string[]) => ({
+  failures: nodeIds.map((nodeId) => ({ nodeId, code: "runtime-failed" as const })),
+});
+const step = (n: number) => ({ step: n, blob: { key: `step-${n}`, sha256: "0", size: 1 } });
+const yielded = (nodeId: string, n: number | null, epoch = 3): TaskEvent => ({
+  kind: "yielded",
+  nodeId,
+  epoch,
+  checkpoint: n === null ? null : step(n),
+  atMs: 9_000,
+});
+const asked: TaskEvent = { kind: "asked-to-yield", atMs: 9_000 };
+const lost = (nodeId: string): TaskEvent => ({ kind: "node-lost", nodeId, atMs: 9_000 });
 const STALE = "task_reports_stale_total";
 
 type Case = [
@@ -56,8 +84,8 @@ type Case = [
   effects: readonly string[],
 ];
 const cases: Case[] = [
-  ["inputs arrive", at(blocked), { kind: "unblocked" }, "ready", 3, []],
-  ["inputs arrive twice", at(ready), { kind: "unblocked" }, "ready", 3, [STALE]],
+  ["inputs arrive", at(blocked), { kind: "unblocked", atMs: 9_000 }, "ready", 3, []],
+  ["inputs arrive twice", at(ready), { kind: "unblocked", atMs: 9_000 }, "ready", 3, [STALE]],
   ["a grant opens the next epoch", at(ready), granted, "granted", 4, []],
   ["a grant of what is granted", at(onA), granted, "granted", 3, [STALE]],
   ["the holder finishes", at(onA), finished("a"), "done", 3, []],
@@ -77,7 +105,7 @@ const cases: Case[] = [
   ["an older grant fails", at(onA), failed("a", "invalid-argument", 2), "granted", 3, [STALE]],
   [
     "the third distinct node fails",
-    at(onA, { failedNodeIds: ["b", "c"] }),
+    at(onA, failedOn("b", "c")),
     failed("a", "runtime-failed"),
     "failed",
     3,
@@ -85,7 +113,7 @@ const cases: Case[] = [
   ],
   [
     "the same node fails a third time",
-    at(onA, { failedNodeIds: ["a", "a"] }),
+    at(onA, failedOn("a", "a")),
     failed("a", "runtime-failed"),
     "ready",
     3,
@@ -93,7 +121,7 @@ const cases: Case[] = [
   ],
   [
     "the same node fails a fifth time",
-    at(onA, { failedNodeIds: ["a", "a", "a", "a"] }),
+    at(onA, failedOn("a", "a", "a", "a")),
     failed("a", "runtime-failed"),
     "failed",
     3,
@@ -128,29 +156,86 @@ const cases: Case[] = [
   ["a node that has no part is lost", at(onA), lost("b"), "granted", 3, []],
   [
     "the third distinct node is lost with it",
-    at(onA, { failedNodeIds: ["b", "c"] }),
+    at(onA, failedOn("b", "c")),
     lost("a"),
     "failed",
+    3,
+    [],
+  ],
+  ["asked to give it back", at(onA), asked, "granted", 3, ["yield a 3"]],
+  ["asked twice", at({ ...onA, yielding: true }), asked, "granted", 3, []],
+  ["a pair is asked", at(onPair), asked, "granted", 3, ["yield a 3", "yield b 3"]],
+  ["a decode is short and not asked", at(onA, { stage: "decode" }), asked, "granted", 3, []],
+  ["given back", at(onA), yielded("a", 7), "ready", 3, ["task_yields_total"]],
+  [
+    "one of a pair gives it back",
+    at(onPair),
+    yielded("b", 7),
+    "ready",
+    3,
+    ["task_yields_total", "cancel a 3"],
+  ],
+  ["given back under an older grant", at(onA), yielded("a", 7, 2), "granted", 3, [STALE]],
+  [
+    "a pair that was asked breaks: the survivor is asked again",
+    at({ ...onPair, yielding: true }),
+    lost("a"),
+    "granted",
+    4,
+    ["pairs_broken_total", "continue-alone b 3->4", "yield b 4"],
+  ],
+  ["NaN once", at(onA), failed("a", "numerical"), "ready", 3, ["task_retries_total"]],
+  [
+    "NaN twice",
+    at(onA, { failures: [{ nodeId: "b", code: "numerical" }] }),
+    failed("a", "numerical"),
+    "failed",
+    3,
+    [],
+  ],
+  [
+    "done again at its owner's word",
+    at(done),
+    { kind: "reset", blocked: false, atMs: 9_000 },
+    "ready",
+    3,
+    [],
+  ],
+  [
+    "reset while its inputs are missing",
+    at(done),
+    { kind: "reset", blocked: true, atMs: 9_000 },
+    "blocked",
+    3,
+    [],
+  ],
+  [
+    "reset while somebody works on it",
+    at(onA),
+    { kind: "reset", blocked: false, atMs: 9_000 },
+    "granted",
     3,
     [],
   ],
   [
     "cancelled while a pair works",
     at(onPair),
-    { kind: "cancelled", atMs: 9 },
+    { kind: "cancelled", atMs: 9_000 },
     "cancelled",
     3,
     ["cancel a 3", "cancel b 3"],
   ],
-  ["cancelled after its end", at(done), { kind: "cancelled", atMs: 9 }, "done", 3, []],
+  ["cancelled after its end", at(done), { kind: "cancelled", atMs: 9_000 }, "done", 3, []],
 ];
 
 test.each(cases)("reduceTask: %s", (_name, from, on, to, epoch, expected) => {
   const [next, effects] = reduceTask(from, on);
   expect(next.state.kind).toBe(to);
   expect(next.epoch).toBe(epoch);
-  const words = effects.map((e) => {
+  const told = effects.filter((e) => e.kind !== "charge");
+  const words = told.map((e) => {
     if (e.kind === "count") return e.metric;
+    if (e.kind === "yield") return `yield ${e.nodeId} ${e.epoch}`;
     if (e.kind === "cancel") return `cancel ${e.nodeId} ${e.epoch}`;
     return `continue-alone ${e.nodeId} ${e.epoch}->${e.newEpoch}`;
   });
@@ -159,7 +244,40 @@ test.each(cases)("reduceTask: %s", (_name, from, on, to, epoch, expected) => {
 
 test("a survivor is the only member of the new epoch, and the plan shows what happened", () => {
   const [next] = reduceTask(at(onPair, { plans: ["pair"] }), lost("a"));
-  expect(next.state).toEqual({ kind: "granted", members: [{ nodeId: "b", half: null }] });
+  expect(next.state).toMatchObject({ kind: "granted", members: [{ nodeId: "b", half: null }] });
   expect(next.plans).toEqual(["pair", "single"]);
   expect(next.attempts).toBe(3);
+});
+
+test("only a later step replaces a checkpoint, and NaN drops it", () => {
+  const kept = { ...step(5), atMs: 4_000 };
+  const checkpointed = (n: number): TaskEvent => ({
+    kind: "checkpointed",
+    nodeId: "a",
+    epoch: 3,
+    checkpoint: step(n),
+    atMs: 9_000,
+  });
+  const from = at(onA, { checkpoint: kept });
+  expect(reduceTask(from, checkpointed(4))[0].checkpoint).toEqual(kept);
+  expect(reduceTask(from, checkpointed(8))[0].checkpoint).toEqual({ ...step(8), atMs: 9_000 });
+  expect(reduceTask(from, yielded("a", 9))[0].checkpoint?.step).toBe(9);
+  expect(reduceTask(from, lost("a"))[0].checkpoint).toEqual(kept);
+  expect(reduceTask(from, failed("a", "numerical"))[0].checkpoint).toBeNull();
+});
+
+test("members are charged to their end; what a checkpoint saved is not wasted", () => {
+  const charges = (from: Task, on: TaskEvent) =>
+    reduceTask(from, on)[1].flatMap((e) => (e.kind === "charge" ? [[e.used, e.wasted]] : []));
+  expect(charges(at(onA), finished("a"))).toEqual([[8, 0]]);
+  expect(charges(at(onPair), finished("a"))).toEqual([
+    [8, 0],
+    [8, 0],
+  ]);
+  expect(charges(at(onA), failed("a", "runtime-failed"))).toEqual([[8, 8]]);
+  const saved = at(onA, { checkpoint: { ...step(5), atMs: 6_000 } });
+  expect(charges(saved, lost("a"))).toEqual([[8, 3]]);
+  expect(charges(at(onA), yielded("a", 7))).toEqual([[8, 0]]);
+  expect(charges(at(onPair), lost("a"))).toEqual([[8, 0]]);
+  expect(charges(at(onA), finished("b"))).toEqual([]);
 });

@@ -270,7 +270,9 @@ function breakPair(task: Task, survivorId: string, atMs: number): Step {
     ? [{ kind: "yield", nodeId: survivorId, epoch: newEpoch }]
     : [];
   return [
-    again.length === 0 ? alone : { ...alone, state: { ...alone.state, yielding: true } as TaskState },
+    again.length === 0
+      ? alone
+      : { ...alone, state: { ...alone.state, yielding: true } as TaskState },
     [
       count("pairs_broken_total"),
       ...cancelOthers(task, survivorId),
@@ -307,11 +309,15 @@ function cancel(task: Task, atMs: number): Step {
   ];
 }
 
-/** Forgets what failed; a checkpoint stays good, since the same parameters made it. */
+/**
+ * Forgets what failed. A checkpoint stays good, since the same parameters made it, unless the inputs
+ * are made anew as well.
+ */
 function reset(task: Task, event: On<"reset">): Step {
   if (!isEnded(task)) return [task, []];
   const state: TaskState = event.blocked ? { kind: "blocked" } : { kind: "ready" };
-  return [{ ...task, state, failures: [], endMs: null }, []];
+  const checkpoint = event.blocked ? null : task.checkpoint;
+  return [{ ...task, state, checkpoint, failures: [], endMs: null }, []];
 }
 
 function cancelOthers(task: Task, keptNodeId: string | null): TaskEffect[] {

@@ -3,7 +3,6 @@ import { randomBytes } from "node:crypto";
 import type { ServerUnaryCall, ServerWritableStream, sendUnaryData } from "@grpc/grpc-js";
 import type * as wire from "../../proto/gen/renderfarm/v1/job_service.js";
 import { decodeCreateJob, encodeJob } from "../../shared/adapters/grpc/job-codec.js";
-import { encodeModelInfo } from "../../shared/adapters/grpc/model-codec.js";
 import { toServiceError } from "../../shared/adapters/grpc/status.js";
 import { FarmError, refuseViolations } from "../../shared/core/errors.js";
 import { idFromBytes } from "../../shared/core/ids.js";
@@ -15,7 +14,19 @@ import type { BlobStore } from "../../shared/ports/blob-store.js";
 import { OPEN_JOBS_MAX } from "../plan/limits.js";
 import type { Node } from "../plan/node.js";
 import type { FarmLoop } from "../shell/farm-loop.js";
+import { drainNode, undrainNode, viewFarm } from "./farm-verbs.js";
 import { checkInputKey, sendBlob, storeInput } from "./inputs.js";
+import {
+  cancelJob,
+  deleteJob,
+  findJob,
+  listJobs,
+  pauseJob,
+  refuseUnknownJobs,
+  resumeJob,
+  retryJob,
+  setPriority,
+} from "./job-verbs.js";
 
 export interface JobServiceParts {
   readonly loop: FarmLoop;
@@ -29,6 +40,16 @@ export function jobServiceHandlers(parts: JobServiceParts): wire.JobServiceServe
     createJob: unary(async (request) => ({ job: encodeJob(await createJob(parts, request)) })),
     getJob: unary(async ({ jobId }) => ({ job: encodeJob(findJob(loop, jobId)) })),
     cancelJob: unary(async ({ jobId }) => ({ job: encodeJob(await cancelJob(loop, jobId)) })),
+    listJobs: unary(async (request) => listJobs(loop, request)),
+    pauseJob: unary(async ({ jobId }) => ({ job: encodeJob(await pauseJob(loop, jobId)) })),
+    resumeJob: unary(async ({ jobId }) => ({ job: encodeJob(await resumeJob(loop, jobId)) })),
+    retryJob: unary(async (request) => ({ job: encodeJob(await retryJob(loop, request)) })),
+    setJobPriority: unary(async (request) => ({
+      job: encodeJob(await setPriority(loop, request)),
+    })),
+    deleteJob: unary(async ({ jobId }) => deleteJob(loop, jobId)),
+    drainNode: unary(async ({ nodeId }) => ({ node: await drainNode(loop, nodeId) })),
+    undrainNode: unary(async ({ nodeId }) => ({ node: await undrainNode(loop, nodeId) })),
     getFarm: unary(async () => viewFarm(loop)),
     watchJob: (call) => streaming(call, async () => watchJob(loop, call)),
     uploadInput: (call, callback) => answer(storeInput(blobs, call), callback),
@@ -40,7 +61,7 @@ async function createJob(
   { loop, blobs }: JobServiceParts,
   request: wire.CreateJobRequest,
 ): Promise<JobView> {
-  const { images, parameters: raw, modelDigest, requestId } = decodeCreateJob(request);
+  const { images, parameters: raw, modelDigest, requestId, options } = decodeCreateJob(request);
   const known = loop.farm.jobIdByRequestId.get(requestId);
   if (requestId !== "" && known !== undefined) return findJob(loop, known);
   if (loop.farm.openJobCount >= OPEN_JOBS_MAX) {
@@ -64,6 +85,7 @@ async function createJob(
     // Reading it through is the only way to know that it is there and whole.
     for await (const _piece of blobs.read(ref));
   }
+  refuseUnknownJobs(loop, options.dependsOn);
   const jobId = idFromBytes(randomBytes(16));
   await loop.dispatch({
     kind: "job-created",
@@ -74,6 +96,7 @@ async function createJob(
       modelDigest: model.digest,
       modelName: model.name,
       requestId,
+      ...options,
     },
   });
   // Another call with the same request id may have come first.
@@ -98,34 +121,6 @@ function chooseModel(nodes: readonly Node[], digest: string): ModelInfo {
       : `'${digest.slice(0, 64)}' is served by no connected node; served are ${served}`;
   const violations = [{ field: "model_digest", description }];
   throw new FarmError("invalid-argument", `model_digest: ${description}`, { violations });
-}
-
-function findJob(loop: FarmLoop, jobId: string): JobView {
-  const job = loop.view(jobId);
-  if (!job) throw new FarmError("not-found", `there is no job '${jobId.slice(0, 64)}'`);
-  return job;
-}
-
-async function cancelJob(loop: FarmLoop, jobId: string): Promise<JobView> {
-  const { state } = findJob(loop, jobId);
-  if (state === "cancelled") return findJob(loop, jobId);
-  if (isTerminal(state)) throw new FarmError("wrong-state", `job ${jobId} has ended: ${state}`);
-  await loop.dispatch({ kind: "job-cancelled", jobId });
-  return findJob(loop, jobId);
-}
-
-function viewFarm(loop: FarmLoop): wire.GetFarmResponse {
-  const nodes = [...loop.farm.nodes.values()];
-  const models = new Map(nodes.map(({ info }) => [info.model.digest, info.model]));
-  return {
-    models: [...models.values()].map(encodeModelInfo),
-    nodes: nodes.map(({ info, gpuTaskId, muxTaskId }) => ({
-      nodeId: info.nodeId,
-      modelDigest: info.model.digest,
-      provider: info.provider,
-      taskCount: [gpuTaskId, muxTaskId].filter((id) => id !== null).length,
-    })),
-  };
 }
 
 /** State now and after every change; a client that reads slowly gets the newest state, not all. */

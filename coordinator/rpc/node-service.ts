@@ -124,9 +124,7 @@ function take(
         }
         case "yielded": {
           const { checkpoint } = report;
-          loop
-            .dispatch({ kind: "task-yielded", taskId, nodeId, epoch, checkpoint })
-            .catch(onError);
+          loop.dispatch({ kind: "task-yielded", taskId, nodeId, epoch, checkpoint }).catch(onError);
           return;
         }
         case "pair-broken": {

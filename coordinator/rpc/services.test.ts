@@ -25,6 +25,7 @@ import { decodeNodeOrder, encodeNodeMessage } from "../../shared/adapters/grpc/n
 import { fromServiceError } from "../../shared/adapters/grpc/status.js";
 import { createMemoryBlobs } from "../../test/golden/memory-blobs.js";
 import { type Coordinator, startCoordinator } from "../coordinator.js";
+import { POLICY_DEFAULT } from "../shell/farm-loop.js";
 
 const identity: NodeIdentity = {
   nodeId: "node-a",
@@ -58,6 +59,7 @@ beforeEach(async () => {
     blobs: createMemoryBlobs(),
     clock,
     wallMs: () => 1_000,
+    policy: POLICY_DEFAULT,
     log: pino({ enabled: false }),
     onBroken: (error) => {
       throw error;
@@ -105,6 +107,7 @@ const request = (change: Partial<CreateJobRequest> = {}): CreateJobRequest => ({
   parameters: undefined,
   modelDigest: "",
   requestId: "",
+  options: undefined,
   ...change,
 });
 

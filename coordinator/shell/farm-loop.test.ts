@@ -1,11 +1,11 @@
 import { expect, test } from "vitest";
-import type { JobView } from "../../shared/farm/job.js";
+import { JOB_OPTIONS_DEFAULT, type JobView } from "../../shared/farm/job.js";
 import type { JobParameters } from "../../shared/farm/parameters.js";
 import type { Journal } from "../../shared/ports/journal.js";
 import type { NodeInfo } from "../plan/node.js";
 import { decodeEvent, encodeEvent } from "./event-codec.js";
 import type { OutsideEffect } from "./farm-loop.js";
-import { FarmLoop } from "./farm-loop.js";
+import { FarmLoop, POLICY_DEFAULT } from "./farm-loop.js";
 
 /** A journal in memory whose appends resolve only when the test says so. */
 class HeldJournal implements Journal {
@@ -71,12 +71,13 @@ const jobCreated = {
     modelDigest: "d",
     modelName: "demo",
     requestId: "once",
+    ...JOB_OPTIONS_DEFAULT,
   },
 } as const;
 
 async function startedLoop(journal = new HeldJournal()) {
   const effects: OutsideEffect[] = [];
-  const loop = new FarmLoop(journal, () => 7);
+  const loop = new FarmLoop(journal, () => 7, POLICY_DEFAULT);
   await loop.start((effect) => effects.push(effect));
   return { loop, journal, effects };
 }

@@ -10,11 +10,11 @@ import type { Journal } from "../../shared/ports/journal.js";
 import type { FarmEffect, FarmEvent } from "../plan/events.js";
 import { reduceFarm } from "../plan/farm.js";
 import { emptyFarm, type Farm } from "../plan/farm-state.js";
+import { planHousekeeping, type Retention } from "../plan/housekeeping.js";
 import { planFarm, type SchedulePolicy } from "../plan/schedule.js";
 import type { TaskMetric } from "../plan/task.js";
 import type { Progress } from "../plan/view.js";
 import { viewJob } from "../plan/view.js";
-import { dueJobs } from "../plan/due.js";
 import { decodeEvent, encodeEvent } from "./event-codec.js";
 
 /** An event before the loop stamps it with the time. */
@@ -23,6 +23,16 @@ export type Occurrence = FarmEvent extends infer E
     ? Omit<E, "atMs">
     : never
   : never;
+
+/** What an operator may set. */
+export type FarmPolicy = SchedulePolicy & Retention;
+
+/** All accelerators for everyone; intermediates for an hour, finished files for 30 days. */
+export const POLICY_DEFAULT: FarmPolicy = {
+  ownerAcceleratorsMax: null,
+  intermediatesKeptMs: 3_600_000,
+  outputsKeptMs: 30 * 24 * 3_600_000,
+};
 
 export type JobWatcher = (job: JobView) => void;
 
@@ -34,13 +44,13 @@ export class FarmLoop {
   readonly counters = new Map<TaskMetric, number>();
   readonly #journal: Journal;
   readonly #nowMs: () => number;
-  readonly #policy: SchedulePolicy;
+  readonly #policy: FarmPolicy;
   readonly #progress = new Map<string, Progress>();
   readonly #watchers = new Map<string, Set<JobWatcher>>();
   #execute: (effect: OutsideEffect) => void = () => {};
 
   /** @param nowMs milliseconds since 1970 */
-  constructor(journal: Journal, nowMs: () => number, policy: SchedulePolicy) {
+  constructor(journal: Journal, nowMs: () => number, policy: FarmPolicy) {
     this.#journal = journal;
     this.#nowMs = nowMs;
     this.#policy = policy;
@@ -58,13 +68,13 @@ export class FarmLoop {
     return this.#apply([occurrence]);
   }
 
-  /** Lets time pass: jobs become due, nodes are held down no longer. */
+  /** Lets time pass: jobs become due or are swept, nodes are held down no longer. */
   async tick(): Promise<void> {
     const nowMs = this.#nowMs();
-    const due = dueJobs(this.farm, nowMs);
+    const due = planHousekeeping(this.farm, this.#policy, nowMs);
     const plan = planFarm(this.farm, this.#policy, nowMs);
     const isIdle = due.length === 0 && plan.grants.length === 0 && plan.yields.length === 0;
-    if (!isIdle) await this.#apply(due.map((jobId) => ({ kind: "job-due", jobId })));
+    if (!isIdle) await this.#apply(due);
   }
 
   async #apply(occurrences: readonly Occurrence[]): Promise<void> {
@@ -90,6 +100,11 @@ export class FarmLoop {
     if (task?.epoch !== progress.epoch || task.state.kind !== "granted") return;
     this.#progress.set(taskId, progress);
     this.#notify(task.jobId);
+  }
+
+  /** Milliseconds since 1970, as events are stamped. */
+  nowMs(): number {
+    return this.#nowMs();
   }
 
   view(jobId: string): JobView | null {

@@ -3,7 +3,7 @@ import { ManualClock } from "../../shared/adapters/clock/manual-clock.js";
 import type { NodeOrder } from "../../shared/adapters/grpc/node-codec.js";
 import { HEARTBEAT_MS, LEASE_MS } from "../plan/limits.js";
 import type { NodeInfo } from "../plan/node.js";
-import { FarmLoop } from "./farm-loop.js";
+import { FarmLoop, POLICY_DEFAULT } from "./farm-loop.js";
 import type { NodeStream } from "./node-sessions.js";
 import { NodeSessions } from "./node-sessions.js";
 
@@ -40,13 +40,13 @@ class RecordedStream implements NodeStream {
 
 async function world() {
   const journal = { async *read() {}, async append() {}, async close() {} };
-  const loop = new FarmLoop(journal, () => 0);
+  const loop = new FarmLoop(journal, () => 0, POLICY_DEFAULT);
   const clock = new ManualClock();
   const sessions = new NodeSessions(loop, clock, (error) => {
     throw error;
   });
   await loop.start((effect) => {
-    if (effect.kind !== "publish") sessions.execute(effect);
+    if (effect.kind !== "publish" && effect.kind !== "sweep") sessions.execute(effect);
   });
   sessions.start();
   return { loop, clock, sessions, present: () => [...loop.farm.nodes.keys()] };

@@ -11,16 +11,12 @@ const KEPT = /^v1\/[a-z0-9]{26}\/\d+\/(out-\d+\/|manifest-)/;
  * @returns how many blobs went
  * @throws FarmError "unreachable"
  */
-export async function sweepJob(
-  blobs: BlobStore,
-  jobId: string,
-  outputs: boolean,
-): Promise<number> {
+export async function sweepJob(blobs: BlobStore, jobId: string, outputs: boolean): Promise<number> {
   const prefix = `v1/${jobId}/`;
   if (outputs) return blobs.removeAll(prefix);
   let count = 0;
-  for await (const key of blobs.list(prefix)) {
-    if (!KEPT.test(key)) count += await blobs.removeAll(key);
+  for await (const { key } of blobs.list(prefix)) {
+    if (!KEPT.test(key) && (await blobs.remove(key))) count += 1;
   }
   return count;
 }

@@ -46,10 +46,36 @@ export const blobStoreContract: readonly (readonly [
   ["reads in pieces that join to the blob", readLarge],
   ["removes by prefix and says how many", removeByPrefix],
   ["refuses to remove everything", removeEverything],
+  ["lists by prefix, with sizes", listByPrefix],
+  ["removes one blob and no other whose key only begins alike", removeOne],
   ...BAD_KEYS.map(
     (key) => [`refuses the key ${JSON.stringify(key.slice(0, 20))}`, badKey(key)] as const,
   ),
 ];
+
+async function listByPrefix(store: BlobStore): Promise<void> {
+  for (const key of ["v1/a/x-1", "v1/a/x-10", "v1/b/x-1"]) await store.put(key, bytesOf(key));
+  const keysOf = async (prefix: string) => {
+    const keys: string[] = [];
+    for await (const { key, size } of store.list(prefix)) {
+      assert.equal(size, bytesOf(key).length);
+      keys.push(key);
+    }
+    return keys.sort();
+  };
+  assert.deepEqual(await keysOf("v1/a/"), ["v1/a/x-1", "v1/a/x-10"]);
+  assert.deepEqual(await keysOf("v1/a/x-10"), ["v1/a/x-10"]);
+  assert.deepEqual(await keysOf(""), ["v1/a/x-1", "v1/a/x-10", "v1/b/x-1"]);
+  assert.deepEqual(await keysOf("v1/none/"), []);
+}
+
+async function removeOne(store: BlobStore): Promise<void> {
+  const ten = await store.put("v1/x-10", bytesOf("ten"));
+  await store.put("v1/x-1", bytesOf("one"));
+  assert.equal(await store.remove("v1/x-1"), true);
+  assert.equal(await store.remove("v1/x-1"), false);
+  assert.equal(textOf(await store.get(ten)), "ten");
+}
 
 async function putAndGet(store: BlobStore): Promise<void> {
   const bytes = bytesOf("hello");

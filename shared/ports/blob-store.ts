@@ -14,6 +14,15 @@ export interface BlobRef {
   readonly size: number;
 }
 
+/** A blob as a listing shows it. */
+export interface BlobEntry {
+  readonly key: string;
+  /** Bytes. */
+  readonly size: number;
+  /** When it was put, milliseconds since 1970, by the store's clock. */
+  readonly putAtMs: number;
+}
+
 export interface BlobStore {
   /**
    * Stores bytes under a key, whole or not at all; an existing blob is replaced.
@@ -37,4 +46,10 @@ export interface BlobStore {
 
   /** Removes every blob whose key starts with the prefix; returns how many. */
   removeAll(prefix: string): Promise<number>;
+
+  /** Every blob whose key starts with the prefix, in no order; "" lists the whole store. */
+  list(prefix: string): AsyncIterable<BlobEntry>;
+
+  /** Removes one blob; false when there is none. */
+  remove(key: string): Promise<boolean>;
 }

@@ -32,6 +32,14 @@ export function createMemoryBlobs(): MemoryBlobs {
     async *read(ref) {
       yield await get(ref);
     },
+    async *list(prefix) {
+      for (const [key, { length: size }] of contents) {
+        if (key.startsWith(prefix)) yield { key, size, putAtMs: 0 };
+      }
+    },
+    async remove(key) {
+      return contents.delete(key);
+    },
     async removeAll(prefix) {
       const keys = [...contents.keys()].filter((key) => key.startsWith(prefix));
       for (const key of keys) contents.delete(key);

@@ -7,11 +7,22 @@
 import { createHash, randomUUID } from "node:crypto";
 import { constants } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
-import { link, lstat, mkdir, open, readdir, realpath, rename, rm, stat } from "node:fs/promises";
-import { dirname, join, resolve, sep } from "node:path";
+import {
+  link,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  realpath,
+  rename,
+  rm,
+  stat,
+  unlink,
+} from "node:fs/promises";
+import { dirname, join, relative, resolve, sep } from "node:path";
 import { FarmError } from "../../core/errors.js";
 import { isBlobKey } from "../../ports/blob-key.js";
-import type { BlobRef, BlobStore } from "../../ports/blob-store.js";
+import type { BlobEntry, BlobRef, BlobStore } from "../../ports/blob-store.js";
 import { asUnreachable, syncDirectory, systemErrorCode, writeWhole } from "./durable.js";
 
 type Pieces = Uint8Array | AsyncIterable<Uint8Array>;
@@ -118,6 +129,34 @@ export class FileBlobStore implements BlobStore {
     }
   }
 
+  async *list(prefix: string): AsyncIterable<BlobEntry> {
+    const slash = prefix.lastIndexOf("/");
+    if (prefix !== "" && !isBlobKey(`${prefix}x`)) throw badKey(prefix);
+    const folder = slash < 0 ? this.#root : this.#pathOf(prefix.slice(0, slash));
+    try {
+      for (const path of await filesUnder(folder)) {
+        const key = relative(this.#root, path).split(sep).join("/");
+        if (!key.startsWith(prefix) || !isBlobKey(key)) continue;
+        // A blob that is removed while the listing goes on is not in it.
+        const stats = await stat(path).catch(() => null);
+        if (stats?.isFile()) yield { key, size: stats.size, putAtMs: stats.mtimeMs };
+      }
+    } catch (error) {
+      throw asUnreachable(`cannot list blobs under ${prefix}`, error);
+    }
+  }
+
+  async remove(key: string): Promise<boolean> {
+    const path = this.#pathOf(key);
+    try {
+      await unlink(path);
+      return true;
+    } catch (error) {
+      if (["ENOENT", "ENOTDIR"].includes(systemErrorCode(error) ?? "")) return false;
+      throw asUnreachable(`cannot remove blob ${key}`, error);
+    }
+  }
+
   /** The one place where a key becomes a path. */
   #pathOf(key: string): string {
     const path = resolve(this.#root, key);
@@ -192,6 +231,14 @@ async function removeAbandoned(folder: string): Promise<void> {
     const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Date.now() }));
     if (Date.now() - mtimeMs > ABANDONED_AFTER_MS) await rm(path, { force: true });
   }
+}
+
+async function filesUnder(folder: string): Promise<string[]> {
+  const found = await readdir(folder, { recursive: true, withFileTypes: true }).catch((error) => {
+    if (systemErrorCode(error) === "ENOENT") return [];
+    throw error;
+  });
+  return found.filter((e) => e.isFile()).map((e) => join(e.parentPath, e.name));
 }
 
 async function namesIn(folder: string): Promise<string[]> {

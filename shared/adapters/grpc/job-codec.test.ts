@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import * as wire from "../../../proto/gen/renderfarm/v1/job.js";
 import { CreateJobRequest, GetJobResponse } from "../../../proto/gen/renderfarm/v1/job_service.js";
-import type { JobView } from "../../farm/job.js";
+import { JOB_OPTIONS_DEFAULT, type JobOptions, type JobView } from "../../farm/job.js";
 import type { JobParameters } from "../../farm/parameters.js";
 import { resolveParameters } from "../../farm/validate-request.js";
 import { decodeCreateJob, decodeJob, encodeCreateJob, encodeJob } from "./job-codec.js";
@@ -26,6 +26,13 @@ const parameters: JobParameters = {
   latents: blob,
   formats: ["gif", "safetensors"],
   pair: "always",
+};
+
+const options: JobOptions = {
+  owner: "ann",
+  priority: 0,
+  startAfterMs: 1_700_000_000_000,
+  dependsOn: ["z".repeat(26)],
 };
 
 const job: JobView = {
@@ -67,6 +74,10 @@ const job: JobView = {
   createdAtMs: 1_000,
   startedAtMs: 2_000,
   endedAtMs: null,
+  options,
+  usage: { used: 3.5, wasted: 0.5 },
+  waitsFor: options.dependsOn,
+  run: 2,
 };
 
 /** Through the bytes, as between two processes. */
@@ -78,10 +89,10 @@ test("a job comes back as it was sent", () => {
 });
 
 test("a request comes back as it was sent, and resolves to the same parameters", () => {
-  const request = { images: [blob], parameters, modelDigest: sha256, requestId: "r-1" };
+  const request = { images: [blob], parameters, modelDigest: sha256, requestId: "r-1", options };
   const bytes = CreateJobRequest.encode(encodeCreateJob(request)).finish();
   const received = decodeCreateJob(CreateJobRequest.decode(bytes));
-  expect(received).toMatchObject({ images: [blob], modelDigest: sha256, requestId: "r-1" });
+  expect(received).toMatchObject({ images: [blob], requestId: "r-1", options });
   const model = { numFrames: 25, sampleSize: 96, vaeScaleFactor: 8, numTrainTimesteps: 1000 };
   const context = { model, imageCount: 1, drawnSeed: 1, hasFfmpeg: false };
   expect(resolveParameters(received.parameters, context)).toEqual({ parameters });
@@ -93,6 +104,11 @@ describe("what a request leaves out stays open", () => {
   test("without any parameter", () => {
     const { parameters: raw } = decodeCreateJob(CreateJobRequest.fromPartial({}));
     expect(raw).toEqual({});
+  });
+
+  test("without options", () => {
+    const request = CreateJobRequest.fromPartial({});
+    expect(decodeCreateJob(request).options).toEqual(JOB_OPTIONS_DEFAULT);
   });
 
   test("with an empty message", () => {

@@ -39,6 +39,11 @@ const report = (r: Extract<NodeMessage, { kind: "report" }>["report"]): NodeMess
   epoch: 3,
   report: r,
 });
+const checkpoint = {
+  step: 4,
+  blob: { key: "v1/a/0/step-4-1", sha256: "0".repeat(64), size: 9 },
+};
+
 const messages: [name: string, message: NodeMessage][] = [
   ["hello", hello],
   ["heartbeat", { kind: "heartbeat" }],
@@ -52,6 +57,10 @@ const messages: [name: string, message: NodeMessage][] = [
   ],
   ["failed", report({ kind: "failed", code: "numerical", detail: "NaN at step 3" })],
   ["pair-broken", report({ kind: "pair-broken", step: 7, reason: "socket closed" })],
+  ["checkpointed", report({ kind: "checkpointed", checkpoint })],
+  ["yielded at a step", report({ kind: "yielded", checkpoint })],
+  ["yielded before the first step", report({ kind: "yielded", checkpoint: null })],
+  ["stopping", { kind: "stopping" }],
 ];
 
 test.each(messages)("a node's message comes back from its bytes: %s", (_name, message) => {
@@ -63,6 +72,7 @@ const orders: [name: string, order: NodeOrder][] = [
   ["welcome", { kind: "welcome", leaseMs: 5000, heartbeatMs: 1000 }],
   ["heartbeat-ack", { kind: "heartbeat-ack" }],
   ["cancel", { kind: "cancel", taskId: TASK, epoch: 3 }],
+  ["yield", { kind: "yield", taskId: TASK, epoch: 3 }],
   ["continue-alone", { kind: "continue-alone", taskId: TASK, epoch: 3, newEpoch: 4 }],
 ];
 

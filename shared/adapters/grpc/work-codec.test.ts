@@ -45,10 +45,19 @@ const works: [name: string, work: Work][] = [
       image: blob("image"),
     },
   ],
-  ["denoise alone", { stage: "denoise", parameters, conditioning: blob("c"), pair: null }],
   [
-    "denoise in a pair",
-    { stage: "denoise", parameters, conditioning: blob("c"), pair: { half: "cond", partner } },
+    "denoise alone",
+    { stage: "denoise", parameters, conditioning: blob("c"), resume: null, pair: null },
+  ],
+  [
+    "denoise in a pair, from a checkpoint on",
+    {
+      stage: "denoise",
+      parameters,
+      conditioning: blob("c"),
+      resume: { step: 7, blob: blob("step-7") },
+      pair: { half: "cond", partner },
+    },
   ],
   [
     "decode",

@@ -1,0 +1,68 @@
+/** @file When and in what order a job runs, from the command line. */
+import type { Command } from "commander";
+import type { Violation } from "../shared/core/errors.js";
+import { ID_PATTERN } from "../shared/core/ids.js";
+import {
+  DEPENDENCIES_MAX,
+  JOB_OPTIONS_DEFAULT,
+  type JobOptions,
+  PRIORITY_MAX,
+} from "../shared/farm/job.js";
+
+export interface JobOptionFlags {
+  readonly owner?: string;
+  readonly priority?: string;
+  readonly startAfter?: string;
+  readonly dependsOn?: string;
+}
+
+const OWNER_PATTERN = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+/** "+90s", "+10m", "+2h". */
+const DELAY_PATTERN = /^\+(\d{1,6})([smh])$/;
+const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000 };
+
+export function addJobOptions(command: Command): Command {
+  return command
+    .option("--owner <name>", `whose share of the farm (default: ${JOB_OPTIONS_DEFAULT.owner})`)
+    .option("--priority <n>", "0..100, higher goes first (default: 50)")
+    .option("--start-after <time>", "not before: 2030-01-31T18:00Z, or from now +90s, +10m, +2h")
+    .option("--depends-on <jobs>", "ids of jobs that have to succeed first: a,b");
+}
+
+/**
+ * @param nowMs milliseconds since 1970
+ * @param violations gets every mistake
+ */
+export function readJobOptions(
+  flags: JobOptionFlags,
+  nowMs: number,
+  violations: Violation[],
+): JobOptions {
+  const refuse = (field: string, description: string) => violations.push({ field, description });
+  const { owner = JOB_OPTIONS_DEFAULT.owner } = flags;
+  if (!OWNER_PATTERN.test(owner)) {
+    refuse("--owner", `'${owner.slice(0, 70)}' is not up to 63 of [a-z0-9-]`);
+  }
+  const priority = Number(flags.priority ?? JOB_OPTIONS_DEFAULT.priority);
+  if (!Number.isInteger(priority) || priority < 0 || priority > PRIORITY_MAX) {
+    refuse("--priority", `'${flags.priority}' is no whole number from 0 to ${PRIORITY_MAX}`);
+  }
+  const startAfterMs = flags.startAfter === undefined ? null : readTime(flags.startAfter, nowMs);
+  if (Number.isNaN(startAfterMs)) {
+    refuse("--start-after", `'${flags.startAfter}' is no time such as 2030-01-31T18:00Z or +10m`);
+  }
+  const dependsOn = flags.dependsOn === undefined ? [] : flags.dependsOn.split(",");
+  for (const id of dependsOn.filter((text) => !ID_PATTERN.test(text))) {
+    refuse("--depends-on", `'${id.slice(0, 60)}' is no job id, which has 26 of [a-z0-9]`);
+  }
+  if (dependsOn.length > DEPENDENCIES_MAX) {
+    refuse("--depends-on", `names ${dependsOn.length} jobs; at most ${DEPENDENCIES_MAX}`);
+  }
+  return { owner, priority, startAfterMs, dependsOn };
+}
+
+/** NaN for what is no time. */
+function readTime(text: string, nowMs: number): number {
+  const [, count, unit] = DELAY_PATTERN.exec(text) ?? [];
+  return count === undefined ? Date.parse(text) : nowMs + Number(count) * UNIT_MS[unit!]!;
+}

@@ -1,0 +1,35 @@
+/** @file What falls due with time: jobs that may start now, and what ended jobs leave behind. */
+import type { Farm } from "./farm-state.js";
+
+export interface Retention {
+  /**
+   * How long conditioning, latents, step checkpoints and chunks of an ended job are kept, so that a
+   * chunk can be decoded again.
+   */
+  readonly intermediatesKeptMs: number;
+  /** How long an ended job is kept with its finished files. */
+  readonly outputsKeptMs: number;
+}
+
+export type Due =
+  | { readonly kind: "job-due"; readonly jobId: string }
+  | { readonly kind: "job-swept"; readonly jobId: string }
+  | { readonly kind: "job-deleted"; readonly jobId: string };
+
+/** Events that are due; time is an argument. */
+export function planHousekeeping(farm: Farm, retention: Retention, nowMs: number): Due[] {
+  const due: Due[] = [];
+  for (const jobId of farm.notDueJobIds) {
+    const startAfterMs = farm.jobs.get(jobId)?.startAfterMs ?? 0;
+    if (startAfterMs <= nowMs) due.push({ kind: "job-due", jobId });
+  }
+  for (const { jobId, endedAtMs, swept } of farm.jobs.values()) {
+    if (endedAtMs === null) continue;
+    const ageMs = nowMs - endedAtMs;
+    if (ageMs >= retention.outputsKeptMs) due.push({ kind: "job-deleted", jobId });
+    else if (!swept && ageMs >= retention.intermediatesKeptMs) {
+      due.push({ kind: "job-swept", jobId });
+    }
+  }
+  return due;
+}

@@ -1,0 +1,52 @@
+/** @file Nodes and checkpoints as operators see them, and what they may ask of nodes. */
+import type * as wire from "../../proto/gen/renderfarm/v1/job_service.js";
+import { encodeModelInfo } from "../../shared/adapters/grpc/model-codec.js";
+import { FarmError } from "../../shared/core/errors.js";
+import { recordOf } from "../plan/farm-state.js";
+import { refusalOf } from "../plan/node-machine.js";
+import type { FarmLoop } from "../shell/farm-loop.js";
+
+export function viewFarm(loop: FarmLoop): wire.GetFarmResponse {
+  const { nodes, nodeRecords } = loop.farm;
+  const models = new Map([...nodes.values()].map(({ info }) => [info.model.digest, info.model]));
+  const known = new Set([...nodes.keys(), ...nodeRecords.keys()]);
+  return {
+    models: [...models.values()].map(encodeModelInfo),
+    // A node that is gone is shown while an operator's word or a quarantine on it stands.
+    nodes: [...known]
+      .map((nodeId) => viewNode(loop, nodeId))
+      .filter((node) => node.connected || node.refusal !== ""),
+  };
+}
+
+/** @throws FarmError "not-found" */
+export async function drainNode(loop: FarmLoop, nodeId: string): Promise<wire.FarmNode> {
+  refuseUnknown(loop, nodeId);
+  await loop.dispatch({ kind: "node-drained", nodeId });
+  return viewNode(loop, nodeId);
+}
+
+/** @throws FarmError "not-found" */
+export async function undrainNode(loop: FarmLoop, nodeId: string): Promise<wire.FarmNode> {
+  refuseUnknown(loop, nodeId);
+  await loop.dispatch({ kind: "node-undrained", nodeId });
+  return viewNode(loop, nodeId);
+}
+
+function viewNode(loop: FarmLoop, nodeId: string): wire.FarmNode {
+  const node = loop.farm.nodes.get(nodeId);
+  const refusal = refusalOf(recordOf(loop.farm, nodeId), loop.nowMs()) ?? "";
+  return {
+    nodeId,
+    modelDigest: node?.info.model.digest ?? "",
+    provider: node?.info.provider ?? "",
+    taskCount: [node?.gpuTaskId, node?.muxTaskId].filter(Boolean).length,
+    refusal: node?.stopping ? "stopping" : refusal,
+    connected: node !== undefined,
+  };
+}
+
+function refuseUnknown(loop: FarmLoop, nodeId: string): void {
+  if (loop.farm.nodes.has(nodeId) || loop.farm.nodeRecords.has(nodeId)) return;
+  throw new FarmError("not-found", `there is no node '${nodeId.slice(0, 64)}'`);
+}

@@ -1,0 +1,135 @@
+/** @file What users may ask of jobs that exist: checked here, decided in `plan/`. */
+import type * as wire from "../../proto/gen/renderfarm/v1/job_service.js";
+import { decodeState, encodeJob } from "../../shared/adapters/grpc/job-codec.js";
+import { FarmError } from "../../shared/core/errors.js";
+import type { JobView } from "../../shared/farm/job.js";
+import { isTerminal, PRIORITY_MAX } from "../../shared/farm/job.js";
+import { planChunks } from "../../shared/farm/parameters.js";
+import type { RetryScope } from "../plan/events.js";
+import type { FarmLoop } from "../shell/farm-loop.js";
+
+const PAGE_SIZE_DEFAULT = 100;
+const PAGE_SIZE_MAX = 500;
+
+/** @throws FarmError "not-found" */
+export function findJob(loop: FarmLoop, jobId: string): JobView {
+  const job = loop.view(jobId);
+  if (!job) throw new FarmError("not-found", `there is no job '${jobId.slice(0, 64)}'`);
+  return job;
+}
+
+/** @throws FarmError "invalid-argument" naming the first job that there is not */
+export function refuseUnknownJobs(loop: FarmLoop, jobIds: readonly string[]): void {
+  for (const [i, jobId] of jobIds.entries()) {
+    if (!loop.farm.jobs.has(jobId))
+      refuse(`options.depends_on[${i}]`, `there is no job '${jobId}'`);
+  }
+}
+
+/** The newest first. A page begins after the job that the token names. */
+export function listJobs(loop: FarmLoop, request: wire.ListJobsRequest): wire.ListJobsResponse {
+  const { pageSize, pageToken } = request;
+  if (pageSize < 0) refuse("page_size", `${pageSize} is negative; 0 takes ${PAGE_SIZE_DEFAULT}`);
+  const size = pageSize === 0 ? PAGE_SIZE_DEFAULT : Math.min(pageSize, PAGE_SIZE_MAX);
+  const states = new Set(request.states.map((state, i) => decodeState(state, `states[${i}]`)));
+  const jobIds = [...loop.farm.jobs.keys()].reverse();
+  const start = pageToken === "" ? 0 : jobIds.indexOf(pageToken) + 1;
+  if (pageToken !== "" && start === 0) {
+    refuse("page_token", "is not from an earlier answer, or its job was deleted; begin anew");
+  }
+  const page: JobView[] = [];
+  for (const jobId of jobIds.slice(start)) {
+    if (page.length === size) {
+      return { jobs: page.map(encodeJob), nextPageToken: page.at(-1)?.jobId ?? "" };
+    }
+    const job = findJob(loop, jobId);
+    if (states.size === 0 || states.has(job.state)) page.push(job);
+  }
+  return { jobs: page.map(encodeJob), nextPageToken: "" };
+}
+
+/** @throws FarmError "not-found"; "wrong-state" when it has ended otherwise */
+export async function cancelJob(loop: FarmLoop, jobId: string): Promise<JobView> {
+  const { state } = findJob(loop, jobId);
+  if (state === "cancelled") return findJob(loop, jobId);
+  refuseEnded(loop, jobId);
+  await loop.dispatch({ kind: "job-cancelled", jobId });
+  return findJob(loop, jobId);
+}
+
+/** @throws FarmError "not-found", "wrong-state" */
+export async function pauseJob(loop: FarmLoop, jobId: string): Promise<JobView> {
+  refuseEnded(loop, jobId);
+  await loop.dispatch({ kind: "job-paused", jobId });
+  return findJob(loop, jobId);
+}
+
+/** @throws FarmError "not-found", "wrong-state" */
+export async function resumeJob(loop: FarmLoop, jobId: string): Promise<JobView> {
+  refuseEnded(loop, jobId);
+  await loop.dispatch({ kind: "job-resumed", jobId });
+  return findJob(loop, jobId);
+}
+
+/** @throws FarmError "not-found", "wrong-state", "invalid-argument" */
+export async function setPriority(
+  loop: FarmLoop,
+  { jobId, priority }: wire.SetJobPriorityRequest,
+): Promise<JobView> {
+  if (priority > PRIORITY_MAX) refuse("priority", `${priority} is not from 0 to ${PRIORITY_MAX}`);
+  refuseEnded(loop, jobId);
+  await loop.dispatch({ kind: "job-prioritized", jobId, priority });
+  return findJob(loop, jobId);
+}
+
+/** @throws FarmError "not-found", "wrong-state" when there is nothing to do again */
+export async function retryJob(loop: FarmLoop, request: wire.RetryJobRequest): Promise<JobView> {
+  const { jobId } = request;
+  const before = findJob(loop, jobId);
+  const what = retryScope(before, request);
+  const run = loop.farm.jobs.get(jobId);
+  await loop.dispatch({ kind: "job-retried", jobId, what });
+  if (loop.farm.jobs.get(jobId) === run) {
+    throw new FarmError(
+      "wrong-state",
+      `nothing of job ${jobId} failed, was cancelled or has ended`,
+    );
+  }
+  return findJob(loop, jobId);
+}
+
+/** @throws FarmError "not-found", "wrong-state" while it has not ended */
+export async function deleteJob(loop: FarmLoop, jobId: string): Promise<wire.DeleteJobResponse> {
+  const { state } = findJob(loop, jobId);
+  if (!isTerminal(state)) {
+    throw new FarmError("wrong-state", `job ${jobId} is ${state}; cancel it first`);
+  }
+  await loop.dispatch({ kind: "job-deleted", jobId });
+  return {};
+}
+
+function retryScope(job: JobView, request: wire.RetryJobRequest): RetryScope {
+  const { clipIndex, chunkIndex } = request;
+  if (clipIndex === undefined) {
+    if (chunkIndex !== undefined) refuse("clip_index", "is missing beside chunk_index");
+    return { kind: "job" };
+  }
+  if (clipIndex >= job.clips.length) {
+    refuse("clip_index", `${clipIndex} is not from 0 to ${job.clips.length - 1}`);
+  }
+  if (chunkIndex === undefined) return { kind: "clip", clipIndex };
+  const { numFrames, decodeChunkSize } = job.parameters;
+  const chunks = planChunks(numFrames, decodeChunkSize).length;
+  if (chunkIndex >= chunks) refuse("chunk_index", `${chunkIndex} is not from 0 to ${chunks - 1}`);
+  return { kind: "chunk", clipIndex, chunkIndex };
+}
+
+function refuseEnded(loop: FarmLoop, jobId: string): void {
+  const { state } = findJob(loop, jobId);
+  if (isTerminal(state)) throw new FarmError("wrong-state", `job ${jobId} has ended: ${state}`);
+}
+
+function refuse(field: string, description: string): never {
+  const violations = [{ field, description }];
+  throw new FarmError("invalid-argument", `${field}: ${description}`, { violations });
+}
