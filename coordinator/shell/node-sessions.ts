@@ -7,6 +7,9 @@ import type { NodeInfo } from "../plan/node.js";
 import { membersOf } from "../plan/task.js";
 import type { FarmLoop, OutsideEffect } from "./farm-loop.js";
 
+/** What sessions need of the loop; a simulation has another one. */
+export type SessionLoop = Pick<FarmLoop, "dispatch" | "farm" | "tick">;
+
 /** The way to one node; `close` ends its stream. */
 export interface NodeStream {
   send(order: NodeOrder): void;
@@ -25,13 +28,13 @@ type NodeEffect = Extract<OutsideEffect, { nodeId: string }>;
 
 export class NodeSessions {
   readonly #sessions = new Map<string, Session>();
-  readonly #loop: FarmLoop;
+  readonly #loop: SessionLoop;
   readonly #clock: Clock;
   readonly #onError: (error: unknown) => void;
   #cancelTick: CancelTimer = () => {};
 
   /** @param onError hears of a journal that cannot be written: the process is to stop */
-  constructor(loop: FarmLoop, clock: Clock, onError: (error: unknown) => void) {
+  constructor(loop: SessionLoop, clock: Clock, onError: (error: unknown) => void) {
     this.#loop = loop;
     this.#clock = clock;
     this.#onError = onError;
