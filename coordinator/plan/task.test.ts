@@ -101,6 +101,22 @@ const cases: Case[] = [
     3,
     ["task_retries_total"],
   ],
+  [
+    "one of a pair fails: the other one goes on from the same step",
+    at(onPair),
+    failed("a", "runtime-failed"),
+    "granted",
+    4,
+    ["pairs_broken_total", "continue-alone b 3->4"],
+  ],
+  [
+    "the replicas diverge: neither can be trusted",
+    at(onPair),
+    failed("a", "numerical"),
+    "ready",
+    3,
+    ["cancel b 3", "task_retries_total"],
+  ],
   ["the holder fails for good", at(onA), failed("a", "invalid-argument"), "failed", 3, []],
   ["an older grant fails", at(onA), failed("a", "invalid-argument", 2), "granted", 3, [STALE]],
   [

@@ -199,7 +199,16 @@ function finish(task: Task, event: On<"finished">): Step {
   ];
 }
 
+/** When one of a pair fails alone, the other one holds the latents and goes on from there. */
 function fail(task: Task, event: On<"failed">): Step {
+  const { code } = event.failure;
+  const survivor = membersOf(task).find((member) => member.nodeId !== event.nodeId);
+  const isOwn = code !== "numerical" && new FarmError(code, "").retry !== "never";
+  if (survivor && isOwn) {
+    const failures = [...task.failures, { nodeId: event.nodeId, code }];
+    const [next, effects] = breakPair({ ...task, failures }, survivor.nodeId, event.atMs);
+    return [next, effects.filter((e) => e.kind !== "cancel" || e.nodeId !== event.nodeId)];
+  }
   const leaving = [...cancelOthers(task, event.nodeId), ...charge(task, event.atMs, "wasted")];
   const [next, effects] = retryOrFail(task, event.nodeId, event.failure, event.atMs);
   return [next, [...leaving, ...effects]];
