@@ -14,7 +14,7 @@ import { planTasks } from "./task-graph.js";
 /** A job id or request id that is there already changes nothing. */
 export function createJob(farm: Farm, newJob: NewJob, atMs: number): FarmEffect[] {
   if (farm.jobs.has(newJob.jobId) || farm.jobIdByRequestId.has(newJob.requestId)) return [];
-  const { clips, tasks } = planTasks(newJob);
+  const { clips, tasks } = planTasks(newJob, atMs);
   const job: Job = {
     ...newJob,
     state: "queued",

@@ -36,6 +36,7 @@ const at = (state: TaskState, change: Partial<Task> = {}): Task => ({
   workedNodeIds: [],
   plans: [],
   checkpoint: null,
+  kept: [],
   firstGrantMs: 5,
   endMs: null,
   ...change,
@@ -278,6 +279,7 @@ test("only a later step replaces a checkpoint, and NaN drops it", () => {
   expect(reduceTask(from, checkpointed(4))[0].checkpoint).toEqual(kept);
   expect(reduceTask(from, checkpointed(8))[0].checkpoint).toEqual({ ...step(8), atMs: 9_000 });
   expect(reduceTask(from, yielded("a", 9))[0].checkpoint?.step).toBe(9);
+  expect(reduceTask(from, checkpointed(8))[0].kept).toEqual([step(8)]);
   expect(reduceTask(from, lost("a"))[0].checkpoint).toEqual(kept);
   expect(reduceTask(from, failed("a", "numerical"))[0].checkpoint).toBeNull();
 });

@@ -60,6 +60,8 @@ export interface Task {
   readonly plans: readonly ("single" | "pair")[];
   /** denoise: the latest latents in the store, from which any node can go on. */
   readonly checkpoint: (StepCheckpoint & { readonly atMs: number }) | null;
+  /** denoise: every step whose latents were stored, the latest last; another clip may branch there. */
+  readonly kept: readonly StepCheckpoint[];
   readonly firstGrantMs: number | null;
   readonly endMs: number | null;
 }
@@ -237,7 +239,9 @@ function keepCheckpoint(
   { checkpoint, atMs }: { readonly checkpoint: StepCheckpoint | null; readonly atMs: number },
 ): Task {
   if (!checkpoint || checkpoint.step <= (task.checkpoint?.step ?? 0)) return task;
-  return { ...task, checkpoint: { ...checkpoint, atMs } };
+  // After a fall back to an earlier step, later ones are made again.
+  const kept = [...task.kept.filter(({ step }) => step < checkpoint.step), checkpoint];
+  return { ...task, kept, checkpoint: { ...checkpoint, atMs } };
 }
 
 /** Only denoising has step boundaries; every other stage is short and runs to its end. */
