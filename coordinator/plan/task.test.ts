@@ -73,7 +73,12 @@ const yielded = (nodeId: string, n: number | null, epoch = 3): TaskEvent => ({
   atMs: 9_000,
 });
 const asked: TaskEvent = { kind: "asked-to-yield", atMs: 9_000 };
-const lost = (nodeId: string): TaskEvent => ({ kind: "node-lost", nodeId, atMs: 9_000 });
+const lost = (nodeId: string, isFault = true): TaskEvent => ({
+  kind: "node-lost",
+  nodeId,
+  isFault,
+  atMs: 9_000,
+});
 const STALE = "task_reports_stale_total";
 
 type Case = [

@@ -99,7 +99,8 @@ export type TaskEvent = { readonly atMs: number } & (
     }
   /** A member's partner is lost; the member holds the latents and waits. */
   | { readonly kind: "pair-broken"; readonly nodeId: string; readonly epoch: number }
-  | { readonly kind: "node-lost"; readonly nodeId: string }
+  /** `isFault`: not when the coordinator restarts, nor when the node had said that it stops. */
+  | { readonly kind: "node-lost"; readonly nodeId: string; readonly isFault: boolean }
   | { readonly kind: "cancelled" }
   /** Its owner wants it done again; `blocked` while its inputs are not there. */
   | { readonly kind: "reset"; readonly blocked: boolean }
@@ -306,12 +307,14 @@ function loseNode(task: Task, event: On<"node-lost">): Step {
     // The lost node cannot be told anything.
     return [next, effects.filter((e) => e.kind !== "cancel" || e.nodeId !== event.nodeId)];
   }
+  const charges = charge(task, event.atMs, "wasted");
+  if (!event.isFault) return [{ ...task, state: { kind: "ready" } }, charges];
   const failure: TaskFailure = {
     code: "unreachable",
     detail: `node ${event.nodeId} was lost while it worked on ${task.taskId}`,
   };
   const [next, effects] = retryOrFail(task, event.nodeId, failure, event.atMs);
-  return [next, [...charge(task, event.atMs, "wasted"), ...effects]];
+  return [next, [...charges, ...effects]];
 }
 
 function cancel(task: Task, atMs: number): Step {
