@@ -175,6 +175,7 @@ const cases: Case[] = [
     ["pairs_broken_total", "continue-alone b 3->4"],
   ],
   ["the only holder is lost", at(onA), lost("a"), "ready", 3, ["task_retries_total"]],
+  ["its holder leaves as it had said", at(onA), lost("a", false), "ready", 3, []],
   ["a node that has no part is lost", at(onA), lost("b"), "granted", 3, []],
   [
     "the third distinct node is lost with it",
