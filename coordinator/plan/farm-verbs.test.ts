@@ -268,6 +268,19 @@ describe("retry", () => {
     expect(jobState(w, "j")).toBe("succeeded");
   });
 
+  test("of one chunk of a cancelled clip does everything that was cancelled", () => {
+    const w = new FarmWorld(node("a"));
+    w.submit("j");
+    w.finish("j-0-condition");
+    w.send({ kind: "job-cancelled", jobId: "j" });
+    const what = { kind: "chunk", clipIndex: 0, chunkIndex: 1 } as const;
+    w.send({ kind: "job-retried", jobId: "j", what });
+    expect(w.holders("j-0-denoise")).toEqual(["a"]);
+    w.finishUpTo("mux", "j");
+    w.publish("j");
+    expect(jobState(w, "j")).toBe("succeeded");
+  });
+
   test("of one chunk decodes it again and writes the files anew", () => {
     const w = new FarmWorld(node("a"));
     w.submit("j");

@@ -72,9 +72,9 @@ function tasksAgain(tasks: readonly Task[], what: RetryScope, swept: boolean): T
   if (swept) return isWanted ? [...tasks] : [];
   if (what.kind !== "chunk") return tasks.filter(isUndone);
   const isChunk = (t: Task) => t.stage === "decode" && t.chunkIndex === what.chunkIndex;
-  return tasks.filter(
-    (t) => isEnded(t) && (isChunk(t) || (t.stage === "mux" && tasks.some(isChunk))),
-  );
+  // What the chunk waits for, or what waits for it, may have been cancelled.
+  if (!tasks.some(isChunk)) return [];
+  return tasks.filter((t) => isUndone(t) || (isEnded(t) && (isChunk(t) || t.stage === "mux")));
 }
 
 /** A task waits unless every task of the stage before it is done. */
