@@ -33,10 +33,11 @@ export function retryJob(farm: Farm, jobId: string, what: RetryScope, atMs: numb
   if (again.length === 0) return [];
   const clipIndexes = new Set(again.map((task) => task.clipIndex));
   reopen(farm, job, clipIndexes);
-  return again.flatMap((task) => {
+  const effects = again.flatMap((task) => {
     const stages = tasksOf(farm, jobById(farm, jobId).clips[task.clipIndex]!);
     return changeTask(farm, task.taskId, { kind: "reset", blocked: isBlocked(task, stages), atMs });
   });
+  return [...effects, ...waitForOthers(farm, jobId, atMs)];
 }
 
 /** Lets go of everything in the store but the finished files; a retry begins at the picture. */
