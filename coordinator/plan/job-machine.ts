@@ -44,9 +44,13 @@ export function waitForOthers(farm: Farm, jobId: string, atMs: number): FarmEffe
   const stateOf = (id: string) => farm.jobs.get(id)?.state ?? "deleted";
   const waitsFor = jobById(farm, jobId).waitsFor.filter((id) => stateOf(id) !== "succeeded");
   const effects = changeJob(farm, jobId, { waitsFor });
-  const hopeless = waitsFor.find((id) => stateOf(id) === "deleted" || isTerminal(jobById(farm, id).state));
+  const hopeless = waitsFor.find((id) => {
+    const state = stateOf(id);
+    return state === "deleted" || isTerminal(state);
+  });
   if (hopeless !== undefined) {
-    return [...effects, ...failDependent(farm, jobId, `${hopeless}, which it depends on, was ${stateOf(hopeless)}`, atMs)];
+    const failed = failDependent(farm, jobId, { id: hopeless, state: stateOf(hopeless) }, atMs);
+    return [...effects, ...failed];
   }
   for (const id of waitsFor) {
     const waiters = waitersOf(farm, id).filter((waiter) => waiter !== jobId);
@@ -131,12 +135,18 @@ function tellWaiting(farm: Farm, jobId: string, state: JobState, atMs: number): 
     if (state === "succeeded") {
       return changeJob(farm, id, { waitsFor: waiter.waitsFor.filter((w) => w !== jobId) });
     }
-    return failDependent(farm, id, `${jobId}, which it depends on, was ${state}`, atMs);
+    return failDependent(farm, id, { id: jobId, state }, atMs);
   });
 }
 
-function failDependent(farm: Farm, jobId: string, why: string, atMs: number): FarmEffect[] {
-  const failure: TaskFailure = { code: "dependency-failed", detail: `job ${why}` };
+function failDependent(
+  farm: Farm,
+  jobId: string,
+  on: { readonly id: string; readonly state: string },
+  atMs: number,
+): FarmEffect[] {
+  const detail = `job ${on.id}, which it depends on, is ${on.state}`;
+  const failure: TaskFailure = { code: "dependency-failed", detail };
   const job = jobById(farm, jobId);
   cancelUnstarted(farm, job, atMs);
   return job.clips.flatMap((clip) =>

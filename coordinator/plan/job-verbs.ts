@@ -4,7 +4,7 @@ import type { FarmEffect, RetryScope } from "./events.js";
 import type { Farm } from "./farm-state.js";
 import { changeTask } from "./farm-tasks.js";
 import type { Clip, Job } from "./job.js";
-import { changeJob, jobById, tasksOf } from "./job-machine.js";
+import { changeJob, jobById, tasksOf, waitForOthers } from "./job-machine.js";
 import type { Task } from "./task.js";
 import { isEnded } from "./task.js";
 
