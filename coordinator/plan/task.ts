@@ -207,8 +207,8 @@ function fail(task: Task, event: On<"failed">): Step {
   const { code } = event.failure;
   const survivor = membersOf(task).find((member) => member.nodeId !== event.nodeId);
   const isOwn = code !== "numerical" && new FarmError(code, "").retry !== "never";
-  if (survivor && isOwn) {
-    const failures = [...task.failures, { nodeId: event.nodeId, code }];
+  const failures = [...task.failures, { nodeId: event.nodeId, code }];
+  if (survivor && isOwn && !isSpent(failures)) {
     const [next, effects] = breakPair({ ...task, failures }, survivor.nodeId, event.atMs);
     return [next, effects.filter((e) => e.kind !== "cancel" || e.nodeId !== event.nodeId)];
   }
@@ -220,12 +220,8 @@ function fail(task: Task, event: On<"failed">): Step {
 /** Goes back to ready unless a retry cannot help or was tried often enough. */
 function retryOrFail(task: Task, nodeId: string, failure: TaskFailure, atMs: number): Step {
   const failures = [...task.failures, { nodeId, code: failure.code }];
-  const numerical = failures.filter(({ code }) => code === "numerical").length;
   const hopeless =
-    new FarmError(failure.code, failure.detail).retry === "never" ||
-    new Set(failures.map((f) => f.nodeId)).size >= FAILED_NODES_MAX ||
-    failures.length >= FAILURES_MAX ||
-    numerical >= NUMERICAL_FAILURES_MAX;
+    new FarmError(failure.code, failure.detail).retry === "never" || isSpent(failures);
   if (hopeless) return [{ ...task, failures, state: { kind: "failed", failure }, endMs: atMs }, []];
   // Latents that became NaN may have been on their way there for some steps: from the start, then.
   const checkpoint = failure.code === "numerical" ? null : task.checkpoint;
@@ -233,6 +229,15 @@ function retryOrFail(task: Task, nodeId: string, failure: TaskFailure, atMs: num
     { ...task, failures, checkpoint, state: { kind: "ready" } },
     [count("task_retries_total")],
   ];
+}
+
+/** Whether so many failures are the task's own fault. */
+function isSpent(failures: Task["failures"]): boolean {
+  return (
+    new Set(failures.map((f) => f.nodeId)).size >= FAILED_NODES_MAX ||
+    failures.length >= FAILURES_MAX ||
+    failures.filter(({ code }) => code === "numerical").length >= NUMERICAL_FAILURES_MAX
+  );
 }
 
 function keepCheckpoint(
