@@ -56,9 +56,9 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
   const loop = new FarmLoop(journal, parts.wallMs, parts.policy);
   const sessions = new NodeSessions(loop, clock, onBroken);
   const publish = (publication: Publication): void => {
-    const { jobId, clipIndex } = publication;
+    const { jobId, clipIndex, run } = publication;
     publishClip(blobs, publication).then(
-      () => loop.dispatch({ kind: "clip-published", jobId, clipIndex }).catch(onBroken),
+      () => loop.dispatch({ kind: "clip-published", jobId, clipIndex, run }).catch(onBroken),
       (error: unknown) => {
         log.error({ err: error, job_id: jobId }, "a clip could not be published; trying again");
         clock.after(PUBLISH_RETRY_MS, () => publish(publication));

@@ -327,6 +327,24 @@ describe("retry", () => {
     expect(jobState(w, "j")).toBe("succeeded");
   });
 
+  test("of a chunk while another clip runs publishes anew: the manifest names the new files", () => {
+    const w = new FarmWorld(node("a"));
+    w.submit("j", { images: 2 });
+    w.finishUpTo("mux", "j");
+    const what = { kind: "chunk", clipIndex: 0, chunkIndex: 1 } as const;
+    w.send({ kind: "job-retried", jobId: "j", what });
+    // The first publication was under way.
+    w.send({ kind: "clip-published", jobId: "j", clipIndex: 0, run: 1 });
+    w.finish("j-0-decode-1");
+    w.send({ kind: "clip-published", jobId: "j", clipIndex: 0, run: 1 });
+    expect(w.farm.jobs.get("j")?.clips[0]?.state).toBe("running");
+    w.finish("j-0-mux");
+    const published = w.effects.findLast((e) => e.kind === "publish");
+    expect(published).toMatchObject({ clipIndex: 0, run: 2 });
+    w.publish("j");
+    expect(w.farm.jobs.get("j")?.clips[0]?.state).toBe("succeeded");
+  });
+
   test("of a job that went well changes nothing", () => {
     const w = new FarmWorld(node("a"));
     w.submit("j");
