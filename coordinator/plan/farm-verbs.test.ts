@@ -19,6 +19,14 @@ describe("a job that may not start yet", () => {
     expect(planHousekeeping(w.farm, keep, 200)).toEqual([]);
   });
 
+  test("waits for its time also when it is retried before it", () => {
+    const w = new FarmWorld(node("a"));
+    w.submit("j", { options: { startAfterMs: 100 } });
+    w.send({ kind: "job-cancelled", jobId: "j" });
+    w.send({ kind: "job-retried", jobId: "j", what: { kind: "job" } });
+    expect(planHousekeeping(w.farm, keep, 100)).toEqual([{ kind: "job-due", jobId: "j" }]);
+  });
+
   test("waits for the jobs that it depends on", () => {
     const w = new FarmWorld(node("a"));
     w.submit("first");
@@ -328,9 +336,10 @@ describe("retry", () => {
   });
 
   test("of a chunk while another clip runs publishes anew: the manifest names the new files", () => {
-    const w = new FarmWorld(node("a"));
+    const w = new FarmWorld(node("a"), node("b"));
     w.submit("j", { images: 2 });
     w.finishUpTo("mux", "j");
+    w.finish("j-1-condition");
     const what = { kind: "chunk", clipIndex: 0, chunkIndex: 1 } as const;
     w.send({ kind: "job-retried", jobId: "j", what });
     // The first publication was under way.

@@ -101,6 +101,7 @@ function reopen(farm: Farm, job: Job, clipIndexes: ReadonlySet<number>): void {
     return;
   }
   farm.openJobCount += 1;
+  if (!job.due) farm.notDueJobIds.add(job.jobId);
   farm.jobs.set(job.jobId, {
     ...job,
     clips,
