@@ -75,6 +75,9 @@ function tasksAgain(tasks: readonly Task[], what: RetryScope, swept: boolean): T
   const isChunk = (t: Task) => t.stage === "decode" && t.chunkIndex === what.chunkIndex;
   // What the chunk waits for, or what waits for it, may have been cancelled.
   if (!tasks.some(isChunk)) return [];
+  // Files are being made of the chunk, or are about to be: it stays until they are.
+  const isInUse = (t: Task) => t.stage === "mux" && !isEnded(t) && t.state.kind !== "blocked";
+  if (tasks.some(isInUse)) return [];
   return tasks.filter((t) => isUndone(t) || (isEnded(t) && (isChunk(t) || t.stage === "mux")));
 }
 
