@@ -339,7 +339,6 @@ describe("retry", () => {
     const w = new FarmWorld(node("a"), node("b"));
     w.submit("j", { images: 2 });
     w.finishUpTo("mux", "j");
-    w.finish("j-1-condition");
     const what = { kind: "chunk", clipIndex: 0, chunkIndex: 1 } as const;
     w.send({ kind: "job-retried", jobId: "j", what });
     // The first publication was under way.
