@@ -47,15 +47,21 @@ export interface Coordinator {
 }
 
 /**
- * Replays the journal, then listens.
+ * Recovers the farm from the journal, then listens.
  *
- * @throws FarmError "unreachable" when the address cannot be taken or the journal cannot be read
+ * @throws FarmError "unreachable" when the address cannot be taken or the journal cannot be read,
+ *   "wrong-state" when the journal is damaged
  */
 export async function startCoordinator(parts: CoordinatorParts): Promise<Coordinator> {
   const { journal, blobs, clock, log, onBroken } = parts;
-  const loop = new FarmLoop(journal, parts.wallMs, parts.policy);
-  const sessions = new NodeSessions(loop, clock, onBroken);
   let hasClosed = false;
+  const loop = new FarmLoop(journal, parts.wallMs, parts.policy, {
+    log,
+    onBroken: (error) => {
+      if (!hasClosed) onBroken(error);
+    },
+  });
+  const sessions = new NodeSessions(loop, clock, onBroken);
   const publish = (publication: Publication): void => {
     const { jobId, clipIndex, run } = publication;
     publishClip(blobs, publication).then(

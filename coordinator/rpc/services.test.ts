@@ -27,6 +27,7 @@ import { decodeNodeOrder, encodeNodeMessage } from "../../shared/adapters/grpc/n
 import { fromServiceError } from "../../shared/adapters/grpc/status.js";
 import type { TaskReport } from "../../shared/farm/work.js";
 import { createMemoryBlobs } from "../../test/golden/memory-blobs.js";
+import { MemoryJournal } from "../../test/plan/memory-journal.js";
 import { type Coordinator, startCoordinator } from "../coordinator.js";
 import { POLICY_DEFAULT } from "../shell/farm-loop.js";
 
@@ -58,7 +59,7 @@ beforeEach(async () => {
   clock = new ManualClock();
   coordinator = await startCoordinator({
     listen: "127.0.0.1:0",
-    journal: { async *read() {}, async append() {}, async close() {} },
+    journal: new MemoryJournal(),
     blobs: createMemoryBlobs(),
     clock,
     wallMs: () => 1_000,
