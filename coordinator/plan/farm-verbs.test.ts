@@ -335,6 +335,18 @@ describe("retry", () => {
     expect(jobState(w, "j")).toBe("succeeded");
   });
 
+  test("of a chunk changes nothing while files are made of it: a mux tried again finds it", () => {
+    const w = new FarmWorld(node("a"));
+    w.submit("j");
+    w.finishUpTo("decode", "j");
+    expect(w.holders("j-0-mux")).toEqual(["a"]);
+    const what = { kind: "chunk", clipIndex: 0, chunkIndex: 1 } as const;
+    expect(w.send({ kind: "job-retried", jobId: "j", what })).toEqual([]);
+    w.fail("j-0-mux", "runtime-failed");
+    expect(w.holders("j-0-mux")).toEqual(["a"]);
+    expect(w.holders("j-0-decode-1")).toBe("done");
+  });
+
   test("of a chunk while another clip runs publishes anew: the manifest names the new files", () => {
     const w = new FarmWorld(node("a"), node("b"));
     w.submit("j", { images: 2 });
