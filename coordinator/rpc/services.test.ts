@@ -25,9 +25,9 @@ import { decodeBlobRef } from "../../shared/adapters/grpc/blob-codec.js";
 import type { NodeIdentity, NodeMessage } from "../../shared/adapters/grpc/node-codec.js";
 import { decodeNodeOrder, encodeNodeMessage } from "../../shared/adapters/grpc/node-codec.js";
 import { fromServiceError } from "../../shared/adapters/grpc/status.js";
+import { MemoryJournal } from "../../shared/adapters/memory/memory-journal.js";
 import type { TaskReport } from "../../shared/farm/work.js";
 import { createMemoryBlobs } from "../../test/golden/memory-blobs.js";
-import { MemoryJournal } from "../../test/plan/memory-journal.js";
 import { type Coordinator, startCoordinator } from "../coordinator.js";
 import { POLICY_DEFAULT } from "../shell/farm-loop.js";
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
+import { JournalMemory, MemoryJournal } from "../../shared/adapters/memory/memory-journal.js";
 import { FarmError } from "../../shared/core/errors.js";
 import { JOB_OPTIONS_DEFAULT, type JobView } from "../../shared/farm/job.js";
 import type { JobParameters } from "../../shared/farm/parameters.js";
-import { JournalMemory, MemoryJournal } from "../../test/plan/memory-journal.js";
 import type { NodeInfo } from "../plan/node.js";
 import { decodeEvent, encodeEvent } from "./event-codec.js";
 import type { OutsideEffect } from "./farm-loop.js";

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { ManualClock } from "../../shared/adapters/clock/manual-clock.js";
 import type { NodeOrder } from "../../shared/adapters/grpc/node-codec.js";
-import { MemoryJournal } from "../../test/plan/memory-journal.js";
+import { MemoryJournal } from "../../shared/adapters/memory/memory-journal.js";
 import { HEARTBEAT_MS, LEASE_MS } from "../plan/limits.js";
 import type { NodeInfo } from "../plan/node.js";
 import { FarmLoop, POLICY_DEFAULT } from "./farm-loop.js";

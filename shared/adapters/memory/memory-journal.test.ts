@@ -1,5 +1,5 @@
 import { test } from "vitest";
-import { journalContract } from "../../shared/ports/journal.contract.js";
+import { journalContract } from "../../ports/journal.contract.js";
 import { JournalMemory, MemoryJournal } from "./memory-journal.js";
 
 test.each(journalContract)("MemoryJournal %s", async (_name, check) => {

@@ -1,8 +1,8 @@
-/** @file A journal in memory, for tests of what is built on one; it survives its own closing. */
-import { nextHead } from "../../shared/adapters/journal-chain.js";
-import { FarmError } from "../../shared/core/errors.js";
-import type { Journal, JournalHead, JournalSnapshot } from "../../shared/ports/journal.js";
-import { JOURNAL_START } from "../../shared/ports/journal.js";
+/** @file A journal in memory, for tests and benches of what is built on one; no process survives. */
+import { FarmError } from "../../core/errors.js";
+import type { Journal, JournalHead, JournalSnapshot } from "../../ports/journal.js";
+import { JOURNAL_START } from "../../ports/journal.js";
+import { nextHead } from "../journal-chain.js";
 
 interface MemorySnapshot {
   readonly head: JournalHead;
