@@ -77,7 +77,8 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
     );
   };
   const sweep = (jobId: string, outputs: boolean): void => {
-    sweepJob(blobs, jobId, outputs).catch((error: unknown) => {
+    const isWanted = () => loop.farm.jobs.get(jobId)?.swept !== false;
+    sweepJob(blobs, { jobId, outputs, isWanted }).catch((error: unknown) => {
       log.error({ err: error, job_id: jobId }, "what a job left could not be removed");
     });
   };

@@ -415,6 +415,19 @@ describe("what an ended job leaves behind", () => {
     expect(due(5_000)).toEqual([{ kind: "job-deleted", jobId: "j" }]);
   });
 
+  test("is missed by no later retry of another clip", () => {
+    const w = new FarmWorld(node("a"));
+    w.submit("j", { images: 2 });
+    w.finish("j-0-condition");
+    w.finish("j-1-condition");
+    w.send({ kind: "job-cancelled", jobId: "j" });
+    w.send({ kind: "job-swept", jobId: "j" });
+    for (const clipIndex of [0, 1]) {
+      w.send({ kind: "job-retried", jobId: "j", what: { kind: "clip", clipIndex } });
+    }
+    expect(["j-0-denoise", "j-1-denoise"].map((t) => w.holders(t))).toEqual(["blocked", "blocked"]);
+  });
+
   test("is missed by no retry: without intermediates a chunk begins at the picture", () => {
     const w = ended();
     w.send({ kind: "job-swept", jobId: "j" });
