@@ -233,7 +233,7 @@ test("has these fields: where they change, SNAPSHOT_VERSION is to be raised", ()
   expect(SNAPSHOT_VERSION).toBe(1);
   expect([...fields].map(([of, names]) => `${of}: ${names}`).join("\n")).toMatchInlineSnapshot(`
     "farm: of openJobCount version
-    nodes: gpuTaskId info muxTaskId stopping
+    nodes: apart gpuTaskId info muxTaskId stopping
     nodeRecords: draining failedJobIds heldUntilMs lostAtMs quarantined
     jobs: branch branchLatents createdAtMs dependsOn due endedAtMs images jobId modelDigest modelName owner parameters paused priority requestId run startAfterMs startedAtMs state swept waitsFor
     clips: failure imageIndex index outputs run state taskIds

@@ -19,6 +19,7 @@ import type { TaskMetric } from "../plan/task.js";
 import type { Progress } from "../plan/view.js";
 import { viewJob } from "../plan/view.js";
 import { encodeEvent } from "./event-codec.js";
+import type { Failpoint } from "./failpoint.js";
 import { recoverFarm, snapshotLines } from "./recover.js";
 
 /** An event before the loop stamps it with the time. */
@@ -52,6 +53,8 @@ export interface FarmLoopOptions {
   readonly onBroken?: (error: unknown) => void;
   /** Events between two snapshots; 10,000 unless told. */
   readonly snapshotEvents?: number;
+  /** Where a test lets this process die. */
+  readonly failpoint?: Failpoint | null;
 }
 
 export class FarmLoop {
@@ -59,6 +62,7 @@ export class FarmLoop {
   readonly #journal: Journal;
   readonly #nowMs: () => number;
   readonly #policy: FarmPolicy;
+  readonly #failpoint: Failpoint | null;
   readonly #progress = new Map<string, Progress>();
   readonly #watchers = new Map<string, Set<JobWatcher>>();
   /** The last append; those before it resolve before it. */
@@ -86,6 +90,7 @@ export class FarmLoop {
     this.#log = options.log ?? silentLog;
     this.#onBroken = options.onBroken ?? (() => {});
     this.#snapshotEvents = options.snapshotEvents ?? SNAPSHOT_EVENTS;
+    this.#failpoint = options.failpoint ?? null;
   }
 
   /** To be looked at only: events alone change it. */
@@ -142,8 +147,10 @@ export class FarmLoop {
     const { grants, yields } = planFarm(this.farm, this.#policy, atMs);
     for (const grant of grants) step({ kind: "task-granted", ...grant });
     for (const taskId of yields) step({ kind: "task-asked-to-yield", taskId });
+    this.#failpoint?.("before", events);
     this.#appended = this.#journal.append(events.map(encodeEvent));
     await this.#appended;
+    this.#failpoint?.("after", events);
     this.#unkept += events.length;
     return effects;
   }
