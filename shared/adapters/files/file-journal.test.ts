@@ -1,9 +1,6 @@
-import { spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
 import type { FileHandle } from "node:fs/promises";
 import {
   appendFile,
-  mkdir,
   mkdtemp,
   open,
   readdir,
@@ -363,72 +360,8 @@ test("appends of one turn share one sync", async () => {
   await journal.close();
 });
 
-test("a second journal on the same file is refused by the name of the process", async () => {
-  const journal = await FileJournal.open(path);
-  await expect(FileJournal.open(path)).rejects.toThrow(new RegExp(`process ${process.pid}`));
-  await journal.close();
-});
-
-test("the lock of a dead process is taken over, and no file of the take-over stays", async () => {
-  const { pid } = spawnSync(process.execPath, ["-e", ""]);
-  await mkdir(path);
-  await writeFile(join(path, "lock"), JSON.stringify({ pid, started: null, token: "dead" }));
-  await write(RECORDS);
-  expect(await reopened()).toEqual(RECORDS);
-  expect(await readdir(path)).toEqual([basename(segment())]);
-});
-
-test.runIf(process.platform === "linux")(
-  "the lock of a dead process whose id was given out again is taken over",
-  async () => {
-    const lock = { pid: process.pid, started: "1", token: "dead" };
-    await mkdir(path);
-    await writeFile(join(path, "lock"), JSON.stringify(lock));
-    expect(await reopened()).toEqual([]);
-  },
-);
-
-test("of ten that want a dead process's lock at once, one gets it", async () => {
-  const { pid } = spawnSync(process.execPath, ["-e", ""]);
-  await mkdir(path);
-  await writeFile(join(path, "lock"), JSON.stringify({ pid, started: null, token: "dead" }));
-  const outcomes = await Promise.allSettled(
-    Array.from({ length: 10 }, () => FileJournal.open(path)),
-  );
-  const opened = outcomes.filter((outcome) => outcome.status === "fulfilled");
-  expect(opened).toHaveLength(1);
-  for (const { value } of opened) await value.close();
-});
-
-test("a damaged lock is named, not guessed about", async () => {
-  await mkdir(path);
-  await writeFile(join(path, "lock"), "{");
-  await expect(FileJournal.open(path)).rejects.toThrow(/lock .*farm\/lock is damaged/);
-});
-
 test("a folder that is missing is an error with the path", async () => {
   await expect(FileJournal.open(join(folder, "no", "farm"))).rejects.toThrow(
     /cannot open the journal .*ENOENT/,
   );
 });
-
-test.runIf(process.platform === "linux")(
-  "the lock of a killed process that nobody has reaped yet is taken over",
-  async () => {
-    // The shell starts a child, names it, and becomes a process that never waits for it.
-    const script = "sleep 600 & echo $!; kill -9 $!; exec sleep 600";
-    const parent = spawn("/bin/sh", ["-c", script], { stdio: ["ignore", "pipe", "ignore"] });
-    try {
-      const [line] = (await once(parent.stdout, "data")) as [Buffer];
-      const pid = Number(line.toString());
-      while (!/\) Z /.test(await readFile(`/proc/${pid}/stat`, "utf8"))) {
-        await new Promise((resolve) => setImmediate(resolve));
-      }
-      await mkdir(path);
-      await writeFile(join(path, "lock"), JSON.stringify({ pid, started: null, token: "dead" }));
-      expect(await reopened()).toEqual([]);
-    } finally {
-      parent.kill("SIGKILL");
-    }
-  },
-);

@@ -14,7 +14,9 @@ const PREFIX = "snapshot-";
 const SUFFIX = ".snap";
 const HEADER = /^renderfarm-snapshot 1 (\d{1,16}) ([0-9a-f]{64})$/;
 /** Characters taken and written at a time: what others wait for is a millisecond, not the whole. */
-const SLICE_LENGTH = 64 * 1024;
+const SLICE_LENGTH = 32 * 1024;
+/** Synced as often, so that the sync of a record never has to wait for the whole snapshot. */
+const SYNC_BYTES = 2 * 1024 * 1024;
 
 /** @param number the record that it stands for, and all before */
 export function snapshotPath(folder: string, number: number): string {
@@ -44,11 +46,15 @@ export async function writeSnapshot(
   try {
     const hash = createHash("sha256");
     let bytes = 0;
+    let synced = 0;
     const write = async (text: string) => {
       const data = Buffer.from(text);
       hash.update(data);
       await writeWhole(file, data, bytes);
       bytes += data.length;
+      if (bytes - synced < SYNC_BYTES) return;
+      await file.datasync();
+      synced = bytes;
     };
     await write(`renderfarm-snapshot 1 ${head.number} ${head.hash}\n`);
     for (const slice of slicesOf(lines)) {
