@@ -5,6 +5,7 @@ import { FarmClient } from "./farm-client.js";
 import { type CheckedFarm, checkFarmFlags, type FarmFlags, hasFfmpegHere } from "./farm-flags.js";
 import { startLocalFarm } from "./local-farm.js";
 import { type PreparedRequest, prepareRequest } from "./prepare-request.js";
+import { showProgress } from "./progress.js";
 import type { RenderFlags } from "./render-flags.js";
 import { finishJob, sendJob } from "./render-job.js";
 import { printResult } from "./report.js";
@@ -16,19 +17,19 @@ export async function run(
   signal: AbortSignal,
 ): Promise<void> {
   const { farm, request } = await checkRun(images, flags);
-  const note = (line: string) => process.stderr.write(`${line}\n`);
+  const progress = showProgress(process.stderr, process.env);
   const nodes = farm.nodeCount === 1 ? "1 node" : `${farm.nodeCount} nodes`;
-  note(`starting ${nodes} on this machine with ${farm.checkpoint}`);
+  progress.note(`starting ${nodes} on this machine with ${farm.checkpoint}`);
 
   const listen = "127.0.0.1:0";
-  const started = await startLocalFarm({ ...farm, listen, onNote: note, signal });
+  const started = await startLocalFarm({ ...farm, listen, onNote: progress.note, signal });
   const client = new FarmClient(started.address);
   const farmEnd = new AbortController();
   try {
     const work = async () => {
       const { jobId } = await sendJob(client, request, "");
       const either = AbortSignal.any([signal, farmEnd.signal]);
-      return finishJob(client, jobId, request.outputs, either);
+      return finishJob(client, jobId, request.outputs, { progress, signal: either });
     };
     const { job, files } = await Promise.race([work(), started.broken]);
     printResult(job, files, images, flags.json ?? false);
