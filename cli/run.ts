@@ -1,6 +1,6 @@
 /** @file `renderfarm run`: a farm on this machine for one job. */
 import { refuseViolations, type Violation } from "../shared/core/errors.js";
-import { checkGraphs, openForRequest } from "./check-checkpoint.js";
+import { checkGraphs, defaultsOf, openForRequest } from "./check-checkpoint.js";
 import { FarmClient } from "./farm-client.js";
 import { type CheckedFarm, checkFarmFlags, type FarmFlags, hasFfmpegHere } from "./farm-flags.js";
 import { startLocalFarm } from "./local-farm.js";
@@ -53,7 +53,7 @@ async function checkRun(
     hasFfmpeg: await hasFfmpegHere(violations),
   };
   const request = await prepareRequest(images, flags, surroundings, violations);
-  if (opened && request) checkGraphs(opened, request.parameters, violations);
+  if (opened) checkGraphs(opened, request?.parameters ?? defaultsOf(opened.model), violations);
   refuseViolations(violations);
   return { farm, request: request! };
 }
