@@ -33,7 +33,7 @@ export interface Agent {
   close(): Promise<void>;
 }
 
-const PROVIDER = "cpu";
+const PROVIDER = "cpu" as const;
 /** After a cancel, how long files and sockets may take to be put away. */
 const CLOSE_MS_MAX = 3_000;
 
@@ -49,12 +49,14 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   await refuseMissingFolder(settings.blobDir);
   const blobs = await FileBlobStore.open(settings.blobDir);
   const ffmpeg = await findFfmpeg();
+  const child = {
+    checkpointDir: settings.checkpoint,
+    variant: settings.variant,
+    provider: PROVIDER,
+    intraOpThreads: settings.threads,
+  };
   const runtime = await SupervisedRuntime.start({
-    child: {
-      checkpointDir: settings.checkpoint,
-      provider: PROVIDER,
-      intraOpThreads: settings.threads,
-    },
+    child,
     clock,
     onRestart: ({ detail }) => log.error({ detail }, "the runtime child is started again"),
     onGone: onBroken,
@@ -78,9 +80,11 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     clock,
     random: Math.random,
     onUp: () => log.info({ coordinator: settings.coordinator }, "welcomed by the coordinator"),
-    onDown: (reason) => {
-      log.warn({ reason }, "cut off from the coordinator: all work is stopped");
+    onDown: (reason, wasUp) => {
       runner.cancelAll();
+      const { coordinator } = settings;
+      if (wasUp) log.warn({ reason }, "cut off from the coordinator: all work is stopped");
+      else log.warn({ reason, coordinator }, "the coordinator cannot be reached; dialling again");
     },
     onOrder: (order) => obey(runner, order, log),
   });

@@ -93,7 +93,7 @@ export function reduceDenoise(state: DenoiseState, event: DenoiseEvent): Step {
 }
 
 /** Median duration of the steps in seconds; 0 before the first. */
-export function secondsPerStep(stepsMs: readonly number[]): number {
+function secondsPerStep(stepsMs: readonly number[]): number {
   return median(stepsMs) / 1_000;
 }
 

@@ -40,8 +40,11 @@ export interface NodeLinkOptions {
   /** The coordinator has welcomed this node. */
   readonly onUp: () => void;
   readonly onOrder: (order: TaskOrder) => void;
-  /** The coordinator no longer counts on this node, or cannot be reached: all work is to stop. */
-  readonly onDown: (reason: string) => void;
+  /**
+   * The coordinator no longer counts on this node: all work is to stop. Comes after every dial that
+   * fails, too; `wasUp` tells whether this one had been welcomed.
+   */
+  readonly onDown: (reason: string, wasUp: boolean) => void;
 }
 
 type NodeStream = ClientDuplexStream<ConnectRequest, ConnectResponse>;
@@ -218,7 +221,7 @@ export class NodeLink {
   #end(dial: Dial, reason: string): void {
     if (this.#dial !== dial) return;
     this.#drop(dial);
-    this.#options.onDown(reason);
+    this.#options.onDown(reason, dial.lease !== null);
     if (this.#closed) return;
     const ceilingMs = Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** this.#failures);
     this.#failures += 1;
