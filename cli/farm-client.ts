@@ -26,6 +26,7 @@ import {
 import { decodeBlobRef } from "../shared/adapters/grpc/blob-codec.js";
 import { clientOptions } from "../shared/adapters/grpc/connection-options.js";
 import {
+  decodeDryRun,
   decodeJob,
   encodeCreateJob,
   encodeState,
@@ -34,7 +35,7 @@ import {
 import { decodeModelInfo } from "../shared/adapters/grpc/model-codec.js";
 import { fromServiceError } from "../shared/adapters/grpc/status.js";
 import { asFarmError, FarmError } from "../shared/core/errors.js";
-import { isTerminal, type JobState, type JobView } from "../shared/farm/job.js";
+import { type DryRunView, isTerminal, type JobState, type JobView } from "../shared/farm/job.js";
 import type { JobParameters } from "../shared/farm/parameters.js";
 import type { ModelInfo, Output } from "../shared/farm/work.js";
 import type { BlobRef } from "../shared/ports/blob-store.js";
@@ -108,10 +109,20 @@ export class FarmClient {
 
   async createJob(request: NewJobRequest<JobParameters>): Promise<JobView> {
     const message = encodeCreateJob(request);
-    const { job } = await this.#unary<CreateJobResponse>((done, options) =>
+    return this.#job((done, options) =>
       this.#stub.createJob(message, new Metadata(), options, done),
     );
-    return decodeJob(job);
+  }
+
+  /** Checks a job and tells what would become of it; nothing is submitted. */
+  async dryRun(
+    request: NewJobRequest<JobParameters>,
+  ): Promise<{ readonly view: DryRunView; readonly parameters: JobParameters }> {
+    const message = { ...encodeCreateJob(request), validateOnly: true };
+    const { dryRun } = await this.#unary<CreateJobResponse>((done, options) =>
+      this.#stub.createJob(message, new Metadata(), options, done),
+    );
+    return decodeDryRun(dryRun);
   }
 
   getJob(jobId: string): Promise<JobView> {

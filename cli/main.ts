@@ -61,6 +61,7 @@ function buildProgram(signal: AbortSignal): Command {
     .description("send a job to a farm, wait, fetch the files");
   addAddress(addJobOptions(addRenderFlags(submitCommand)))
     .option("--model <name>", "a checkpoint of the farm, by name or digest")
+    .option("--dry-run", "print what would become of the job, and send nothing")
     .option("--detach", "print the job's id and do not wait")
     .action((images: string[], flags: SubmitFlags) => submit(images, flags, signal));
 

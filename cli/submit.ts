@@ -1,6 +1,7 @@
 /** @file `renderfarm submit`: a job for a farm that is up. */
 import { FarmError, refuseViolations, type Violation } from "../shared/core/errors.js";
 import type { ModelInfo } from "../shared/farm/work.js";
+import { printDryRun } from "./dry-run.js";
 import { FarmClient, type FarmView } from "./farm-client.js";
 import { type JobOptionFlags, readJobOptions } from "./job-options.js";
 import { prepareRequest } from "./prepare-request.js";
@@ -14,6 +15,9 @@ export const DEFAULT_ADDRESS = "127.0.0.1:7433";
 /** Names the farm in place of `--address`. */
 const ADDRESS_VARIABLE = "RENDERFARM_ADDRESS";
 
+/** Stands for a picture that is not sent: a dry run only counts them. */
+const NO_PICTURE = { key: "v1/none", sha256: "0".repeat(64), size: 0 };
+
 export interface AddressFlags {
   readonly address?: string;
 }
@@ -21,6 +25,7 @@ export interface AddressFlags {
 export interface SubmitFlags extends RenderFlags, AddressFlags, JobOptionFlags {
   readonly model?: string;
   readonly detach?: boolean;
+  readonly dryRun?: boolean;
 }
 
 /** The farm that a command speaks to: flag, then variable, then the default. */
@@ -44,12 +49,21 @@ export async function submit(
     const model = chooseModel(farm, flags.model, violations);
     // Whether the farm can write mp4 is its own to say, when it is asked.
     const surroundings = { model, hasFfmpeg: true };
-    const out = flags.detach ? (flags.out ?? "clips") : flags.out;
+    const out = flags.detach || flags.dryRun ? (flags.out ?? "clips") : flags.out;
     const given = out === undefined ? flags : { ...flags, out };
     const options = readJobOptions(flags, Date.now(), violations);
     const request = await prepareRequest(images, given, surroundings, violations);
     refuseViolations(violations);
 
+    if (flags.dryRun) {
+      const place = { modelDigest: model!.digest, requestId: "", options };
+      const images = request!.picturePaths.map(() => NO_PICTURE);
+      printDryRun(
+        await client.dryRun({ images, parameters: request!.parameters, ...place }),
+        flags,
+      );
+      return;
+    }
     const { jobId } = await sendJob(client, request!, { modelDigest: model!.digest, options });
     if (flags.detach) {
       process.stdout.write(`${jobId}\n`);

@@ -1,5 +1,6 @@
 /** @file Everything the coordinator knows; `reduceFarm` is the one door through which it changes. */
 import type { Job } from "./job.js";
+import { Learned } from "./learned.js";
 import type { Node, NodeRecord } from "./node.js";
 import { NEW_NODE_RECORD } from "./node.js";
 import { ReadyQueue } from "./ready-queue.js";
@@ -27,6 +28,8 @@ export interface Farm {
   openJobCount: number;
   /** Seconds of accelerators, by job, owner and stage. */
   readonly usage: Usage;
+  /** Seconds that work of each kind takes here. */
+  readonly learned: Learned;
 }
 
 export function emptyFarm(): Farm {
@@ -41,6 +44,7 @@ export function emptyFarm(): Farm {
     waitingJobIds: new Map(),
     openJobCount: 0,
     usage: new Usage(),
+    learned: new Learned(),
   };
 }
 

@@ -1,5 +1,6 @@
 /** @file One step of one task, and what it means for nodes, the queue, its clip and the accounts. */
 import { assert } from "../../shared/core/assert.js";
+import { planChunks } from "../../shared/farm/parameters.js";
 import type { FarmEffect } from "./events.js";
 import type { Farm } from "./farm-state.js";
 import { recordOf } from "./farm-state.js";
@@ -22,7 +23,7 @@ export function changeTask(farm: Farm, taskId: string, event: TaskEvent): FarmEf
   farm.tasks.set(taskId, after);
   moveSlots(farm, before, after);
   requeue(farm, job, after);
-  learn(farm, event, after);
+  learn(farm, job, event, after);
   effects.push({ kind: "job-changed", jobId: after.jobId });
   if (before.state.kind !== after.state.kind) effects.push(...followUp(farm, after, event));
   return effects;
@@ -86,15 +87,34 @@ function requeue(farm: Farm, job: Job, { taskId, stage, state }: Task): void {
   else farm.ready.add({ taskId, stage, owner: job.owner, priority: job.priority });
 }
 
-/** A report of work that ended says something about its node as well. */
-function learn(farm: Farm, event: TaskEvent, task: Task): void {
-  if (event.kind === "finished") remember(farm, event.nodeId, { kind: "task-done" });
+/** A report of work that ended says something about its node, and about such work. */
+function learn(farm: Farm, job: Job, event: TaskEvent, task: Task): void {
+  if (event.kind === "finished") {
+    remember(farm, event.nodeId, { kind: "task-done" });
+    measure(farm, job, task, event);
+  }
   if (event.kind !== "failed") return;
   const { code } = event.failure;
   if (code === "device-lost") remember(farm, event.nodeId, { kind: "device-lost" });
   // What no other node could have done better is not the node's fault.
   const isNodes = code !== "invalid-argument" && code !== "cancelled" && code !== "numerical";
   if (isNodes) remember(farm, event.nodeId, { kind: "task-failed", jobId: task.jobId });
+}
+
+function measure(
+  farm: Farm,
+  { modelDigest, parameters }: Job,
+  { stage, plans, chunkIndex }: Task,
+  { nodeId, result }: Extract<TaskEvent, { kind: "finished" }>,
+): void {
+  const provider = farm.nodes.get(nodeId)?.info.provider;
+  const seconds = stage === "denoise" ? result.secondsPerStep : result.seconds;
+  // A denoising that was cut short by a failover may have measured no step of its own.
+  if (provider === undefined || seconds <= 0) return;
+  const chunks = planChunks(parameters.numFrames, parameters.decodeChunkSize);
+  const chunkFrames = stage === "decode" ? (chunks[chunkIndex]?.frameCount ?? 0) : 0;
+  const plan = plans.at(-1) ?? "single";
+  farm.learned.record({ modelDigest, provider, stage, parameters, chunkFrames, plan }, seconds);
 }
 
 function farmEffect(farm: Farm, job: Job, task: Task, effect: TaskEffect): FarmEffect[] {

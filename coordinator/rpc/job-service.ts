@@ -2,15 +2,16 @@
 import { randomBytes } from "node:crypto";
 import type { ServerUnaryCall, ServerWritableStream, sendUnaryData } from "@grpc/grpc-js";
 import type * as wire from "../../proto/gen/renderfarm/v1/job_service.js";
-import { decodeCreateJob, encodeJob } from "../../shared/adapters/grpc/job-codec.js";
+import { decodeCreateJob, encodeDryRun, encodeJob } from "../../shared/adapters/grpc/job-codec.js";
 import { toServiceError } from "../../shared/adapters/grpc/status.js";
-import { FarmError, refuseViolations } from "../../shared/core/errors.js";
+import { FarmError, refusal } from "../../shared/core/errors.js";
 import { idFromBytes } from "../../shared/core/ids.js";
 import type { JobView } from "../../shared/farm/job.js";
 import { isTerminal } from "../../shared/farm/job.js";
 import { resolveParameters } from "../../shared/farm/validate-request.js";
 import type { ModelInfo } from "../../shared/farm/work.js";
-import type { BlobStore } from "../../shared/ports/blob-store.js";
+import type { BlobRef, BlobStore } from "../../shared/ports/blob-store.js";
+import { planDryRun } from "../plan/dry-run.js";
 import { OPEN_JOBS_MAX } from "../plan/limits.js";
 import type { Node } from "../plan/node.js";
 import type { FarmLoop } from "../shell/farm-loop.js";
@@ -37,7 +38,7 @@ export interface JobServiceParts {
 export function jobServiceHandlers(parts: JobServiceParts): wire.JobServiceServer {
   const { loop, blobs } = parts;
   return {
-    createJob: unary(async (request) => ({ job: encodeJob(await createJob(parts, request)) })),
+    createJob: unary((request) => createJob(parts, request)),
     getJob: unary(async ({ jobId }) => ({ job: encodeJob(findJob(loop, jobId)) })),
     cancelJob: unary(async ({ jobId }) => ({ job: encodeJob(await cancelJob(loop, jobId)) })),
     listJobs: unary(async (request) => listJobs(loop, request)),
@@ -60,47 +61,61 @@ export function jobServiceHandlers(parts: JobServiceParts): wire.JobServiceServe
 async function createJob(
   { loop, blobs }: JobServiceParts,
   request: wire.CreateJobRequest,
-): Promise<JobView> {
+): Promise<wire.CreateJobResponse> {
   const { images, parameters: raw, modelDigest, requestId, options } = decodeCreateJob(request);
+  const accepted = (jobId: string) => ({ job: encodeJob(findJob(loop, jobId)), dryRun: undefined });
   const known = loop.farm.jobIdByRequestId.get(requestId);
-  if (requestId !== "" && known !== undefined) return findJob(loop, known);
-  if (loop.farm.openJobCount >= OPEN_JOBS_MAX) {
-    throw new FarmError(
-      "exhausted",
-      `the farm has ${OPEN_JOBS_MAX} jobs that have not ended, the most it takes; try again later`,
-    );
-  }
-  const model = chooseModel([...loop.farm.nodes.values()], modelDigest);
+  if (requestId !== "" && known !== undefined) return accepted(known);
+  refuseFull(loop);
+  const nodes = [...loop.farm.nodes.values()];
+  const model = chooseModel(nodes, modelDigest);
   const resolved = resolveParameters(raw, {
     model,
     imageCount: images.length,
     drawnSeed: randomBytes(6).readUIntBE(0, 6),
-    hasFfmpeg: [...loop.farm.nodes.values()].some((node) => node.info.hasFfmpeg),
+    hasFfmpeg: nodes.some((node) => node.info.hasFfmpeg),
   });
-  if ("violations" in resolved) refuseViolations(resolved.violations);
-  if (!("parameters" in resolved)) throw new FarmError("invalid-argument", "no parameters");
-  const inputs = resolved.parameters.latents ? [...images, resolved.parameters.latents] : images;
-  for (const [i, ref] of inputs.entries()) {
-    checkInputKey(ref, i < images.length ? `images[${i}]` : "latents");
-    // Reading it through is the only way to know that it is there and whole.
-    for await (const _piece of blobs.read(ref));
-  }
+  if (!("parameters" in resolved)) throw refusal(resolved.violations);
+  const { parameters } = resolved;
   refuseUnknownJobs(loop, options.dependsOn);
+  if (request.validateOnly) {
+    const wanted = { modelDigest: model.digest, parameters, imageCount: images.length, options };
+    const dryRun = planDryRun(loop.farm, wanted, loop.nowMs());
+    return { job: undefined, dryRun: encodeDryRun(dryRun, parameters) };
+  }
+  await checkInputs(blobs, images, parameters.latents);
   const jobId = idFromBytes(randomBytes(16));
   await loop.dispatch({
     kind: "job-created",
     job: {
-      jobId,
-      parameters: resolved.parameters,
-      images,
+      ...{ jobId, parameters, images, requestId },
       modelDigest: model.digest,
       modelName: model.name,
-      requestId,
       ...options,
     },
   });
   // Another call with the same request id may have come first.
-  return findJob(loop, loop.farm.jobIdByRequestId.get(requestId) ?? jobId);
+  return accepted(loop.farm.jobIdByRequestId.get(requestId) ?? jobId);
+}
+
+function refuseFull(loop: FarmLoop): void {
+  if (loop.farm.openJobCount < OPEN_JOBS_MAX) return;
+  throw new FarmError(
+    "exhausted",
+    `the farm has ${OPEN_JOBS_MAX} jobs that have not ended, the most it takes; try again later`,
+  );
+}
+
+/** Reading an input through is the only way to know that it is there and whole. */
+async function checkInputs(
+  blobs: BlobStore,
+  images: readonly BlobRef[],
+  latents: BlobRef | null,
+): Promise<void> {
+  for (const [i, ref] of [...images, ...(latents ? [latents] : [])].entries()) {
+    checkInputKey(ref, i < images.length ? `images[${i}]` : "latents");
+    for await (const _piece of blobs.read(ref));
+  }
 }
 
 /** The checkpoint asked for, or the only one that the connected nodes serve. */

@@ -108,6 +108,7 @@ const request = (change: Partial<CreateJobRequest> = {}): CreateJobRequest => ({
   modelDigest: "",
   requestId: "",
   options: undefined,
+  validateOnly: false,
   ...change,
 });
 
@@ -247,6 +248,89 @@ describe("a client", () => {
     ["a job while no node is connected", "createJob", request(), "unreachable"],
   ])("asks for %s in vain", async (_name, method, query, code) => {
     await expect(call(method, query)).rejects.toMatchObject({ code });
+  });
+
+  test("learns what would become of a job, and none is made", async () => {
+    const node = await joinedNode();
+    const image = { key: `v1/inputs/${"a".repeat(26)}`, sha256: "0".repeat(64), size: 1n };
+    const answer = await call("createJob", request({ images: [image], validateOnly: true }));
+    expect(answer).toMatchObject({
+      job: undefined,
+      dryRun: {
+        nodes: [{ nodeId: "node-a", whyNot: "" }],
+        plan: "single",
+        clips: 1,
+        chunksPerClip: 1,
+        etaSeconds: undefined,
+        whyNotNow: [],
+        parameters: { numFrames: 14 },
+      },
+    });
+    expect(coordinator.loop.farm.jobs.size).toBe(0);
+    node.end();
+  });
+
+  test("pauses, resumes, moves, cancels, retries, lists and deletes a job", async () => {
+    const node = await joinedNode();
+    const { jobId } = await createdJob();
+    const state = async (method: string, change = {}) =>
+      (await call<object, { job: { state: string } }>(method, { jobId, ...change })).job.state;
+    expect(await state("pauseJob")).toBe("JOB_STATE_PAUSED");
+    expect(await state("resumeJob")).toBe("JOB_STATE_RUNNING");
+    expect(await state("setJobPriority", { priority: 80 })).toBe("JOB_STATE_RUNNING");
+    await expect(call("setJobPriority", { jobId, priority: 101 })).rejects.toMatchObject({
+      violations: [{ field: "priority" }],
+    });
+    await expect(call("deleteJob", { jobId })).rejects.toMatchObject({ code: "wrong-state" });
+    expect(await state("cancelJob")).toBe("JOB_STATE_CANCELLED");
+    await expect(call("pauseJob", { jobId })).rejects.toMatchObject({ code: "wrong-state" });
+    expect(await state("retryJob")).toBe("JOB_STATE_RUNNING");
+    await expect(call("retryJob", { jobId, clipIndex: 7 })).rejects.toMatchObject({
+      violations: [{ field: "clip_index" }],
+    });
+    await state("cancelJob");
+    const all = { pageSize: 0, pageToken: "", states: [] };
+    expect(await call("listJobs", all)).toMatchObject({ jobs: [{ jobId }], nextPageToken: "" });
+    await call("deleteJob", { jobId });
+    expect(await call("listJobs", all)).toMatchObject({ jobs: [] });
+    node.end();
+  });
+
+  test("lists jobs page by page, the newest first", async () => {
+    const node = await joinedNode();
+    const { blob } = await upload(Buffer.from("a picture"));
+    const ids: string[] = [];
+    for (let i = 0; i < 3; i++) {
+      const made = await call<object, { job: { jobId: string } }>(
+        "createJob",
+        request({ images: [blob] }),
+      );
+      ids.unshift(made.job.jobId);
+    }
+    const page = (pageToken: string) =>
+      call<object, { jobs: { jobId: string }[]; nextPageToken: string }>("listJobs", {
+        pageSize: 2,
+        pageToken,
+        states: [],
+      });
+    const first = await page("");
+    const second = await page(first.nextPageToken);
+    expect([...first.jobs, ...second.jobs].map((job) => job.jobId)).toEqual(ids);
+    expect(second.nextPageToken).toBe("");
+    await expect(page("nonsense")).rejects.toMatchObject({ violations: [{ field: "page_token" }] });
+    node.end();
+  });
+
+  test("drains a node and lets it work again", async () => {
+    const node = await joinedNode();
+    const drained = await call("drainNode", { nodeId: "node-a" });
+    expect(drained).toMatchObject({ node: { refusal: "draining", connected: true } });
+    const back = await call("undrainNode", { nodeId: "node-a" });
+    expect(back).toMatchObject({ node: { refusal: "" } });
+    await expect(call("drainNode", { nodeId: "nobody" })).rejects.toMatchObject({
+      code: "not-found",
+    });
+    node.end();
   });
 
   test("cannot name a blob that is no input", async () => {

@@ -91,7 +91,11 @@ export function asFarmError(error: unknown, code: FarmErrorCode = "runtime-faile
 
 /** Refuses with every violation at once; does nothing when there are none. */
 export function refuseViolations(violations: readonly Violation[]): void {
-  if (violations.length === 0) return;
+  if (violations.length > 0) throw refusal(violations);
+}
+
+/** The error that names every violation. */
+export function refusal(violations: readonly Violation[]): FarmError {
   const lines = violations.map((v) => `${v.field}: ${v.description}`);
-  throw new FarmError("invalid-argument", lines.join("; "), { violations });
+  return new FarmError("invalid-argument", lines.join("; "), { violations });
 }

@@ -92,3 +92,19 @@ export interface JobView {
   /** 1, and one more each time it was retried after its end. */
   readonly run: number;
 }
+
+/** What would become of a job if it were submitted now. */
+export interface DryRunView {
+  /** Every connected node, and why it could not work on the job; "" when it could. */
+  readonly nodes: readonly { readonly nodeId: string; readonly whyNot: string }[];
+  /** How a clip would be denoised if it started now. */
+  readonly plan: "single" | "pair";
+  readonly clips: number;
+  readonly chunksPerClip: number;
+  /** Open jobs that go first or share the farm with it. */
+  readonly jobsAhead: number;
+  /** Seconds until the last clip would be there; null while nothing like it was ever measured. */
+  readonly etaSeconds: number | null;
+  /** Why it would not start at once; [] when it would. */
+  readonly whyNotNow: readonly string[];
+}

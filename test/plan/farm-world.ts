@@ -32,7 +32,7 @@ export const node = (nodeId: string, change: Partial<NodeInfo> = {}): NodeInfo =
   ...change,
 });
 
-const parameters: JobParameters = {
+export const jobParameters: JobParameters = {
   height: 64,
   width: 64,
   numFrames: 5,
@@ -83,7 +83,7 @@ export class FarmWorld {
     const { images = 1, options, ...own } = change;
     const job: NewJob = {
       jobId,
-      parameters: { ...parameters, ...own },
+      parameters: { ...jobParameters, ...own },
       images: Array.from({ length: images }, () => image),
       modelDigest: model.digest,
       modelName: model.name,

@@ -3,11 +3,12 @@
  * job_service.proto. The coordinator and its clients use the same functions.
  */
 import * as wire from "../../../proto/gen/renderfarm/v1/job.js";
-import type { CreateJobRequest } from "../../../proto/gen/renderfarm/v1/job_service.js";
+import type { CreateJobRequest, DryRun } from "../../../proto/gen/renderfarm/v1/job_service.js";
 import { type FarmErrorCode, isFarmErrorCode } from "../../core/errors.js";
 import {
   type ClipView,
   DEPENDENCIES_MAX,
+  type DryRunView,
   JOB_OPTIONS_DEFAULT,
   type JobOptions,
   type JobState,
@@ -72,6 +73,7 @@ export function encodeCreateJob(request: NewJobRequest<JobParameters>): CreateJo
     modelDigest,
     requestId,
     options: encodeOptions(options),
+    validateOnly: false,
   };
 }
 
@@ -91,6 +93,28 @@ export function decodeCreateJob(request: CreateJobRequest): NewJobRequest<RawPar
     modelDigest,
     requestId,
     options: decodeOptions(request.options),
+  };
+}
+
+export function encodeDryRun(view: DryRunView, parameters: JobParameters): DryRun {
+  return {
+    ...view,
+    nodes: view.nodes.map((node) => ({ ...node })),
+    whyNotNow: [...view.whyNotNow],
+    etaSeconds: view.etaSeconds ?? undefined,
+    parameters: encodeJobParameters(parameters),
+  };
+}
+
+/** @throws FarmError "invalid-argument" naming the field */
+export function decodeDryRun(message: DryRun | undefined): {
+  readonly view: DryRunView;
+  readonly parameters: JobParameters;
+} {
+  const { parameters, plan, etaSeconds, ...rest } = check.present(message, "dry_run");
+  return {
+    view: { ...rest, plan: plan === "pair" ? "pair" : "single", etaSeconds: etaSeconds ?? null },
+    parameters: decodeJobParameters(parameters, "dry_run.parameters"),
   };
 }
 

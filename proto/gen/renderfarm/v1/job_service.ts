@@ -48,11 +48,45 @@ export interface CreateJobRequest {
   modelDigest: string;
   /** At most 36 ASCII characters; a repeated id answers with the first job. */
   requestId: string;
-  options: JobOptions | undefined;
+  options:
+    | JobOptions
+    | undefined;
+  /** Checks everything and answers with the plan; no job is made. */
+  validateOnly: boolean;
 }
 
 export interface CreateJobResponse {
-  job: Job | undefined;
+  /** Absent when the request was only to be validated. */
+  job:
+    | Job
+    | undefined;
+  /** Present when the request was only to be validated. */
+  dryRun: DryRun | undefined;
+}
+
+/** What would become of a job if it were submitted now. */
+export interface DryRun {
+  nodes: DryRun_Node[];
+  /** "single" or "pair": how a clip would be denoised if it started now. */
+  plan: string;
+  clips: number;
+  chunksPerClip: number;
+  /** Open jobs that go first or share the farm with it. */
+  jobsAhead: number;
+  /** Seconds until the last clip would be there; absent while nothing like it was ever measured. */
+  etaSeconds?:
+    | number
+    | undefined;
+  /** Why it would not start at once; none when it would. */
+  whyNotNow: string[];
+  /** The parameters with every default filled in. */
+  parameters: RenderParameters | undefined;
+}
+
+export interface DryRun_Node {
+  nodeId: string;
+  /** Empty when it could work on the job. */
+  whyNot: string;
 }
 
 export interface GetJobRequest {
@@ -199,7 +233,7 @@ export interface FarmNode {
 }
 
 function createBaseCreateJobRequest(): CreateJobRequest {
-  return { images: [], parameters: undefined, modelDigest: "", requestId: "", options: undefined };
+  return { images: [], parameters: undefined, modelDigest: "", requestId: "", options: undefined, validateOnly: false };
 }
 
 export const CreateJobRequest: MessageFns<CreateJobRequest> = {
@@ -218,6 +252,9 @@ export const CreateJobRequest: MessageFns<CreateJobRequest> = {
     }
     if (message.options !== undefined) {
       JobOptions.encode(message.options, writer.uint32(42).fork()).join();
+    }
+    if (message.validateOnly !== false) {
+      writer.uint32(48).bool(message.validateOnly);
     }
     return writer;
   },
@@ -275,6 +312,14 @@ export const CreateJobRequest: MessageFns<CreateJobRequest> = {
             message.options = JobOptions.decode(reader, reader.uint32());
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.validateOnly = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -302,6 +347,11 @@ export const CreateJobRequest: MessageFns<CreateJobRequest> = {
         ? globalThis.String(object.request_id)
         : "",
       options: isSet(object.options) ? JobOptions.fromJSON(object.options) : undefined,
+      validateOnly: isSet(object.validateOnly)
+        ? globalThis.Boolean(object.validateOnly)
+        : isSet(object.validate_only)
+        ? globalThis.Boolean(object.validate_only)
+        : false,
     };
   },
 
@@ -322,6 +372,9 @@ export const CreateJobRequest: MessageFns<CreateJobRequest> = {
     if (message.options !== undefined) {
       obj.options = JobOptions.toJSON(message.options);
     }
+    if (message.validateOnly !== false) {
+      obj.validateOnly = message.validateOnly;
+    }
     return obj;
   },
 
@@ -339,18 +392,22 @@ export const CreateJobRequest: MessageFns<CreateJobRequest> = {
     message.options = (object.options !== undefined && object.options !== null)
       ? JobOptions.fromPartial(object.options)
       : undefined;
+    message.validateOnly = object.validateOnly ?? false;
     return message;
   },
 };
 
 function createBaseCreateJobResponse(): CreateJobResponse {
-  return { job: undefined };
+  return { job: undefined, dryRun: undefined };
 }
 
 export const CreateJobResponse: MessageFns<CreateJobResponse> = {
   encode(message: CreateJobResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.job !== undefined) {
       Job.encode(message.job, writer.uint32(10).fork()).join();
+    }
+    if (message.dryRun !== undefined) {
+      DryRun.encode(message.dryRun, writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -376,6 +433,14 @@ export const CreateJobResponse: MessageFns<CreateJobResponse> = {
             message.job = Job.decode(reader, reader.uint32());
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.dryRun = DryRun.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -389,13 +454,23 @@ export const CreateJobResponse: MessageFns<CreateJobResponse> = {
   },
 
   fromJSON(object: any): CreateJobResponse {
-    return { job: isSet(object.job) ? Job.fromJSON(object.job) : undefined };
+    return {
+      job: isSet(object.job) ? Job.fromJSON(object.job) : undefined,
+      dryRun: isSet(object.dryRun)
+        ? DryRun.fromJSON(object.dryRun)
+        : isSet(object.dry_run)
+        ? DryRun.fromJSON(object.dry_run)
+        : undefined,
+    };
   },
 
   toJSON(message: CreateJobResponse): unknown {
     const obj: any = {};
     if (message.job !== undefined) {
       obj.job = Job.toJSON(message.job);
+    }
+    if (message.dryRun !== undefined) {
+      obj.dryRun = DryRun.toJSON(message.dryRun);
     }
     return obj;
   },
@@ -406,6 +481,310 @@ export const CreateJobResponse: MessageFns<CreateJobResponse> = {
   fromPartial<I extends Exact<DeepPartial<CreateJobResponse>, I>>(object: I): CreateJobResponse {
     const message = createBaseCreateJobResponse();
     message.job = (object.job !== undefined && object.job !== null) ? Job.fromPartial(object.job) : undefined;
+    message.dryRun = (object.dryRun !== undefined && object.dryRun !== null)
+      ? DryRun.fromPartial(object.dryRun)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseDryRun(): DryRun {
+  return {
+    nodes: [],
+    plan: "",
+    clips: 0,
+    chunksPerClip: 0,
+    jobsAhead: 0,
+    etaSeconds: undefined,
+    whyNotNow: [],
+    parameters: undefined,
+  };
+}
+
+export const DryRun: MessageFns<DryRun> = {
+  encode(message: DryRun, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.nodes) {
+      DryRun_Node.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.plan !== "") {
+      writer.uint32(18).string(message.plan);
+    }
+    if (message.clips !== 0) {
+      writer.uint32(24).uint32(message.clips);
+    }
+    if (message.chunksPerClip !== 0) {
+      writer.uint32(32).uint32(message.chunksPerClip);
+    }
+    if (message.jobsAhead !== 0) {
+      writer.uint32(40).uint32(message.jobsAhead);
+    }
+    if (message.etaSeconds !== undefined) {
+      writer.uint32(49).double(message.etaSeconds);
+    }
+    for (const v of message.whyNotNow) {
+      writer.uint32(58).string(v!);
+    }
+    if (message.parameters !== undefined) {
+      RenderParameters.encode(message.parameters, writer.uint32(66).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DryRun {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDryRun();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.nodes.push(DryRun_Node.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.plan = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.clips = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.chunksPerClip = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.jobsAhead = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.etaSeconds = reader.double();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.whyNotNow.push(reader.string());
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.parameters = RenderParameters.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DryRun {
+    return {
+      nodes: globalThis.Array.isArray(object?.nodes) ? object.nodes.map((e: any) => DryRun_Node.fromJSON(e)) : [],
+      plan: isSet(object.plan) ? globalThis.String(object.plan) : "",
+      clips: isSet(object.clips) ? globalThis.Number(object.clips) : 0,
+      chunksPerClip: isSet(object.chunksPerClip)
+        ? globalThis.Number(object.chunksPerClip)
+        : isSet(object.chunks_per_clip)
+        ? globalThis.Number(object.chunks_per_clip)
+        : 0,
+      jobsAhead: isSet(object.jobsAhead)
+        ? globalThis.Number(object.jobsAhead)
+        : isSet(object.jobs_ahead)
+        ? globalThis.Number(object.jobs_ahead)
+        : 0,
+      etaSeconds: isSet(object.etaSeconds)
+        ? globalThis.Number(object.etaSeconds)
+        : isSet(object.eta_seconds)
+        ? globalThis.Number(object.eta_seconds)
+        : undefined,
+      whyNotNow: globalThis.Array.isArray(object?.whyNotNow)
+        ? object.whyNotNow.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.why_not_now)
+        ? object.why_not_now.map((e: any) => globalThis.String(e))
+        : [],
+      parameters: isSet(object.parameters) ? RenderParameters.fromJSON(object.parameters) : undefined,
+    };
+  },
+
+  toJSON(message: DryRun): unknown {
+    const obj: any = {};
+    if (message.nodes?.length) {
+      obj.nodes = message.nodes.map((e) => DryRun_Node.toJSON(e));
+    }
+    if (message.plan !== "") {
+      obj.plan = message.plan;
+    }
+    if (message.clips !== 0) {
+      obj.clips = Math.round(message.clips);
+    }
+    if (message.chunksPerClip !== 0) {
+      obj.chunksPerClip = Math.round(message.chunksPerClip);
+    }
+    if (message.jobsAhead !== 0) {
+      obj.jobsAhead = Math.round(message.jobsAhead);
+    }
+    if (message.etaSeconds !== undefined) {
+      obj.etaSeconds = floatToJson(message.etaSeconds);
+    }
+    if (message.whyNotNow?.length) {
+      obj.whyNotNow = message.whyNotNow;
+    }
+    if (message.parameters !== undefined) {
+      obj.parameters = RenderParameters.toJSON(message.parameters);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DryRun>, I>>(base?: I): DryRun {
+    return DryRun.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DryRun>, I>>(object: I): DryRun {
+    const message = createBaseDryRun();
+    message.nodes = object.nodes?.map((e) => DryRun_Node.fromPartial(e)) || [];
+    message.plan = object.plan ?? "";
+    message.clips = object.clips ?? 0;
+    message.chunksPerClip = object.chunksPerClip ?? 0;
+    message.jobsAhead = object.jobsAhead ?? 0;
+    message.etaSeconds = object.etaSeconds ?? undefined;
+    message.whyNotNow = object.whyNotNow?.map((e) => e) || [];
+    message.parameters = (object.parameters !== undefined && object.parameters !== null)
+      ? RenderParameters.fromPartial(object.parameters)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseDryRun_Node(): DryRun_Node {
+  return { nodeId: "", whyNot: "" };
+}
+
+export const DryRun_Node: MessageFns<DryRun_Node> = {
+  encode(message: DryRun_Node, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.nodeId !== "") {
+      writer.uint32(10).string(message.nodeId);
+    }
+    if (message.whyNot !== "") {
+      writer.uint32(18).string(message.whyNot);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DryRun_Node {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDryRun_Node();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.nodeId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.whyNot = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DryRun_Node {
+    return {
+      nodeId: isSet(object.nodeId)
+        ? globalThis.String(object.nodeId)
+        : isSet(object.node_id)
+        ? globalThis.String(object.node_id)
+        : "",
+      whyNot: isSet(object.whyNot)
+        ? globalThis.String(object.whyNot)
+        : isSet(object.why_not)
+        ? globalThis.String(object.why_not)
+        : "",
+    };
+  },
+
+  toJSON(message: DryRun_Node): unknown {
+    const obj: any = {};
+    if (message.nodeId !== "") {
+      obj.nodeId = message.nodeId;
+    }
+    if (message.whyNot !== "") {
+      obj.whyNot = message.whyNot;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DryRun_Node>, I>>(base?: I): DryRun_Node {
+    return DryRun_Node.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DryRun_Node>, I>>(object: I): DryRun_Node {
+    const message = createBaseDryRun_Node();
+    message.nodeId = object.nodeId ?? "";
+    message.whyNot = object.whyNot ?? "";
     return message;
   },
 };
@@ -3111,6 +3490,10 @@ function bytesFromBase64(b64: string): Uint8Array {
 
 function base64FromBytes(arr: Uint8Array): string {
   return globalThis.Buffer.from(arr).toString("base64");
+}
+
+function floatToJson(value: number | null | undefined): number | string | null | undefined {
+  return typeof value === "number" && !globalThis.Number.isFinite(value) ? globalThis.String(value) : value;
 }
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;

@@ -1,0 +1,40 @@
+/** @file What `submit --dry-run` prints: who could do the job, how, how soon, and why not now. */
+import type { DryRunView } from "../shared/farm/job.js";
+import type { JobParameters } from "../shared/farm/parameters.js";
+import { formatTable } from "./table.js";
+
+export interface DryRun {
+  readonly view: DryRunView;
+  readonly parameters: JobParameters;
+}
+
+export function printDryRun(
+  { view, parameters }: DryRun,
+  flags: { readonly json?: boolean },
+): void {
+  if (flags.json) {
+    const data = { ...view, parameters: { ...parameters, seeds: parameters.seeds.map(String) } };
+    process.stdout.write(`${JSON.stringify(data, null, 2)}\n`);
+  } else process.stdout.write(formatDryRun(view));
+}
+
+export function formatDryRun(view: DryRunView): string {
+  const { clips, chunksPerClip, plan, jobsAhead, etaSeconds, whyNotNow } = view;
+  const how = plan === "pair" ? "two nodes a clip" : "one node a clip";
+  const eta =
+    etaSeconds === null
+      ? "unknown, nothing like it was measured yet"
+      : `${etaSeconds.toFixed(0)} s`;
+  const lines = [
+    `clips        ${clips}, each decoded in ${chunksPerClip} ${chunksPerClip === 1 ? "chunk" : "chunks"}`,
+    `plan         ${plan}: ${how}`,
+    `jobs ahead   ${jobsAhead}`,
+    `done in      ${eta}`,
+    `starts       ${whyNotNow.length === 0 ? "at once" : `not at once: ${whyNotNow.join("; ")}`}`,
+  ];
+  const rows = view.nodes.map(({ nodeId, whyNot }) => [
+    nodeId,
+    whyNot === "" ? "yes" : `no, ${whyNot}`,
+  ]);
+  return `${lines.join("\n")}\n\n${formatTable(["NODE", "CAN WORK ON IT"], rows)}`;
+}
