@@ -13,6 +13,7 @@ import {
 } from "@grpc/grpc-js";
 import type { Job as WireJob } from "../proto/gen/renderfarm/v1/job.js";
 import {
+  type CollectGarbageResponse,
   type CreateJobResponse,
   type DeleteJobResponse,
   type DrainNodeResponse,
@@ -211,6 +212,16 @@ export class FarmClient {
       this.#stub.undrainNode({ nodeId }, new Metadata(), options, done),
     );
     return viewNode(node);
+  }
+
+  /** Blobs that no job owns: removed, or only counted. */
+  async collectGarbage(
+    dryRun: boolean,
+  ): Promise<{ readonly blobs: number; readonly bytes: number }> {
+    const found = await this.#unary<CollectGarbageResponse>((done, options) =>
+      this.#stub.collectGarbage({ dryRun }, new Metadata(), options, done),
+    );
+    return { blobs: Number(found.blobs), bytes: Number(found.bytes) };
   }
 
   /**

@@ -94,6 +94,15 @@ export async function remove(jobId: string, flags: JobFlags): Promise<void> {
   if (!flags.json) process.stdout.write(`${jobId} deleted\n`);
 }
 
+/** Removes blobs that no job owns any more, or with --dry-run only counts them. */
+export async function gc(flags: JobFlags & { readonly dryRun?: boolean }): Promise<void> {
+  const dryRun = flags.dryRun ?? false;
+  const found = await withFarm(flags, (client) => client.collectGarbage(dryRun));
+  const verb = dryRun ? "would be removed" : "removed";
+  const text = `${found.blobs} blobs, ${found.bytes} bytes ${verb}\n`;
+  process.stdout.write(flags.json ? `${JSON.stringify(found)}\n` : text);
+}
+
 /** @throws FarmError "invalid-argument" naming the field and its range */
 export function readWhole(field: string, text: string, min: number, max: number): number {
   const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;

@@ -8,6 +8,7 @@ import { Interrupts } from "./interrupts.js";
 import { addJobOptions } from "./job-options.js";
 import {
   change,
+  gc,
   get,
   type JobFlags,
   type ListFlags,
@@ -102,6 +103,9 @@ function addJobVerbs(program: Command): void {
   verb("priority <job> <priority>", "move a job in the queue, 0..100").action(
     (job: string, value: string, flags: JobFlags) => priority(job, value, flags),
   );
+  verb("gc", "remove what no job owns any more from the blob store")
+    .option("--dry-run", "count, and remove nothing")
+    .action((flags: JobFlags & { dryRun?: boolean }) => gc(flags));
   verb("delete <job>", "forget a job that has ended, with its files").action(
     (job: string, flags: JobFlags) => remove(job, flags),
   );

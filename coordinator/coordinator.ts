@@ -11,6 +11,7 @@ import type { Journal } from "../shared/ports/journal.js";
 import { jobServiceHandlers } from "./rpc/job-service.js";
 import { connectHandler } from "./rpc/node-service.js";
 import { FarmLoop, type FarmPolicy } from "./shell/farm-loop.js";
+import { collectGarbage } from "./shell/janitor.js";
 import { NodeSessions } from "./shell/node-sessions.js";
 import { type Publication, publishClip } from "./shell/publish.js";
 import { sweepJob } from "./shell/sweep.js";
@@ -19,6 +20,9 @@ import { sweepJob } from "./shell/sweep.js";
 const SHUTDOWN_MS = 2_000;
 /** A publication that failed is tried again after this long: the store may be back. */
 const PUBLISH_RETRY_MS = 1_000;
+
+/** How often blobs that no job owns are looked for. */
+const CLEANING_MS = 3_600_000;
 
 export interface CoordinatorParts {
   /** HOST:PORT; port 0 takes a free one. */
@@ -66,6 +70,16 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
       log.error({ err: error, job_id: jobId }, "what a job left could not be removed");
     });
   };
+  const clean = (): void => {
+    cancelCleaning = clock.after(CLEANING_MS, clean);
+    collectGarbage(blobs, loop.farm, { dryRun: false, nowMs: loop.nowMs() }).then(
+      (garbage) => {
+        if (garbage.blobs > 0) log.info(garbage, "removed blobs that no job owns");
+      },
+      (error: unknown) => log.error({ err: error }, "the blob store could not be cleaned"),
+    );
+  };
+  let cancelCleaning = clock.after(CLEANING_MS, clean);
   await loop.start((effect) => {
     if (effect.kind === "publish") publish(effect);
     else if (effect.kind === "sweep") sweep(effect.jobId, effect.outputs);
@@ -83,6 +97,7 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
     address,
     loop,
     async stop() {
+      cancelCleaning();
       const ended = shutDown(server, clock);
       sessions.stop();
       await ended;

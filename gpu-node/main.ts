@@ -3,6 +3,9 @@
  *
  * Started with an IPC channel it tells its parent {kind: "ready"} or {kind: "failed", code, detail},
  * and stops when the parent goes away. Nothing goes to stdout; logs go to stderr.
+ *
+ * SIGTERM and SIGINT stop it in good order: its work ends or is given back, 30 s at most. A second
+ * one ends it at once.
  */
 import { readFileSync } from "node:fs";
 import pino from "pino";
@@ -26,20 +29,26 @@ async function main(): Promise<void> {
   const log = logTo(settings);
   let agent: Agent | null = null;
   let stopping = false;
-  const stop = (reason: string): void => {
+  const stop = (reason: string, putAway: (agent: Agent) => Promise<void>): void => {
     if (stopping) process.exit(1);
     stopping = true;
     log.info({ reason }, "stopping");
     // Before it is ready there is nothing to put away: the child ends with this process.
     if (!agent) process.exit(0);
-    agent.close().then(
+    putAway(agent).then(
       () => process.exit(0),
       (error: unknown) => breakDown(log, error),
     );
   };
-  process.on("SIGTERM", () => stop("SIGTERM"));
-  process.on("SIGINT", () => stop("SIGINT"));
-  process.once("disconnect", () => stop("the parent process went away"));
+  const inOrder = async (ready: Agent): Promise<void> => {
+    await ready.drain();
+    await ready.close();
+  };
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    process.on(signal, () => stop(signal, inOrder));
+  }
+  // The farm that this node was started for is gone, its coordinator too.
+  process.once("disconnect", () => stop("the parent process went away", (ready) => ready.close()));
 
   const onBroken = (error: unknown) => breakDown(log, error);
   agent = await startAgent({ settings, version: packageVersion(), log, onBroken });

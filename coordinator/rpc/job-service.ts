@@ -15,6 +15,7 @@ import { planDryRun } from "../plan/dry-run.js";
 import { OPEN_JOBS_MAX } from "../plan/limits.js";
 import type { Node } from "../plan/node.js";
 import type { FarmLoop } from "../shell/farm-loop.js";
+import { collectGarbage } from "../shell/janitor.js";
 import { drainNode, undrainNode, viewFarm } from "./farm-verbs.js";
 import { checkInputKey, sendBlob, storeInput } from "./inputs.js";
 import {
@@ -52,6 +53,10 @@ export function jobServiceHandlers(parts: JobServiceParts): wire.JobServiceServe
     drainNode: unary(async ({ nodeId }) => ({ node: await drainNode(loop, nodeId) })),
     undrainNode: unary(async ({ nodeId }) => ({ node: await undrainNode(loop, nodeId) })),
     getFarm: unary(async () => viewFarm(loop)),
+    collectGarbage: unary(async ({ dryRun }) => {
+      const found = await collectGarbage(blobs, loop.farm, { dryRun, nowMs: loop.nowMs() });
+      return { blobs: BigInt(found.blobs), bytes: BigInt(found.bytes) };
+    }),
     watchJob: (call) => streaming(call, async () => watchJob(loop, call)),
     uploadInput: (call, callback) => answer(storeInput(blobs, call), callback),
     downloadOutput: (call) => streaming(call, () => downloadOutput(parts, call)),

@@ -14,6 +14,7 @@ import type { TaskReport } from "../../shared/farm/work.js";
 import { runtimePlanHash } from "../runtime/plan-hash.js";
 import type { RuntimeInfo } from "../runtime/runtime-info.js";
 import { findFfmpeg } from "../stages/media/find-ffmpeg.js";
+import { drain } from "./drain.js";
 import { NodeLink, type TaskOrder } from "./node-link.js";
 import type { NodeSettings } from "./settings.js";
 import { SupervisedRuntime } from "./supervised-runtime.js";
@@ -29,7 +30,9 @@ export interface AgentOptions {
 }
 
 export interface Agent {
-  /** Takes no more work, stops what there is, and frees everything. */
+  /** Takes no more work and waits until what there is has ended or was given back, 27 s at most. */
+  drain(): Promise<void>;
+  /** Stops what there is, and frees everything. */
   close(): Promise<void>;
 }
 
@@ -67,12 +70,15 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const { planHash } = identity;
   const runner = new TaskRunner({
     ...{ runtime, blobs, bus, clock, configs: info.configs, planHash, ffmpeg, version },
+    holdsLease: () => link.holdsLease(),
     report: (taskId, epoch, report) => {
       logReport(log, taskId, epoch, report);
       link.report(taskId, epoch, report);
     },
     onFrameDropped: (taskId, reason) =>
       log.warn({ task_id: taskId, reason }, "a frame of the partner was not used"),
+    onSaveFailed: (taskId, { code, detail }) =>
+      log.warn({ task_id: taskId, code, detail }, "latents on their way were not saved"),
   });
   const link: NodeLink = new NodeLink({
     address: settings.coordinator,
@@ -92,7 +98,10 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const { digest, name } = info.model;
   const ready = { model: name, digest, plan_hash: planHash, ffmpeg: ffmpeg?.version ?? null };
   log.info({ ...ready, bus: bus.address }, "ready");
-  return { close: () => closeAll(link, runner, runtime, bus) };
+  return {
+    drain: () => drain(link, runner, clock),
+    close: () => closeAll(link, runner, runtime, bus),
+  };
 }
 
 /** A mistyped folder would be an empty store in which every blob is missing. */
@@ -141,6 +150,10 @@ function obey(runner: TaskRunner, order: TaskOrder, log: Logger): void {
       log.info({ task_id: order.taskId, epoch: order.epoch }, "task cancelled");
       runner.cancel(order.taskId, order.epoch);
       return;
+    case "yield":
+      log.info({ task_id: order.taskId, epoch: order.epoch }, "task wanted back");
+      runner.yield(order.taskId, order.epoch);
+      return;
     case "continue-alone": {
       const { taskId, epoch, newEpoch } = order;
       log.info(
@@ -166,6 +179,12 @@ function logReport(log: Logger, taskId: string, epoch: number, report: TaskRepor
       return;
     case "failed":
       log.error({ ...fields, code: report.code, detail: report.detail }, "task failed");
+      return;
+    case "checkpointed":
+      log.debug({ ...fields, step: report.checkpoint.step }, "latents saved");
+      return;
+    case "yielded":
+      log.info({ ...fields, step: report.checkpoint?.step ?? 0 }, "task given back");
       return;
     case "pair-broken":
       log.warn({ ...fields, step: report.step, reason: report.reason }, "pair broken");

@@ -1,86 +1,28 @@
 import { expect, test } from "vitest";
-import type { GuidanceHalf } from "../../shared/farm/work.js";
 import { reduceDenoise, startDenoise } from "./denoise-machine.js";
-import type {
-  DenoiseEffect,
-  DenoiseEvent,
-  DenoisePlan,
-  DenoiseState,
-  FrameFacts,
-} from "./denoise-state.js";
+import {
+  alone,
+  applied,
+  blob,
+  COND,
+  cancel,
+  deadline,
+  digest,
+  fault,
+  frame,
+  half,
+  type Line,
+  lost,
+  PLAN,
+  play as played,
+  script,
+  stored,
+  told,
+} from "./denoise-play.js";
+import type { DenoiseEvent, DenoisePlan, FrameFacts } from "./denoise-state.js";
 
-const PLAN: DenoisePlan = { stepCount: 3, guided: true, planHash: "p", ownHalf: null };
-const COND: DenoisePlan = { ...PLAN, ownHalf: "cond" };
-const blob = { key: "v1/latents", sha256: "", size: 1 };
-
-/** Digest of the latents after `step` steps in every scenario below. */
-const digest = (step: number) => `latents ${step}`;
-
-/** One line an effect: what the shell would be told. */
-function told(effect: DenoiseEffect): string {
-  switch (effect.kind) {
-    case "run-half":
-      return `run ${effect.half} ${effect.step}`;
-    case "send-half":
-      return `send ${effect.half} ${effect.step} in epoch ${effect.epoch} from ${effect.latentsDigest}`;
-    case "keep-half":
-      return `keep ${effect.half} ${effect.step}`;
-    case "drop-frame":
-      return `drop ${effect.reason}`;
-    case "apply":
-      return `apply ${effect.step}`;
-    case "store":
-      return `store in epoch ${effect.epoch}`;
-    case "set-deadline":
-      return `deadline ${effect.ms}`;
-    case "report":
-      return effect.report.kind === "progress"
-        ? `done ${effect.report.stepsDone} in epoch ${effect.epoch}`
-        : `${effect.report.kind} in epoch ${effect.epoch}`;
-    default:
-      return effect.kind;
-  }
-}
-
-const half = (which: GuidanceHalf, nowMs = 0): DenoiseEvent => ({
-  kind: "half-done",
-  half: which,
-  nowMs,
-});
-const applied = (step: number, nowMs = 0): DenoiseEvent => ({
-  kind: "applied",
-  digest: digest(step),
-  nowMs,
-});
-const frame = (step: number, change: Partial<FrameFacts> = {}): DenoiseEvent => ({
-  kind: "frame",
-  frame: {
-    epoch: 1,
-    step,
-    half: "uncond",
-    planHash: "p",
-    latentsDigest: digest(step),
-    ...change,
-  },
-});
-const lost: DenoiseEvent = { kind: "lost", reason: "socket closed" };
-const deadline: DenoiseEvent = { kind: "deadline" };
-const alone = (newEpoch: number): DenoiseEvent => ({ kind: "continue-alone", newEpoch });
-const cancel: DenoiseEvent = { kind: "cancel" };
-const fault: DenoiseEvent = { kind: "fault", code: "runtime-failed", detail: "child died" };
-const stored: DenoiseEvent = { kind: "stored", blob, nowMs: 0 };
-
-/** Every event with the effects it must have, in order. */
-type Line = [event: DenoiseEvent, ...effects: string[]];
-
-function play(plan: DenoisePlan, first: string[], lines: readonly Line[]): DenoiseState {
-  let [state, effects] = startDenoise(plan, 1, digest(0), 0);
-  expect(effects.map(told)).toEqual(first);
-  for (const [event, ...expected] of lines) {
-    [state, effects] = reduceDenoise(state, event);
-    expect(effects.map(told), JSON.stringify(event)).toEqual(expected);
-  }
-  return state;
+function play(plan: DenoisePlan, first: string[], lines: readonly Line[]): void {
+  expect(played(plan, lines).done).toEqual(script(first, lines));
 }
 
 test("alone with guidance: uncond, cond, step, and so on; then the latents are stored", () => {
@@ -90,7 +32,7 @@ test("alone with guidance: uncond, cond, step, and so on; then the latents are s
     [
       [half("uncond"), "run cond 0"],
       [half("cond"), "apply 0"],
-      [applied(1), "done 1 in epoch 1", "run uncond 1"],
+      [applied(1), "done 1 in epoch 1", "run uncond 1", "save 1 in epoch 1"],
       [half("uncond"), "run cond 1"],
       [half("cond"), "apply 1"],
       [applied(2), "done 2 in epoch 1", "store in epoch 1"],
@@ -163,7 +105,7 @@ const scenarios: [name: string, lines: Line[]][] = [
       ...broken,
       [alone(2), "clear-deadline", "leave-pair", "run uncond 0"],
       [half("uncond"), "apply 0"],
-      [applied(1), "done 1 in epoch 2", "run uncond 1"],
+      [applied(1), "done 1 in epoch 2", "run uncond 1", "save 1 in epoch 2"],
     ],
   ],
   [
@@ -231,7 +173,7 @@ const scenarios: [name: string, lines: Line[]][] = [
       [lost, "deadline 60000", "pair-broken in epoch 1"],
       [alone(2), "clear-deadline", "leave-pair", "run uncond 0"],
       [half("uncond"), "apply 0"],
-      [applied(1), "done 1 in epoch 2", "run uncond 1"],
+      [applied(1), "done 1 in epoch 2", "run uncond 1", "save 1 in epoch 2"],
     ],
   ],
   [

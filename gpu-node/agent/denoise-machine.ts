@@ -9,11 +9,25 @@
  * it, and makes the step once it has the partner's half of the same step, epoch and plan. Whoever
  * misses the partner reports "pair-broken", keeps its latents and waits for the coordinator, which
  * lets one replica go on alone under a new epoch.
+ *
+ * A task that is wanted back is given back at a step boundary: the replica finishes the step in
+ * hand, saves the latents and reports "yielded". Both replicas of a pair are asked, and each stops
+ * by itself; the coordinator takes the first report and cancels the other replica.
  */
 import { assertNever } from "../../shared/core/assert.js";
-import type { FarmErrorCode } from "../../shared/core/errors.js";
-import type { GuidanceHalf, TaskReport } from "../../shared/farm/work.js";
-import type { BlobRef } from "../../shared/ports/blob-store.js";
+import type { GuidanceHalf, StepCheckpoint, TaskReport } from "../../shared/farm/work.js";
+import {
+  after,
+  drop,
+  end,
+  fail,
+  giveBack,
+  leavePair,
+  reduceEnding,
+  type Step,
+  store,
+} from "./denoise-ending.js";
+import { beginSave, endSave, failSave, isSaveDue, noSavesYet } from "./denoise-saves.js";
 import type {
   DenoiseEffect,
   DenoiseEvent,
@@ -22,34 +36,28 @@ import type {
   Denoising,
   DropReason,
   FrameFacts,
-  Storing,
 } from "./denoise-state.js";
+import { partnerDeadlineMs, secondsPerStep } from "./denoise-timing.js";
 
-type Step = readonly [next: DenoiseState, effects: readonly DenoiseEffect[]];
-
-/** A partner may be late by this factor of the median step. */
-const LATE_FACTOR = 3;
-/** But never by less than this: short steps are no reason for a false alarm. */
-const LATE_MS_MIN = 10_000;
-/** Before a step was measured: the partner may still be loading its model. */
-const FIRST_LATE_MS_MIN = 60_000;
 /** The coordinator answers "pair-broken" within its own lease times; this is far beyond. */
 const COORDINATOR_MS_MAX = 60_000;
-/** Steps that the rolling median looks back on. */
-const MEDIAN_WINDOW = 8;
+/** Asked to give the task back: how much later than the own half the partner's may make the step. */
+const YIELD_WAIT_MS_MAX = 1_000;
 
-/** @param digest of the initial latents */
+/** @param digest of the latents that `plan` begins with */
 export function startDenoise(
   plan: DenoisePlan,
   epoch: number,
   digest: string,
   nowMs: number,
 ): Step {
+  const step = plan.resume?.step ?? 0;
+  if (step >= plan.stepCount) return store({ epoch, startMs: nowMs, stepsMs: [] });
   return advance({
     kind: "denoising",
     plan,
     epoch,
-    step: 0,
+    step,
     digest,
     doing: { kind: "nothing" },
     have: { uncond: false, cond: false },
@@ -57,6 +65,8 @@ export function startDenoise(
       plan.ownHalf === null
         ? { kind: "none" }
         : { kind: "together", aheadDigest: null, lostReason: null },
+    yieldAsked: false,
+    saves: noSavesYet(plan.resume),
     startMs: nowMs,
     stepStartMs: nowMs,
     halfMs: 0,
@@ -66,35 +76,38 @@ export function startDenoise(
 
 /** Pure. What comes too late for the state it meets changes nothing. */
 export function reduceDenoise(state: DenoiseState, event: DenoiseEvent): Step {
+  return state.kind === "denoising" ? reduceSteps(state, event) : reduceEnding(state, event);
+}
+
+function reduceSteps(state: Denoising, event: DenoiseEvent): Step {
   switch (event.kind) {
     case "half-done":
-      return state.kind === "denoising" ? takeHalf(state, event.half, event.nowMs) : [state, []];
+      return takeHalf(state, event.half, event.nowMs);
     case "applied":
-      return state.kind === "denoising" ? takeStep(state, event.digest, event.nowMs) : [state, []];
-    case "stored":
-      return state.kind === "storing" ? finish(state, event.blob, event.nowMs) : [state, []];
+      return takeStep(state, event.digest, event.nowMs);
+    case "saved":
+      return takeSaved(state, event.checkpoint, event.nowMs);
+    case "save-failed":
+      return [{ ...state, saves: failSave(state.saves, event.step) }, []];
     case "frame":
-      return state.kind === "denoising"
-        ? takeFrame(state, event.frame)
-        : [state, [drop("not-paired")]];
+      return takeFrame(state, event.frame);
     case "lost":
-      return state.kind === "denoising" ? losePartner(state, event.reason) : [state, []];
+      return losePartner(state, event.reason);
     case "deadline":
-      return state.kind === "denoising" ? passDeadline(state) : [state, []];
+      return passDeadline(state);
     case "continue-alone":
       return event.newEpoch > state.epoch ? continueAlone(state, event.newEpoch) : [state, []];
+    case "yield":
+      return askToYield(state, event.atOnce);
     case "cancel":
-      return state.kind === "ended" ? [state, []] : end(state, null);
+      return end(state, null);
     case "fault":
-      return state.kind === "ended" ? [state, []] : fail(state, event.code, event.detail);
+      return fail(state, event.code, event.detail);
+    case "stored":
+      return [state, []];
     default:
       return assertNever(event);
   }
-}
-
-/** Median duration of the steps in seconds; 0 before the first. */
-function secondsPerStep(stepsMs: readonly number[]): number {
-  return median(stepsMs) / 1_000;
 }
 
 /** Starts whatever can be done now; nothing while something is being done. */
@@ -110,7 +123,13 @@ function advance(state: Denoising): Step {
     return breakPair(state, partnership.lostReason);
   }
   if (missing.includes(plan.ownHalf!)) return runHalf(state, plan.ownHalf!);
-  return [state, [{ kind: "set-deadline", ms: partnerDeadlineMs(state) }]];
+  return [state, [{ kind: "set-deadline", ms: waitMs(state) }]];
+}
+
+/** How long the partner's half may be missing once the own one is there. */
+function waitMs({ stepsMs, halfMs, yieldAsked }: Denoising): number {
+  const ms = partnerDeadlineMs(stepsMs, halfMs);
+  return yieldAsked ? Math.min(ms, YIELD_WAIT_MS_MAX) : ms;
 }
 
 function runHalf(state: Denoising, half: GuidanceHalf): Step {
@@ -133,7 +152,7 @@ function takeHalf(state: Denoising, half: GuidanceHalf, nowMs: number): Step {
 
 function takeStep(state: Denoising, digest: string, nowMs: number): Step {
   if (state.doing.kind !== "apply") return [state, []];
-  const { plan, epoch, partnership } = state;
+  const { plan, epoch } = state;
   const step = state.step + 1;
   const stepsMs = [...state.stepsMs, nowMs - state.stepStartMs];
   const progress: DenoiseEffect = {
@@ -142,8 +161,8 @@ function takeStep(state: Denoising, digest: string, nowMs: number): Step {
     report: { kind: "progress", stepsDone: step, secondsPerStep: secondsPerStep(stepsMs) },
   };
   if (step === plan.stepCount) {
-    const storing: Storing = { kind: "storing", epoch, startMs: state.startMs, stepsMs };
-    return [storing, [progress, ...leavePair(state), { kind: "store", epoch }]];
+    const { startMs } = state;
+    return after([progress, ...leavePair(state)], store({ epoch, startMs, stepsMs }));
   }
   const next: Denoising = {
     ...state,
@@ -154,13 +173,31 @@ function takeStep(state: Denoising, digest: string, nowMs: number): Step {
     stepStartMs: nowMs,
     stepsMs,
   };
-  if (partnership.kind !== "together" || partnership.aheadDigest === null) {
-    return after([progress], advance(next));
-  }
-  if (partnership.aheadDigest !== digest) return after([progress], diverge(next));
-  const have = { ...next.have, [partnerHalf(plan)]: true };
-  const together = { ...partnership, aheadDigest: null };
-  return after([progress], advance({ ...next, have, partnership: together }));
+  if (state.yieldAsked) return after([progress], giveBack(next));
+  return after([progress], saveIfDue(beginStep(next), nowMs));
+}
+
+/** With the partner's half, where that came during the step before. */
+function beginStep(state: Denoising): Step {
+  const { plan, partnership, digest } = state;
+  if (partnership.kind !== "together" || partnership.aheadDigest === null) return advance(state);
+  if (partnership.aheadDigest !== digest) return diverge(state);
+  const have = { ...state.have, [partnerHalf(plan)]: true };
+  return advance({ ...state, have, partnership: { ...partnership, aheadDigest: null } });
+}
+
+/** After the effects that set the next step going, which need not wait for it. */
+function saveIfDue([state, effects]: Step, nowMs: number): Step {
+  if (state.kind !== "denoising" || !isSaver(state)) return [state, effects];
+  const { step, epoch, saves, stepsMs } = state;
+  if (!isSaveDue(saves, step, stepsMs)) return [state, effects];
+  const saving = { ...state, saves: beginSave(saves, step, nowMs) };
+  return [saving, [...effects, { kind: "save", step, epoch }]];
+}
+
+/** Both replicas of a pair hold the same bytes: one of them saves. */
+function isSaver({ plan, partnership }: Denoising): boolean {
+  return plan.ownHalf !== "cond" || partnership.kind === "none";
 }
 
 /** A half of this step is kept, one of the next step is kept while there is none, the rest dropped. */
@@ -204,8 +241,10 @@ function passDeadline(state: Denoising): Step {
     case "together": {
       if (state.doing.kind !== "nothing") return [state, []];
       const half = partnerHalf(state.plan);
-      const ms = partnerDeadlineMs(state);
-      return breakPair(state, `no ${half} half of step ${state.step} came within ${ms} ms`);
+      return breakPair(
+        state,
+        `no ${half} half of step ${state.step} came within ${waitMs(state)} ms`,
+      );
     }
     case "broken":
       return fail(
@@ -218,7 +257,9 @@ function passDeadline(state: Denoising): Step {
   }
 }
 
+/** Without the partner the step cannot be made: who is asked to yield does so here. */
 function breakPair(state: Denoising, reason: string): Step {
+  if (state.yieldAsked) return giveBack(state);
   const { step, epoch } = state;
   return [
     { ...state, partnership: { kind: "broken" } },
@@ -230,61 +271,36 @@ function breakPair(state: Denoising, reason: string): Step {
 }
 
 /**
- * Halves at hand stay good: they are of this very step. A result that was reported under the old
- * epoch crossed the order on its way and was stale, so it is reported again.
+ * A step in hand is finished first; who waits, for the partner or for the coordinator, has none. A
+ * step that is being applied is as good as made.
  */
-function continueAlone(state: DenoiseState, newEpoch: number): Step {
-  switch (state.kind) {
-    case "denoising": {
-      const alone: Denoising = { ...state, epoch: newEpoch, partnership: { kind: "none" } };
-      return after(leavePair(state), advance(alone));
-    }
-    case "storing":
-      return [{ ...state, epoch: newEpoch }, []];
-    case "ended": {
-      const { report } = state;
-      const again = report ? [{ kind: "report", epoch: newEpoch, report } as const] : [];
-      return [{ ...state, epoch: newEpoch }, again];
-    }
-    default:
-      return assertNever(state);
-  }
+function askToYield(state: Denoising, atOnce: boolean): Step {
+  const { doing, partnership } = state;
+  const hasStepInHand = doing.kind === "half" && partnership.kind !== "broken" && !atOnce;
+  if (hasStepInHand || doing.kind === "apply") return [{ ...state, yieldAsked: true }, []];
+  return giveBack(state);
 }
 
-function finish(state: Storing, blob: BlobRef, nowMs: number): Step {
-  const seconds = (nowMs - state.startMs) / 1_000;
-  const perStep = secondsPerStep(state.stepsMs);
-  const result = { blob, outputs: [], seconds, secondsPerStep: perStep };
-  return end(state, { kind: "finished", result });
+function takeSaved(state: Denoising, checkpoint: StepCheckpoint, nowMs: number): Step {
+  const { epoch, saves } = state;
+  const report: TaskReport = { kind: "checkpointed", checkpoint };
+  return [
+    { ...state, saves: endSave(saves, checkpoint, nowMs) },
+    [{ kind: "report", epoch, report }],
+  ];
+}
+
+/** Halves at hand stay good: they are of this very step. */
+function continueAlone(state: Denoising, newEpoch: number): Step {
+  const alone: Denoising = { ...state, epoch: newEpoch, partnership: { kind: "none" } };
+  const wasWaiting = state.doing.kind === "nothing";
+  const next = state.yieldAsked && wasWaiting ? giveBack(alone) : advance(alone);
+  return after(leavePair(state), next);
 }
 
 /** The replicas computed the same steps and hold other bytes: neither can be trusted. */
 function diverge(state: Denoising): Step {
   return fail(state, "numerical", `the replicas diverged at step ${state.step}`);
-}
-
-function fail(state: Denoising | Storing, code: FarmErrorCode, detail: string): Step {
-  return end(state, { kind: "failed", code, detail });
-}
-
-function end(state: Denoising | Storing, report: TaskReport | null): Step {
-  const { epoch } = state;
-  const left = state.kind === "denoising" ? leavePair(state) : [];
-  const told: DenoiseEffect[] = report ? [{ kind: "report", epoch, report }] : [];
-  return [{ kind: "ended", epoch, report }, [...left, ...told]];
-}
-
-function leavePair(state: Denoising): DenoiseEffect[] {
-  if (state.partnership.kind === "none") return [];
-  return [{ kind: "clear-deadline" }, { kind: "leave-pair" }];
-}
-
-function drop(reason: DropReason): DenoiseEffect {
-  return { kind: "drop-frame", reason };
-}
-
-function after(effects: readonly DenoiseEffect[], [next, more]: Step): Step {
-  return [next, [...effects, ...more]];
 }
 
 /** In the order in which a replica that is alone computes them. */
@@ -294,16 +310,4 @@ function halvesOf(plan: DenoisePlan): readonly GuidanceHalf[] {
 
 function partnerHalf(plan: DenoisePlan): GuidanceHalf {
   return plan.ownHalf === "cond" ? "uncond" : "cond";
-}
-
-function partnerDeadlineMs({ stepsMs, halfMs }: Denoising): number {
-  if (stepsMs.length === 0) return Math.max(LATE_FACTOR * halfMs, FIRST_LATE_MS_MIN);
-  return Math.max(LATE_FACTOR * median(stepsMs.slice(-MEDIAN_WINDOW)), LATE_MS_MIN);
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  if (sorted.length % 2 === 1) return sorted[middle]!;
-  return sorted.length === 0 ? 0 : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }

@@ -112,6 +112,8 @@ class Replica {
   readonly clock = new ManualClock();
   readonly reports: string[] = [];
   readonly dropped: string[] = [];
+  readonly failedSaves: string[] = [];
+  holdsLease = true;
   last: TaskReport | null = null;
   shell!: DenoiseShell;
   #wake: () => void = () => {};
@@ -122,6 +124,7 @@ class Replica {
       stage: "denoise",
       parameters,
       conditioning: conditioningRef,
+      resume: null,
       pair: half ? { half, partner } : null,
       ...change,
     };
@@ -139,7 +142,9 @@ class Replica {
         this.last = report;
         this.#wake();
       },
+      holdsLease: () => this.holdsLease,
       onFrameDropped: (reason) => this.dropped.push(reason),
+      onSaveFailed: ({ code }) => this.failedSaves.push(code),
     });
     return this;
   }

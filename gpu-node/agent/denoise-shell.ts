@@ -6,7 +6,7 @@
  */
 import { createHash } from "node:crypto";
 import { assert, assertNever } from "../../shared/core/assert.js";
-import { asFarmError } from "../../shared/core/errors.js";
+import { asFarmError, type FarmError } from "../../shared/core/errors.js";
 import { isGuided } from "../../shared/farm/parameters.js";
 import type {
   DenoiseWork,
@@ -21,8 +21,8 @@ import { elementCount, type Tensor, tensor } from "../../shared/tensor/tensor.js
 import type { CheckpointConfigs } from "../model/configs/components-fit.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { createReplica, type DenoiseReplica } from "../stages/denoise-maths.js";
-import { clipPlace, latentsKey } from "../stages/keys.js";
-import { decodeConditioning, encodeLatents } from "../stages/tensor-blobs.js";
+import { clipPlace, latentsKey, stepKey } from "../stages/keys.js";
+import { decodeConditioning, decodeLatents, encodeLatents } from "../stages/tensor-blobs.js";
 import { reduceDenoise, startDenoise } from "./denoise-machine.js";
 import type { DenoiseEffect, DenoiseEvent, DenoiseState, DropReason } from "./denoise-state.js";
 
@@ -34,9 +34,16 @@ export interface DenoiseParts {
   readonly configs: Pick<CheckpointConfigs, "scheduler">;
   /** Of this node's runtime; becomes a part of what both replicas of a pair must agree on. */
   readonly planHash: string;
+  /**
+   * Whether the coordinator counts on this node; asked before anything is acted on, since a process
+   * that was stopped for long wakes to whatever comes first.
+   */
+  readonly holdsLease: () => boolean;
   readonly report: (epoch: number, report: TaskReport) => void;
   /** Hears of every sound frame that was not used. */
   readonly onFrameDropped: (reason: DropReason | "clip" | "shape") => void;
+  /** Hears of latents that the store did not take; the task goes on. */
+  readonly onSaveFailed: (reason: FarmError) => void;
 }
 
 interface Frame {
@@ -53,6 +60,7 @@ export class DenoiseShell {
   /** Halves by "<half> <step>". */
   readonly #halves = new Map<string, Tensor>();
   readonly #idle: Promise<void>;
+  #epoch: number;
   #resolveIdle: () => void = () => {};
   #replica: DenoiseReplica | null = null;
   /** Null until the conditioning is read; what happens until then waits in the queue. */
@@ -69,6 +77,7 @@ export class DenoiseShell {
     this.#assignment = assignment;
     this.#work = work;
     this.#parts = parts;
+    this.#epoch = assignment.epoch;
     this.#idle = new Promise((resolve) => {
       this.#resolveIdle = resolve;
     });
@@ -86,12 +95,23 @@ export class DenoiseShell {
 
   /** Fencing number of the grant as it is now. */
   get epoch(): number {
-    return this.#state?.epoch ?? this.#assignment.epoch;
+    return this.#epoch;
   }
 
   /** The coordinator chose this replica to go on; a result that is reported already comes again. */
   continueAlone(newEpoch: number): void {
+    this.#epoch = Math.max(this.#epoch, newEpoch);
     this.#feed({ kind: "continue-alone", newEpoch });
+  }
+
+  /** Gives the task back after the step in hand; one whose steps are all made ends as usual. */
+  yield(): void {
+    this.#feed({ kind: "yield", atOnce: false });
+  }
+
+  /** As `yield`, but without the step in hand. */
+  giveBack(): void {
+    this.#feed({ kind: "yield", atOnce: true });
   }
 
   /** Ends the task without a report. */
@@ -112,10 +132,15 @@ export class DenoiseShell {
 
   async #load(): Promise<void> {
     const { blobs, clock, configs, planHash } = this.#parts;
-    const { conditioning, parameters, pair } = this.#work;
-    const loaded = decodeConditioning(await blobs.get(conditioning));
-    if (this.#state !== null) return; // cancelled meanwhile
-    const replica = createReplica(loaded, parameters, configs.scheduler);
+    const { conditioning, parameters, pair, resume } = this.#work;
+    const [begin, middle] = await Promise.all([
+      blobs.get(conditioning),
+      resume ? blobs.get(resume.blob) : null,
+    ]);
+    if (this.#state !== null) return; // ended meanwhile
+    const from =
+      resume && middle ? { step: resume.step, latents: decodeLatents(middle) } : undefined;
+    const replica = createReplica(decodeConditioning(begin), parameters, configs.scheduler, from);
     this.#replica = replica;
     this.#framePlanHash = sha256(JSON.stringify([planHash, parameters, replica.table]));
     const plan = {
@@ -123,6 +148,7 @@ export class DenoiseShell {
       guided: isGuided(parameters),
       planHash: this.#framePlanHash,
       ownHalf: pair?.half ?? null,
+      resume,
     };
     const { epoch } = this.#assignment;
     const [state, effects] = startDenoise(plan, epoch, replica.digest(), clock.nowMs());
@@ -132,7 +158,7 @@ export class DenoiseShell {
   }
 
   #feed(event: DenoiseEvent, frame: Frame | null = null): void {
-    if (this.#state === null && (event.kind === "cancel" || event.kind === "fault")) {
+    if (this.#state === null && isEnding(event)) {
       this.#endUnstarted(event);
       return;
     }
@@ -141,14 +167,25 @@ export class DenoiseShell {
   }
 
   /** There is no machine yet that could end. */
-  #endUnstarted(event: Extract<DenoiseEvent, { kind: "cancel" | "fault" }>): void {
-    const { epoch } = this.#assignment;
-    const report: TaskReport | null =
-      event.kind === "fault" ? { kind: "failed", code: event.code, detail: event.detail } : null;
+  #endUnstarted(event: EndingEvent): void {
+    const epoch = this.#epoch;
+    const report = this.#lastWordsOn(event);
     this.#state = { kind: "ended", epoch, report };
-    this.#channel?.close();
     if (report) this.#parts.report(epoch, report);
     this.#drain();
+  }
+
+  #lastWordsOn(event: EndingEvent): TaskReport | null {
+    switch (event.kind) {
+      case "cancel":
+        return null;
+      case "fault":
+        return { kind: "failed", code: event.code, detail: event.detail };
+      case "yield":
+        return { kind: "yielded", checkpoint: this.#work.resume };
+      default:
+        return assertNever(event);
+    }
   }
 
   /** Effects add to the queue: an event is taken in only after all effects of the one before. */
@@ -157,7 +194,8 @@ export class DenoiseShell {
     this.#draining = true;
     try {
       for (let next = this.#queue.shift(); next; next = this.#queue.shift()) {
-        const { event, frame } = next;
+        const { frame } = next;
+        const event: DenoiseEvent = this.#parts.holdsLease() ? next.event : { kind: "cancel" };
         if (frame && !this.#isExpected(frame.header)) continue;
         const [state, effects]: ReturnType<typeof reduceDenoise> = reduceDenoise(
           this.#state,
@@ -170,6 +208,7 @@ export class DenoiseShell {
       this.#draining = false;
     }
     if (this.#state.kind === "ended") {
+      this.#leavePair();
       this.#halves.clear();
       this.#replica = null;
       this.#settleIdle();
@@ -214,6 +253,9 @@ export class DenoiseShell {
       case "store":
         this.#carry(this.#store(effect.epoch));
         return;
+      case "save":
+        void this.#save(effect.step, effect.epoch);
+        return;
       case "set-deadline":
         this.#clearDeadline();
         this.#clearDeadline = clock.after(effect.ms, () => this.#feed({ kind: "deadline" }));
@@ -222,7 +264,7 @@ export class DenoiseShell {
         this.#clearDeadline();
         return;
       case "leave-pair":
-        this.#channel?.close();
+        this.#leavePair();
         return;
       case "report":
         report(effect.epoch, effect.report);
@@ -283,6 +325,25 @@ export class DenoiseShell {
     this.#feed({ kind: "stored", blob, nowMs: this.#parts.clock.nowMs() });
   }
 
+  #leavePair(): void {
+    this.#channel?.close();
+    this.#channel = null;
+  }
+
+  /** Never throws, and nobody waits for it: a task may end before its last save does. */
+  async #save(step: number, epoch: number): Promise<void> {
+    try {
+      const { latents, step: made } = this.#started();
+      assert(made === step, `the latents after step ${step}, not after ${made}`);
+      const key = stepKey({ ...clipPlace(this.#assignment), epoch }, step);
+      const blob = await this.#parts.blobs.put(key, encodeLatents(latents));
+      this.#feed({ kind: "saved", checkpoint: { step, blob }, nowMs: this.#parts.clock.nowMs() });
+    } catch (error) {
+      this.#parts.onSaveFailed(asFarmError(error));
+      this.#feed({ kind: "save-failed", step });
+    }
+  }
+
   /** Watches over something under way: what it throws is a fault of the task. */
   #carry(work: Promise<void>): void {
     this.#underWay += 1;
@@ -313,6 +374,13 @@ export class DenoiseShell {
     assert(found, `the ${half} half of step ${step}`);
     return found;
   }
+}
+
+/** Events that end a task whose latents are not even read. */
+type EndingEvent = Extract<DenoiseEvent, { kind: "cancel" | "fault" | "yield" }>;
+
+function isEnding(event: DenoiseEvent): event is EndingEvent {
+  return event.kind === "cancel" || event.kind === "fault" || event.kind === "yield";
 }
 
 /** The bytes as float32 values; copied only where they do not lie on a multiple of four. */

@@ -1,8 +1,9 @@
 /** @file States, events and effects of one denoise task; `denoise-machine.ts` is what moves them. */
 import type { FarmErrorCode } from "../../shared/core/errors.js";
-import type { GuidanceHalf, TaskReport } from "../../shared/farm/work.js";
+import type { GuidanceHalf, StepCheckpoint, TaskReport } from "../../shared/farm/work.js";
 import type { BlobRef } from "../../shared/ports/blob-store.js";
 import type { FrameHeader } from "../../shared/ports/tensor-bus.js";
+import type { Saves } from "./denoise-saves.js";
 
 /** What is settled before the first step. */
 export interface DenoisePlan {
@@ -14,6 +15,8 @@ export interface DenoisePlan {
   readonly planHash: string;
   /** The half that this replica of a pair computes; null when it is alone from the start. */
   readonly ownHalf: GuidanceHalf | null;
+  /** Where to begin, in both replicas; null: at the initial noise. */
+  readonly resume: StepCheckpoint | null;
 }
 
 /** What a frame says that the machine decides by. */
@@ -55,11 +58,14 @@ export interface Denoising {
   /** Halves of this step at hand. */
   readonly have: Readonly<Record<GuidanceHalf, boolean>>;
   readonly partnership: Partnership;
+  /** The coordinator wants the task back at the next step; set by "yield". */
+  readonly yieldAsked: boolean;
+  readonly saves: Saves;
   readonly startMs: number;
   readonly stepStartMs: number;
   /** How long this replica's last half took; 0 before the first. */
   readonly halfMs: number;
-  /** Duration of every step made. */
+  /** Duration of every step made here. */
   readonly stepsMs: readonly number[];
 }
 
@@ -71,7 +77,16 @@ export interface Storing {
   readonly stepsMs: readonly number[];
 }
 
-/** Over. Set by "stored", "fault", "cancel", or a wait that took too long. */
+/** The latents of `step` are on their way to the store, then the task goes back. Set by "yield". */
+export interface Yielding {
+  readonly kind: "yielding";
+  readonly epoch: number;
+  readonly step: number;
+  /** What to give back with when the store does not take these latents. */
+  readonly kept: StepCheckpoint | null;
+}
+
+/** Over. Set by "stored", "saved", "fault", "cancel", or a wait that took too long. */
 export interface Ended {
   readonly kind: "ended";
   readonly epoch: number;
@@ -79,15 +94,19 @@ export interface Ended {
   readonly report: TaskReport | null;
 }
 
-export type DenoiseState = Denoising | Storing | Ended;
+export type DenoiseState = Denoising | Storing | Yielding | Ended;
 
 export type DenoiseEvent =
   /** The half of the current step that was asked for is computed. */
   | { readonly kind: "half-done"; readonly half: GuidanceHalf; readonly nowMs: number }
   /** The step is made; `digest` is of the new latents. */
   | { readonly kind: "applied"; readonly digest: string; readonly nowMs: number }
-  /** The latents are in the store. */
+  /** The latents of the last step are in the store. */
   | { readonly kind: "stored"; readonly blob: BlobRef; readonly nowMs: number }
+  /** The latents of a step on the way are in the store. */
+  | { readonly kind: "saved"; readonly checkpoint: StepCheckpoint; readonly nowMs: number }
+  /** The store did not take them. */
+  | { readonly kind: "save-failed"; readonly step: number }
   /** A sound frame came from the partner. */
   | { readonly kind: "frame"; readonly frame: FrameFacts }
   /** The partner cannot be reached any more. */
@@ -96,6 +115,10 @@ export type DenoiseEvent =
   | { readonly kind: "deadline" }
   /** The coordinator chose this replica to go on without the partner. */
   | { readonly kind: "continue-alone"; readonly newEpoch: number }
+  /**
+   * The task is wanted back: at the next step boundary, or at once, which drops the step in hand.
+   */
+  | { readonly kind: "yield"; readonly atOnce: boolean }
   /** The coordinator, or this node, wants the task to end. */
   | { readonly kind: "cancel" }
   /** Something the shell was asked to do failed. */
@@ -128,8 +151,13 @@ export type DenoiseEffect =
   | { readonly kind: "drop-frame"; readonly reason: DropReason }
   /** Make the step from the halves kept under its number, then say "applied". */
   | { readonly kind: "apply"; readonly step: number }
-  /** Put the latents into the store, then say "stored". */
+  /** Put the latents of the last step into the store, then say "stored". */
   | { readonly kind: "store"; readonly epoch: number }
+  /**
+   * Put the latents as they are now, those after `step` steps, into the store beside whatever else
+   * goes on; then say "saved" or "save-failed".
+   */
+  | { readonly kind: "save"; readonly step: number; readonly epoch: number }
   /** Replaces the deadline that was set before. */
   | { readonly kind: "set-deadline"; readonly ms: number }
   | { readonly kind: "clear-deadline" }

@@ -35,11 +35,11 @@ export class Lane<T> {
     return this.#waiting.find(test);
   }
 
-  /** Takes out waiting tasks for which the test holds. */
-  removeWaiting(test: (task: T) => boolean): void {
-    for (let i = this.#waiting.length - 1; i >= 0; i--) {
-      if (test(this.#waiting[i]!)) this.#waiting.splice(i, 1);
-    }
+  /** Takes out waiting tasks for which the test holds; returns them in their order. */
+  removeWaiting(test: (task: T) => boolean): T[] {
+    const removed = this.#waiting.filter(test);
+    for (const task of removed) this.#waiting.splice(this.#waiting.indexOf(task), 1);
+    return removed;
   }
 
   /** Puts a task in the place of a waiting one. */

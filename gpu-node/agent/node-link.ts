@@ -4,6 +4,10 @@
  * A node may only work while the coordinator counts on it. So when the stream ends, or nothing was
  * heard for the lease, the node fences itself: `onDown` is to stop all work, and only then it dials
  * again. It dials for ever; a farm whose coordinator restarts needs nobody to restart the nodes.
+ *
+ * A process that was stopped (SIGSTOP) for longer than its lease wakes to whatever comes first: a
+ * timer, an order, a result. So nothing is read or sent before a look at the clock, and what finds
+ * the lease run out fences first.
  */
 import { type ClientDuplexStream, credentials } from "@grpc/grpc-js";
 import {
@@ -28,7 +32,10 @@ import type { TaskReport } from "../../shared/farm/work.js";
 import type { CancelTimer, Clock } from "../../shared/ports/clock.js";
 
 /** An order about tasks. */
-export type TaskOrder = Extract<NodeOrder, { kind: "assign" | "cancel" | "continue-alone" }>;
+export type TaskOrder = Extract<
+  NodeOrder,
+  { kind: "assign" | "cancel" | "yield" | "continue-alone" }
+>;
 
 export interface NodeLinkOptions {
   /** host:port of the coordinator. */
@@ -76,6 +83,8 @@ export class NodeLink {
   /** Dials in a row that no welcome answered. */
   #failures = 0;
   #closed = false;
+  /** Set once this node will stop; called when there is no coordinator to stop in order with. */
+  #onAlone: (() => void) | null = null;
 
   constructor(options: NodeLinkOptions) {
     this.#options = options;
@@ -89,7 +98,7 @@ export class NodeLink {
   /** Sends a report, unless this node no longer is welcome: then its work is void anyway. */
   report(taskId: string, epoch: number, report: TaskReport): void {
     const dial = this.#dial;
-    if (!dial?.lease || this.#isExpired(dial)) return;
+    if (!dial || !this.holdsLease()) return;
     const message: NodeMessage = { kind: "report", taskId, epoch, report };
     const bytes = ConnectRequest.encode(encodeNodeMessage(message)).finish().length;
     if (bytes <= CONTROL_MESSAGE_BYTES_MAX) {
@@ -102,7 +111,44 @@ export class NodeLink {
     this.#send(dial, { ...message, report: failed });
   }
 
-  /** Ends the stream and dials no more; nothing is called back from here on. */
+  /**
+   * Whether the coordinator counts on this node now; a lease that has run out ends here. Whoever is
+   * about to act for a task asks first.
+   */
+  holdsLease(): boolean {
+    const dial = this.#dial;
+    if (!dial?.lease) return false;
+    if (this.#isExpired(dial)) this.#endLease(dial);
+    return this.#dial === dial;
+  }
+
+  /**
+   * Tells the coordinator that this node will stop: no new work, please. Orders for the work at hand
+   * still come, until `leave` or `close`.
+   *
+   * @returns resolves when there is no coordinator that counts on this node, maybe at once; it is
+   *   not dialled again
+   */
+  stopping(): Promise<void> {
+    const alone = new Promise<void>((resolve) => {
+      this.#onAlone = resolve;
+    });
+    if (this.#dial && this.holdsLease()) this.#send(this.#dial, { kind: "stopping" });
+    else this.#onAlone?.();
+    return alone;
+  }
+
+  /** Ends the stream behind all that is still to be sent; nothing is called back from here on. */
+  leave(): void {
+    this.#closed = true;
+    const dial = this.#dial;
+    if (!dial) return;
+    for (const message of dial.unsent ?? []) dial.stream.write(encodeNodeMessage(message));
+    dial.unsent = [];
+    dial.stream.end();
+  }
+
+  /** Ends the stream at once and dials no more; nothing is called back from here on. */
   close(): void {
     this.#closed = true;
     this.#cancelRedial();
@@ -159,6 +205,7 @@ export class NodeLink {
         return;
       case "assign":
       case "cancel":
+      case "yield":
       case "continue-alone":
         this.#options.onOrder(order);
         return;
@@ -203,6 +250,10 @@ export class NodeLink {
   }
 
   #send(dial: Dial, message: NodeMessage): void {
+    if (this.#isExpired(dial)) {
+      this.#endLease(dial);
+      return;
+    }
     if (dial.unsent) {
       if (dial.unsent.length >= UNSENT_MAX) this.#end(dial, `${UNSENT_MAX} messages wait`);
       else dial.unsent.push(message);
@@ -221,8 +272,9 @@ export class NodeLink {
   #end(dial: Dial, reason: string): void {
     if (this.#dial !== dial) return;
     this.#drop(dial);
-    this.#options.onDown(reason, dial.lease !== null);
-    if (this.#closed) return;
+    if (!this.#closed) this.#options.onDown(reason, dial.lease !== null);
+    this.#onAlone?.();
+    if (this.#closed || this.#onAlone) return;
     const ceilingMs = Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** this.#failures);
     this.#failures += 1;
     // At least half of it, so that no node dials in a tight loop.

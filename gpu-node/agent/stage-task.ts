@@ -24,6 +24,7 @@ export class StageTask {
   readonly idle: Promise<void>;
   readonly epoch: number;
   readonly #abort = new AbortController();
+  readonly #report: (epoch: number, report: TaskReport) => void;
 
   /** Starts at once; reports exactly once unless it is cancelled. */
   constructor(
@@ -36,6 +37,7 @@ export class StageTask {
     const { signal } = this.#abort;
     const startMs = parts.clock.nowMs();
     this.epoch = epoch;
+    this.#report = report;
     this.idle = run(assignment, parts, signal).then(
       (made) => {
         const seconds = (parts.clock.nowMs() - startMs) / 1_000;
@@ -52,6 +54,13 @@ export class StageTask {
   /** Ends the task without a report, between two runs of the runtime. */
   cancel(): void {
     this.#abort.abort();
+  }
+
+  /** As `cancel`, and lets the coordinator have it back: there is no part of a result to keep. */
+  giveBack(): void {
+    if (!this.#abort.signal.aborted)
+      this.#report(this.epoch, { kind: "yielded", checkpoint: null });
+    this.cancel();
   }
 }
 

@@ -47,6 +47,8 @@ class Bench {
       planHash: "p",
       report: (taskId, epoch, report) => this.reports.push([taskId, epoch, report]),
       onFrameDropped: () => {},
+      onSaveFailed: () => {},
+      holdsLease: () => true,
       runStage: ({ taskId }, _parts, signal) =>
         new Promise((finish, fail) => this.runs.push({ taskId, signal, finish, fail })),
     });

@@ -2,8 +2,11 @@
  * @file What a node does with its orders: starts tasks, stops them, and sends their reports.
  *
  * One task at a time on the accelerator and one mux beside it. A report carries the epoch of its
- * grant; a cancelled task reports nothing, since whoever cancelled it no longer asks.
+ * grant; a cancelled task reports nothing, since whoever cancelled it no longer asks. A task that is
+ * given back reports "yielded", which costs it no attempt.
  */
+
+import type { FarmError } from "../../shared/core/errors.js";
 import type { DenoiseWork, TaskAssignment, TaskReport } from "../../shared/farm/work.js";
 import type { TensorBus } from "../../shared/ports/tensor-bus.js";
 import { DenoiseShell } from "./denoise-shell.js";
@@ -15,8 +18,12 @@ export interface TaskRunnerParts extends StageParts {
   readonly bus: TensorBus;
   /** Equal in two nodes whose runs give equal bytes. */
   readonly planHash: string;
+  /** Whether the coordinator counts on this node; when it no longer does, `cancelAll` was called. */
+  readonly holdsLease: () => boolean;
   readonly report: (taskId: string, epoch: number, report: TaskReport) => void;
   readonly onFrameDropped: (taskId: string, reason: DropReason | "clip" | "shape") => void;
+  /** Hears of latents on their way that the store did not take. */
+  readonly onSaveFailed: (taskId: string, reason: FarmError) => void;
   /** Default: the real stages. */
   readonly runStage?: RunStage;
 }
@@ -24,6 +31,8 @@ export interface TaskRunnerParts extends StageParts {
 interface Task extends Running {
   readonly epoch: number;
   cancel(): void;
+  /** Ends it at once, without what is in hand; reports "yielded". */
+  giveBack(): void;
 }
 
 /** Waiting tasks of one lane. More than one is a coordinator that counts wrongly. */
@@ -39,6 +48,7 @@ export class TaskRunner {
   readonly #started = new Map<string, Task>();
   /** Denoise tasks by id, the latest last; also ended ones. */
   readonly #denoise = new Map<string, DenoiseShell>();
+  #stopping = false;
 
   constructor(parts: TaskRunnerParts) {
     this.#parts = parts;
@@ -54,6 +64,10 @@ export class TaskRunner {
     if (epoch <= (waiting ?? this.#started.get(taskId) ?? { epoch: 0 }).epoch) return;
     lane.removeWaiting((other) => other.taskId === taskId);
     this.#started.get(taskId)?.cancel();
+    if (this.#stopping) {
+      this.#giveBackUnstarted(assignment);
+      return;
+    }
     if (lane.add(assignment)) return;
     const detail = `this node has ${WAITING_MAX} tasks waiting and takes no more`;
     this.#parts.report(taskId, epoch, { kind: "failed", code: "exhausted", detail });
@@ -61,16 +75,41 @@ export class TaskRunner {
 
   /** Ends a task without a report; an order for another grant than the current one is void. */
   cancel(taskId: string, epoch: number): void {
-    const isMeant = (task: TaskAssignment) => task.taskId === taskId && task.epoch === epoch;
+    const isMeant = isGrant(taskId, epoch);
     this.#gpu.removeWaiting(isMeant);
     this.#mux.removeWaiting(isMeant);
     const task = this.#started.get(taskId);
     if (task?.epoch === epoch) task.cancel();
   }
 
+  /** Gives a denoise task back at the next step boundary; every other one is short and ends here. */
+  yield(taskId: string, epoch: number): void {
+    const isMeant = isGrant(taskId, epoch);
+    const waiting = this.#gpu.findWaiting(isMeant);
+    if (waiting?.work.stage === "denoise") {
+      this.#gpu.removeWaiting(isMeant);
+      this.#giveBackUnstarted(waiting);
+      return;
+    }
+    const shell = this.#denoise.get(taskId);
+    if (shell?.epoch === epoch) shell.yield();
+  }
+
+  /** From here on gives back what is assigned or waits; what runs goes on. */
+  stop(): void {
+    this.#stopping = true;
+    const waiting = [this.#gpu, this.#mux].flatMap((lane) => lane.removeWaiting(() => true));
+    for (const assignment of waiting) this.#giveBackUnstarted(assignment);
+  }
+
+  /** Gives back everything at once, with the latents of the last step made. */
+  giveBackAll(): void {
+    for (const task of this.#started.values()) task.giveBack();
+  }
+
   /** Goes on with a pair's task without the partner, whether it waits, runs, or has just ended. */
   continueAlone(taskId: string, epoch: number, newEpoch: number): void {
-    const isMeant = (task: TaskAssignment) => task.taskId === taskId && task.epoch === epoch;
+    const isMeant = isGrant(taskId, epoch);
     const waiting = this.#gpu.findWaiting(isMeant);
     if (waiting?.work.stage === "denoise") {
       const work: DenoiseWork = { ...waiting.work, pair: null };
@@ -116,12 +155,20 @@ export class TaskRunner {
     return task;
   }
 
+  #giveBackUnstarted(assignment: TaskAssignment): void {
+    const { taskId, epoch, work } = assignment;
+    // A shell answers an order to go on without the partner that crosses the report.
+    if (work.stage === "denoise") this.#startDenoise(assignment, work).giveBack();
+    else this.#parts.report(taskId, epoch, { kind: "yielded", checkpoint: null });
+  }
+
   #startDenoise(assignment: TaskAssignment, work: DenoiseWork): DenoiseShell {
     const { taskId } = assignment;
     const shell = new DenoiseShell(assignment, work, {
       ...this.#parts,
       report: (epoch, report) => this.#parts.report(taskId, epoch, report),
       onFrameDropped: (reason) => this.#parts.onFrameDropped(taskId, reason),
+      onSaveFailed: (reason) => this.#parts.onSaveFailed(taskId, reason),
     });
     this.#denoise.delete(taskId);
     this.#denoise.set(taskId, shell);
@@ -141,4 +188,9 @@ export class TaskRunner {
       (epoch, report) => this.#parts.report(taskId, epoch, report),
     );
   }
+}
+
+/** Whether a task is this very grant; an order for another one is void. */
+function isGrant(taskId: string, epoch: number): (task: TaskAssignment) => boolean {
+  return (task) => task.taskId === taskId && task.epoch === epoch;
 }

@@ -29,8 +29,8 @@ export interface Runtime {
    *
    * @param inputs the graph's inputs by name
    * @returns the graph's outputs by name
-   * @throws FarmError "runtime-failed", "numerical" when an output is not finite,
-   *   "graph-shape-mismatch" when inputs do not fit the graph
+   * @throws FarmError "runtime-failed", "out-of-memory", "device-lost", "numerical" when an output is
+   *   not finite, "graph-shape-mismatch" when inputs do not fit the graph
    */
   run(graph: GraphSpec, inputs: Readonly<Record<string, Tensor>>): Promise<Record<string, Tensor>>;
   /** Frees everything; no run may follow. */

@@ -58,6 +58,17 @@ describe("a run", () => {
   });
 });
 
+test("a result larger than any address space is out of memory, in the engine's real words", async () => {
+  const g = new GraphBuilder("test");
+  const n = 8_000_000; // n * n floats: 256 TB
+  g.output("y", mul(g.input("a", [n, 1]), g.input("b", [1, n])));
+  const session = await openSession(g.build(0), tmpdir(), SETTINGS);
+  const values = new Float32Array(n);
+  const run = session.run({ a: tensor([n, 1], values), b: tensor([1, n], values) });
+  await expect(run).rejects.toThrow(/^\[out-of-memory\] .*256000000000000/);
+  await session.close();
+});
+
 describe("weights in files", () => {
   let folder: string;
   beforeAll(() => {

@@ -1,8 +1,9 @@
 /** @file Opens an onnxruntime session for a built graph and runs it on tensors. */
 import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
-import { asFarmError, FarmError } from "../../shared/core/errors.js";
+import { FarmError } from "../../shared/core/errors.js";
 import { elementCount, type Tensor } from "../../shared/tensor/tensor.js";
 import type { BuiltGraph, Port } from "../model/graph-builder.js";
+import { asEngineFailure } from "./engine-failure.js";
 
 // onnxruntime's own builds tell its maker about every session, and keep a device id and a database
 // in the user's folders for it. A farm tells nobody, unless whoever runs it says so. The engine
@@ -27,7 +28,8 @@ export interface Session {
    * @param inputs exactly the graph's inputs, by name
    * @returns the graph's outputs, by name
    * @throws FarmError "graph-shape-mismatch" for a missing or unknown name or a wrong shape,
-   *   "runtime-failed" when the engine fails, "numerical" when an output is not finite
+   *   "runtime-failed", "out-of-memory" or "device-lost" when the engine fails, "numerical" when an
+   *   output is not finite
    */
   run(inputs: Readonly<Record<string, Tensor>>): Promise<Record<string, Tensor>>;
   /** Frees the engine's memory; no run may follow. */
@@ -36,7 +38,8 @@ export interface Session {
 
 /**
  * @param folder the real folder (no symlinks) that holds the files the graph's weights lie in
- * @throws FarmError "runtime-failed" when the engine refuses the graph or cannot read a file
+ * @throws FarmError "runtime-failed" when the engine refuses the graph or cannot read a file,
+ *   "out-of-memory" or "device-lost"
  */
 export async function openSession(
   graph: BuiltGraph,
@@ -59,7 +62,7 @@ export async function openSession(
     },
   };
   const engine = await InferenceSession.create(graph.bytes, options).catch((error: unknown) => {
-    throw asFarmError(error, "runtime-failed");
+    throw asEngineFailure(error);
   });
   return {
     inputs: graph.inputs,
@@ -82,7 +85,7 @@ async function run(
     ]),
   );
   const results = await engine.run(feeds).catch((error: unknown) => {
-    throw asFarmError(error, "runtime-failed");
+    throw asEngineFailure(error);
   });
   return Object.fromEntries(
     graph.outputs.map(({ name, shape }) => {

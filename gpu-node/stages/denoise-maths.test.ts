@@ -132,6 +132,15 @@ test("own sigmas make one step less than there are sigmas", () => {
 });
 
 test.each([
+  ["a step beyond the last", { step: 5, latents: wave(SHAPE, 1) }, "invalid-argument"],
+  ["a negative step", { step: -1, latents: wave(SHAPE, 1) }, "invalid-argument"],
+  ["half a step", { step: 1.5, latents: wave(SHAPE, 1) }, "invalid-argument"],
+  ["latents of another shape", { step: 1, latents: wave([2, 4, 2, 3], 1) }, "blob-corrupt"],
+])("%s is no place to go on from", (_name, from, code) => {
+  expect(() => createReplica(conditioning, guided, config, from)).toThrow(`[${code}]`);
+});
+
+test.each([
   ["other frames", { ...conditioning, initialLatents: wave([2, 4, 2, 3], 1) }],
   ["another size of the picture", { ...conditioning, imageLatents: wave([4, 3, 2], 1) }],
   ["two embeddings", { ...conditioning, imageEmbedding: wave([2, 1, 5], 1) }],

@@ -73,8 +73,9 @@ export function latentsDigest({ data }: Tensor): string {
 /**
  * A replica at the beginning of a clip, or at `from`.
  *
- * @param from with as many values as the initial latents
- * @throws FarmError "blob-corrupt" when the conditioning does not fit the parameters
+ * @param from latents of the initial ones' shape, after a step of the clip
+ * @throws FarmError "blob-corrupt" when the conditioning does not fit the parameters, or `from` not
+ *   the conditioning; "invalid-argument" when the clip has fewer steps than `from` has made
  */
 export function createReplica(
   conditioning: Conditioning,
@@ -86,8 +87,7 @@ export function createReplica(
   refuseMisfits(conditioning, parameters);
   const table = planSteps(config, stepRequest(parameters));
   const stepCount = table.timesteps.length;
-  assert(from.step >= 0 && from.step <= stepCount, `a step of 0..${stepCount}, not ${from.step}`);
-  assert(from.latents.shape.join() === shape.join(), `latents of [${shape.join(", ")}]`);
+  refuseMisplaced(from, stepCount, shape);
 
   const guided = isGuided(parameters);
   const unet = unetInputBuilder(conditioning, parameters);
@@ -168,6 +168,16 @@ function unetInputBuilder(conditioning: Conditioning, parameters: ClipParameters
       added_time_ids: timeIds,
     };
   };
+}
+
+function refuseMisplaced(from: ReplicaState, stepCount: number, shape: readonly number[]): void {
+  if (!Number.isSafeInteger(from.step) || from.step < 0 || from.step > stepCount) {
+    const detail = `step ${from.step} is none of 0..${stepCount} that a clip of ${stepCount} steps can go on from`;
+    throw new FarmError("invalid-argument", detail);
+  }
+  if (from.latents.shape.join() === shape.join()) return;
+  const [found, wanted] = [from.latents.shape, shape].map((s) => `[${s.join(", ")}]`);
+  throw new FarmError("blob-corrupt", `latents of step ${from.step} are ${found}, not ${wanted}`);
 }
 
 function refuseMisfits(conditioning: Conditioning, parameters: ClipParameters): void {

@@ -43,6 +43,12 @@ export function latentsKey(place: ClipPlace): string {
   return `${clipPrefix(place)}/latents-${place.epoch}`;
 }
 
+/** Where `denoise` puts the latents after `step` of its steps, to go on from. */
+export function stepKey(place: ClipPlace, step: number): string {
+  if (!Number.isSafeInteger(step) || step < 1) throw malformed(`step ${step}`);
+  return `${clipPrefix(place)}/step-${step}-${place.epoch}`;
+}
+
 /** Where `decode` puts the frames of the chunk that begins at `firstFrame`. */
 export function chunkKey(place: ClipPlace, firstFrame: number): string {
   if (!Number.isSafeInteger(firstFrame) || firstFrame < 0) throw malformed(`frame ${firstFrame}`);

@@ -147,11 +147,16 @@ class Connection {
   }
 }
 
+interface FlowParts {
+  readonly reset: () => void;
+  readonly onHit: Listener["onHit"];
+}
+
 /** One direction of one connection. */
 class Flow {
   readonly #from: Socket;
   readonly #to: Socket;
-  readonly #parts: { readonly reset: () => void; readonly onHit: Listener["onHit"] };
+  readonly #parts: FlowParts;
   /** Bytes and when they came; null is the end of the stream. */
   readonly #queue: { readonly bytes: Buffer | null; readonly atMs: number }[] = [];
   #queuedBytes = 0;
@@ -164,7 +169,7 @@ class Flow {
   #stopped = false;
   #wake: () => void = () => {};
 
-  constructor(from: Socket, to: Socket, parts: Flow["#parts"]) {
+  constructor(from: Socket, to: Socket, parts: FlowParts) {
     this.#from = from;
     this.#to = to;
     this.#parts = parts;
