@@ -10,6 +10,7 @@ import type { Clock } from "../shared/ports/clock.js";
 import type { Journal } from "../shared/ports/journal.js";
 import { jobServiceHandlers } from "./rpc/job-service.js";
 import { connectHandler } from "./rpc/node-service.js";
+import type { Failpoint } from "./shell/failpoint.js";
 import { FarmLoop, type FarmPolicy } from "./shell/farm-loop.js";
 import { collectGarbage } from "./shell/janitor.js";
 import { NodeSessions } from "./shell/node-sessions.js";
@@ -36,6 +37,8 @@ export interface CoordinatorParts {
   readonly log: Logger;
   /** The journal cannot be written: nothing may be promised any more. */
   readonly onBroken: (error: unknown) => void;
+  /** Where a test lets this process die. */
+  readonly failpoint?: Failpoint | null;
 }
 
 export interface Coordinator {
@@ -53,7 +56,7 @@ export interface Coordinator {
  */
 export async function startCoordinator(parts: CoordinatorParts): Promise<Coordinator> {
   const { journal, blobs, clock, log, onBroken } = parts;
-  const loop = new FarmLoop(journal, parts.wallMs, parts.policy);
+  const loop = new FarmLoop(journal, parts.wallMs, parts.policy, parts.failpoint);
   const sessions = new NodeSessions(loop, clock, onBroken);
   const publish = (publication: Publication): void => {
     const { jobId, clipIndex } = publication;

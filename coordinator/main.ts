@@ -13,6 +13,7 @@ import { FileBlobStore } from "../shared/adapters/files/file-blob-store.js";
 import { FileJournal } from "../shared/adapters/files/file-journal.js";
 import { asFarmError, FarmError } from "../shared/core/errors.js";
 import { type Coordinator, startCoordinator } from "./coordinator.js";
+import { readFailpoint } from "./shell/failpoint.js";
 import { POLICY_DEFAULT } from "./shell/farm-loop.js";
 
 const LISTEN_DEFAULT = "127.0.0.1:7433";
@@ -25,6 +26,11 @@ const log = pino(
 
 async function main(): Promise<void> {
   const { listen, data } = readSettings();
+  const failpoint = readFailpoint({
+    env: process.env,
+    onRefused: (reason) => log.warn(reason),
+    exit: (code) => process.exit(code),
+  });
   await mkdir(data, { recursive: true });
   const coordinator = await startCoordinator({
     listen,
@@ -34,6 +40,7 @@ async function main(): Promise<void> {
     wallMs: Date.now,
     policy: POLICY_DEFAULT,
     log,
+    failpoint,
     onBroken: (error) => {
       log.fatal({ err: error }, "the journal cannot be written: nothing may be promised any more");
       process.exit(1);

@@ -16,6 +16,7 @@ import type { TaskMetric } from "../plan/task.js";
 import type { Progress } from "../plan/view.js";
 import { viewJob } from "../plan/view.js";
 import { decodeEvent, encodeEvent } from "./event-codec.js";
+import type { Failpoint } from "./failpoint.js";
 
 /** An event before the loop stamps it with the time. */
 export type Occurrence = FarmEvent extends infer E
@@ -45,12 +46,22 @@ export class FarmLoop {
   readonly #journal: Journal;
   readonly #nowMs: () => number;
   readonly #policy: FarmPolicy;
+  readonly #failpoint: Failpoint | null;
   readonly #progress = new Map<string, Progress>();
   readonly #watchers = new Map<string, Set<JobWatcher>>();
   #execute: (effect: OutsideEffect) => void = () => {};
 
-  /** @param nowMs milliseconds since 1970 */
-  constructor(journal: Journal, nowMs: () => number, policy: FarmPolicy) {
+  /**
+   * @param nowMs milliseconds since 1970
+   * @param failpoint where a test lets this process die
+   */
+  constructor(
+    journal: Journal,
+    nowMs: () => number,
+    policy: FarmPolicy,
+    failpoint: Failpoint | null = null,
+  ) {
+    this.#failpoint = failpoint;
     this.#journal = journal;
     this.#nowMs = nowMs;
     this.#policy = policy;
@@ -90,7 +101,9 @@ export class FarmLoop {
     const { grants, yields } = planFarm(this.farm, this.#policy, atMs);
     for (const grant of grants) step({ kind: "task-granted", ...grant });
     for (const taskId of yields) step({ kind: "task-asked-to-yield", taskId });
+    this.#failpoint?.("before", events);
     await this.#journal.append(events.map(encodeEvent));
+    this.#failpoint?.("after", events);
     this.#carryOut(effects);
   }
 
