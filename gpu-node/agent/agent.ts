@@ -6,6 +6,7 @@ import type { Logger } from "pino";
 import { systemClock } from "../../shared/adapters/clock/system-clock.js";
 import { FileBlobStore } from "../../shared/adapters/files/file-blob-store.js";
 import type { NodeIdentity } from "../../shared/adapters/grpc/node-codec.js";
+import { endpointOf } from "../../shared/adapters/socket/socket-channel.js";
 import { SocketTensorBus } from "../../shared/adapters/socket/socket-tensor-bus.js";
 import { assertNever } from "../../shared/core/assert.js";
 import { FarmError } from "../../shared/core/errors.js";
@@ -65,7 +66,12 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     onGone: onBroken,
   });
   const { info } = runtime;
-  const bus = await SocketTensorBus.listen({ token: randomBytes(32).toString("hex"), clock });
+  const bus = await SocketTensorBus.listen({
+    ...endpointOf(settings.busListen),
+    token: randomBytes(32).toString("hex"),
+    clock,
+    onRefused: (what) => log.warn({ what }, "the tensor bus did not take what came"),
+  });
   const identity = identityOf(settings, info, bus, ffmpeg !== null);
   const { planHash } = identity;
   const runner = new TaskRunner({
@@ -131,7 +137,7 @@ function identityOf(
       device: `${arch()} ${cpus()[0]?.model ?? "unknown"} x ${settings.threads}`,
       dtype: "float32",
     }),
-    busAddress: bus.address,
+    busAddress: settings.busAdvertise ?? bus.address,
     busToken: bus.token,
     hasFfmpeg,
   };

@@ -50,7 +50,7 @@ export class SocketChannel implements BusChannel {
   constructor(parts: ChannelParts) {
     this.#parts = parts;
     const { partner, channelId, clock } = parts;
-    const socket = connect(addressOf(partner.busAddress));
+    const socket = connect(endpointOf(partner.busAddress));
     this.#outbound = socket;
     this.#cancelTimer = clock.after(CONNECT_MS_MAX, () => {
       socket.destroy(new Error(`no connection within ${CONNECT_MS_MAX} ms`));
@@ -166,7 +166,7 @@ export class SocketChannel implements BusChannel {
 }
 
 /** @param address host:port, the host in brackets where it is an IPv6 address */
-function addressOf(address: string): { host: string; port: number } {
+export function endpointOf(address: string): { host: string; port: number } {
   const colon = address.lastIndexOf(":");
   const host = address.slice(0, colon).replace(/^\[(.*)\]$/, "$1");
   return { host, port: Number(address.slice(colon + 1)) };

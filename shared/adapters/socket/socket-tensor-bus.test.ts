@@ -12,11 +12,17 @@ let clock: ManualClock;
 let a: SocketTensorBus;
 let b: SocketTensorBus;
 const sockets: Socket[] = [];
+/** What b did not take. */
+let refusedByB: string[];
 
 beforeEach(async () => {
   clock = new ManualClock();
   a = await SocketTensorBus.listen({ token: TOKENS.a, clock });
-  b = await SocketTensorBus.listen({ token: TOKENS.b, clock });
+  refusedByB = [];
+  b = await SocketTensorBus.listen({
+    ...{ token: TOKENS.b, clock },
+    onRefused: (what) => refusedByB.push(what),
+  });
 });
 afterEach(async () => {
   for (const socket of sockets.splice(0)) socket.destroy();
@@ -67,6 +73,7 @@ test.each(refusals)("%s closes the connection and is counted", async (_name, gre
   const right = new ChannelEnd(sideB(), "pair");
   await once(dial(greeting), "close");
   expect([...b.counts]).toEqual([[count, 1]]);
+  expect(refusedByB).toEqual([count]);
   expect(right.frames).toEqual([]);
 });
 
@@ -116,6 +123,7 @@ test("a damaged payload is dropped and counted, the next frame arrives", async (
   await right.until(() => right.frames.length === 1);
   expect(right.frames[0]?.header.step).toBe(1);
   expect(b.counts.get("frames_dropped_checksum")).toBe(1);
+  expect(refusedByB).toEqual(["frames_dropped_checksum"]);
   expect(right.lost).toEqual([]);
 });
 

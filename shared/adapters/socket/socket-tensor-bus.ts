@@ -27,6 +27,8 @@ export interface SocketBusOptions {
   readonly host?: string;
   /** Default 0: any free port. */
   readonly port?: number;
+  /** Hears of every connection and frame that came and was not taken. */
+  readonly onRefused?: (what: BusCount) => void;
 }
 
 export class SocketTensorBus implements TensorBus {
@@ -167,5 +169,6 @@ export class SocketTensorBus implements TensorBus {
 
   #count(what: BusCount): void {
     this.counts.set(what, (this.counts.get(what) ?? 0) + 1);
+    if (what !== "frames_sent" && what !== "frames_received") this.#options.onRefused?.(what);
   }
 }
