@@ -7,13 +7,15 @@ import { FarmError, isFarmErrorCode } from "../shared/core/errors.js";
 export interface FarmProcessOptions {
   /** For messages, e.g. "node-1". */
   readonly name: string;
-  /** Which entry point of the build. */
-  readonly entry: "coordinator" | "gpu-node";
+  /** Folder of the build whose main.js it is, e.g. "coordinator". */
+  readonly entry: string;
   readonly args: readonly string[];
   /** Where its output is kept; null: it goes to our stderr. */
   readonly logPath: string | null;
   /** How long it may take to be ready. */
   readonly readyMs: number;
+  /** Hears everything that it says over its channel. */
+  readonly onMessage?: (message: unknown) => void;
 }
 
 /** What a process says when it is ready. */
@@ -48,6 +50,7 @@ export class FarmProcess {
       detached: true,
     });
     if (log !== 2) closeSync(log);
+    if (options.onMessage) this.#child.on("message", options.onMessage);
     this.ended = new Promise((resolve) => {
       const end = (how: string) => {
         this.#hasEnded = true;
@@ -137,7 +140,7 @@ function readMessage(message: unknown): Ready | FarmError | null {
 }
 
 /** The compiled entry point, also for a caller that runs from source. */
-function entryPath(entry: FarmProcessOptions["entry"]): string {
+function entryPath(entry: string): string {
   const isCompiled = import.meta.url.endsWith(".js");
   const path = isCompiled ? `../${entry}/main.js` : `../dist/${entry}/main.js`;
   return fileURLToPath(new URL(path, import.meta.url));

@@ -23,6 +23,11 @@ test.each<[string, JobOptionFlags, object]>([
     { dependsOn: `${"a".repeat(26)},${"b".repeat(26)}` },
     { dependsOn: ["a".repeat(26), "b".repeat(26)] },
   ],
+  [
+    "a branch",
+    { fromStep: `${"a".repeat(26)}/1/10` },
+    { branch: { jobId: "a".repeat(26), clipIndex: 0, step: 10 } },
+  ],
 ])("%s", (_name, flags, expected) => {
   expect(read(flags)).toMatchObject({ options: expected, fields: [] });
 });
@@ -32,6 +37,8 @@ test.each<[string, JobOptionFlags, string[]]>([
   ["a priority beyond 100", { priority: "101" }, ["--priority"]],
   ["a priority that is no number", { priority: "high" }, ["--priority"]],
   ["a time that is none", { startAfter: "tomorrow" }, ["--start-after"]],
+  ["a branch without a step", { fromStep: `${"a".repeat(26)}/1` }, ["--from-step"]],
+  ["a branch at step 0", { fromStep: `${"a".repeat(26)}/1/0` }, ["--from-step"]],
   ["a job id that is none", { dependsOn: "x" }, ["--depends-on"]],
   [
     "all at once",

@@ -8,17 +8,21 @@ import {
   type JobOptions,
   PRIORITY_MAX,
 } from "../shared/farm/job.js";
+import type { BranchPoint } from "../shared/farm/work.js";
 
 export interface JobOptionFlags {
   readonly owner?: string;
   readonly priority?: string;
   readonly startAfter?: string;
   readonly dependsOn?: string;
+  readonly fromStep?: string;
 }
 
 const OWNER_PATTERN = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 /** "+90s", "+10m", "+2h". */
 const DELAY_PATTERN = /^\+(\d{1,6})([smh])$/;
+const BRANCH_PATTERN = /^([a-z0-9]{26})\/([1-9]\d{0,4})\/([1-9]\d{0,4})$/;
+const EXAMPLE_BRANCH = "0123456789abcdefghjkmnpqrs/1/10";
 const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000 };
 
 export function addJobOptions(command: Command): Command {
@@ -26,7 +30,8 @@ export function addJobOptions(command: Command): Command {
     .option("--owner <name>", `whose share of the farm (default: ${JOB_OPTIONS_DEFAULT.owner})`)
     .option("--priority <n>", "0..100, higher goes first (default: 50)")
     .option("--start-after <time>", "not before: 2030-01-31T18:00Z, or from now +90s, +10m, +2h")
-    .option("--depends-on <jobs>", "ids of jobs that have to succeed first: a,b");
+    .option("--depends-on <jobs>", "ids of jobs that have to succeed first: a,b")
+    .option("--from-step <place>", "share the first steps of an earlier clip: JOB/CLIP/STEP");
 }
 
 /**
@@ -58,7 +63,18 @@ export function readJobOptions(
   if (dependsOn.length > DEPENDENCIES_MAX) {
     refuse("--depends-on", `names ${dependsOn.length} jobs; at most ${DEPENDENCIES_MAX}`);
   }
-  return { owner, priority, startAfterMs, dependsOn };
+  const branch = flags.fromStep === undefined ? null : readBranch(flags.fromStep);
+  if (branch === undefined) {
+    refuse("--from-step", `'${flags.fromStep}' is not JOB/CLIP/STEP, such as ${EXAMPLE_BRANCH}`);
+  }
+  return { owner, priority, startAfterMs, dependsOn, branch: branch ?? null };
+}
+
+/** Clips and steps count from 1. */
+function readBranch(text: string): BranchPoint | undefined {
+  const [, jobId, clip, step] = BRANCH_PATTERN.exec(text) ?? [];
+  if (jobId === undefined) return undefined;
+  return { jobId, clipIndex: Number(clip) - 1, step: Number(step) };
 }
 
 /** NaN for what is no time. */

@@ -154,11 +154,12 @@ function printJob(job: JobView, flags: JobFlags): void {
   printTable(["JOB", "STATE", "PRIORITY", "OWNER", "CLIPS", "MODEL", "CREATED"], [row(job)]);
   process.stdout.write("\n");
   printTable(
-    ["CLIP", "STATE", "STEPS", "CHUNKS", "PLAN", "NODES", "ERROR"],
+    ["CLIP", "STATE", "STEPS", "KEPT", "CHUNKS", "PLAN", "NODES", "ERROR"],
     job.clips.map((clip) => [
       String(clip.index + 1),
       clip.state,
       `${clip.stepsDone}/${clip.stepsTotal}`,
+      clip.stepsKept.join(","),
       `${clip.chunksDone}/${clip.chunksTotal}`,
       clip.plan,
       [...new Set(clip.stages.flatMap((stage) => stage.nodeIds))].join(","),

@@ -43,6 +43,34 @@ describe("a job that may not start yet", () => {
   });
 });
 
+describe("a job that depends on one that has ended badly", () => {
+  const failed = () => {
+    const w = new FarmWorld(node("a"));
+    w.submit("first");
+    w.fail("first-0-condition", "invalid-argument");
+    w.submit("second", { options: { dependsOn: ["first"] } });
+    return w;
+  };
+
+  test("fails at once: nobody would tell it any more", () => {
+    const w = failed();
+    expect(jobState(w, "second")).toBe("failed");
+    expect(w.farm.openJobCount).toBe(0);
+  });
+
+  test("waits when it is retried after that one, and goes on with its success", () => {
+    const w = failed();
+    w.send({ kind: "job-retried", jobId: "second", what: { kind: "job" } });
+    expect(jobState(w, "second")).toBe("failed");
+    w.send({ kind: "job-retried", jobId: "first", what: { kind: "job" } });
+    w.send({ kind: "job-retried", jobId: "second", what: { kind: "job" } });
+    expect(w.holders("second-0-condition")).toBe("ready");
+    w.finishUpTo("mux", "first");
+    w.publish("first");
+    expect(w.holders("second-0-condition")).toEqual(["a"]);
+  });
+});
+
 describe("pause and resume", () => {
   test("what is denoised stops at its next step and goes on from there", () => {
     const w = new FarmWorld(node("a"));
@@ -264,6 +292,19 @@ describe("retry", () => {
     w.finishUpTo("mux", "j");
     const published = w.effects.findLast((e) => e.kind === "publish");
     expect(published).toMatchObject({ jobId: "j", run: 2 });
+    w.publish("j");
+    expect(jobState(w, "j")).toBe("succeeded");
+  });
+
+  test("of one chunk of a cancelled clip does everything that was cancelled", () => {
+    const w = new FarmWorld(node("a"));
+    w.submit("j");
+    w.finish("j-0-condition");
+    w.send({ kind: "job-cancelled", jobId: "j" });
+    const what = { kind: "chunk", clipIndex: 0, chunkIndex: 1 } as const;
+    w.send({ kind: "job-retried", jobId: "j", what });
+    expect(w.holders("j-0-denoise")).toEqual(["a"]);
+    w.finishUpTo("mux", "j");
     w.publish("j");
     expect(jobState(w, "j")).toBe("succeeded");
   });

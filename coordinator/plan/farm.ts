@@ -80,7 +80,9 @@ export function reduceFarm(farm: Farm, event: FarmEvent): FarmEffect[] {
 /** After a restart no node is connected, and a clip may have been cut between mux and publication. */
 function startFarm(farm: Farm, atMs: number): FarmEffect[] {
   const effects: FarmEffect[] = [];
-  for (const nodeId of [...farm.nodes.keys()]) effects.push(...dropNode(farm, nodeId, atMs));
+  for (const nodeId of [...farm.nodes.keys()]) {
+    effects.push(...dropNode(farm, nodeId, false, atMs));
+  }
   for (const job of farm.jobs.values()) {
     if (job.endedAtMs !== null) continue;
     for (const clip of job.clips) {
@@ -96,7 +98,7 @@ function joinNode(farm: Farm, info: NodeInfo, atMs: number): FarmEffect[] {
   const { nodeId } = info;
   const isRejoin = farm.nodes.has(nodeId);
   if (isRejoin) remember(farm, nodeId, { kind: "lost", atMs });
-  const effects = isRejoin ? dropNode(farm, nodeId, atMs) : [];
+  const effects = isRejoin ? dropNode(farm, nodeId, true, atMs) : [];
   remember(farm, nodeId, { kind: "joined", atMs });
   farm.nodes.set(nodeId, { info, gpuTaskId: null, muxTaskId: null, stopping: false });
   return effects;
@@ -110,15 +112,17 @@ function leaveNode(
   const { nodeId, bootId, stopped } = event;
   if (farm.nodes.get(nodeId)?.info.bootId !== bootId) return [];
   if (!stopped) remember(farm, nodeId, { kind: "lost", atMs });
-  return dropNode(farm, nodeId, atMs);
+  return dropNode(farm, nodeId, !stopped, atMs);
 }
 
-function dropNode(farm: Farm, nodeId: string, atMs: number): FarmEffect[] {
+/** @param isFault whether its tasks pay for it with an attempt */
+function dropNode(farm: Farm, nodeId: string, isFault: boolean, atMs: number): FarmEffect[] {
   const node = farm.nodes.get(nodeId);
   assert(node, `node ${nodeId}`);
   farm.nodes.delete(nodeId);
   const held = [node.gpuTaskId, node.muxTaskId].filter((taskId) => taskId !== null);
-  return held.flatMap((taskId) => changeTask(farm, taskId, { kind: "node-lost", nodeId, atMs }));
+  const lost = { kind: "node-lost", nodeId, isFault, atMs } as const;
+  return held.flatMap((taskId) => changeTask(farm, taskId, lost));
 }
 
 function stopNode(farm: Farm, nodeId: string, atMs: number): FarmEffect[] {

@@ -14,13 +14,13 @@ import { planTasks } from "./task-graph.js";
 /** A job id or request id that is there already changes nothing. */
 export function createJob(farm: Farm, newJob: NewJob, atMs: number): FarmEffect[] {
   if (farm.jobs.has(newJob.jobId) || farm.jobIdByRequestId.has(newJob.requestId)) return [];
-  const { clips, tasks } = planTasks(newJob);
+  const { clips, tasks } = planTasks(newJob, atMs);
   const job: Job = {
     ...newJob,
     state: "queued",
     paused: false,
     due: newJob.startAfterMs === null || newJob.startAfterMs <= atMs,
-    waitsFor: newJob.dependsOn.filter((id) => farm.jobs.get(id)?.state !== "succeeded"),
+    waitsFor: newJob.dependsOn,
     run: 1,
     swept: false,
     clips,
@@ -31,11 +31,32 @@ export function createJob(farm: Farm, newJob: NewJob, atMs: number): FarmEffect[
   farm.jobs.set(job.jobId, job);
   if (job.requestId !== "") farm.jobIdByRequestId.set(job.requestId, job.jobId);
   if (!job.due) farm.notDueJobIds.add(job.jobId);
-  for (const id of job.waitsFor) farm.waitingJobIds.set(id, [...waitersOf(farm, id), job.jobId]);
   farm.openJobCount += 1;
   for (const task of tasks) farm.tasks.set(task.taskId, task);
-  queueReady(farm, job);
-  return [{ kind: "job-changed", jobId: job.jobId }];
+  return waitForOthers(farm, job.jobId, atMs);
+}
+
+/**
+ * Lets a job wait for those of its dependencies that are still open, and start without those that
+ * have succeeded. One that ended otherwise, or is gone, will tell nobody any more: the job fails.
+ */
+export function waitForOthers(farm: Farm, jobId: string, atMs: number): FarmEffect[] {
+  const stateOf = (id: string) => farm.jobs.get(id)?.state ?? "deleted";
+  const waitsFor = jobById(farm, jobId).waitsFor.filter((id) => stateOf(id) !== "succeeded");
+  const effects = changeJob(farm, jobId, { waitsFor });
+  const hopeless = waitsFor.find((id) => {
+    const state = stateOf(id);
+    return state === "deleted" || isTerminal(state);
+  });
+  if (hopeless !== undefined) {
+    const failed = failDependent(farm, jobId, { id: hopeless, state: stateOf(hopeless) }, atMs);
+    return [...effects, ...failed];
+  }
+  for (const id of waitsFor) {
+    const waiters = waitersOf(farm, id).filter((waiter) => waiter !== jobId);
+    farm.waitingJobIds.set(id, [...waiters, jobId]);
+  }
+  return effects;
 }
 
 /** Puts the ready tasks of a job into the queue, or takes them out while the job is held. */
@@ -114,13 +135,23 @@ function tellWaiting(farm: Farm, jobId: string, state: JobState, atMs: number): 
     if (state === "succeeded") {
       return changeJob(farm, id, { waitsFor: waiter.waitsFor.filter((w) => w !== jobId) });
     }
-    const detail = `job ${jobId}, which it depends on, has ${state}`;
-    const failure: TaskFailure = { code: "dependency-failed", detail };
-    cancelUnstarted(farm, waiter, atMs);
-    return waiter.clips.flatMap((clip) =>
-      endClip(farm, id, clip.index, { failure, outputs: [] }, atMs),
-    );
+    return failDependent(farm, id, { id: jobId, state }, atMs);
   });
+}
+
+function failDependent(
+  farm: Farm,
+  jobId: string,
+  on: { readonly id: string; readonly state: string },
+  atMs: number,
+): FarmEffect[] {
+  const detail = `job ${on.id}, which it depends on, is ${on.state}`;
+  const failure: TaskFailure = { code: "dependency-failed", detail };
+  const job = jobById(farm, jobId);
+  cancelUnstarted(farm, job, atMs);
+  return job.clips.flatMap((clip) =>
+    endClip(farm, jobId, clip.index, { failure, outputs: [] }, atMs),
+  );
 }
 
 /** A job that waited for another was held from the start, so no node has to be told. */

@@ -4,7 +4,7 @@ import type { FarmEffect, RetryScope } from "./events.js";
 import type { Farm } from "./farm-state.js";
 import { changeTask } from "./farm-tasks.js";
 import type { Clip, Job } from "./job.js";
-import { changeJob, jobById, tasksOf } from "./job-machine.js";
+import { changeJob, jobById, tasksOf, waitForOthers } from "./job-machine.js";
 import type { Task } from "./task.js";
 import { isEnded } from "./task.js";
 
@@ -33,10 +33,11 @@ export function retryJob(farm: Farm, jobId: string, what: RetryScope, atMs: numb
   if (again.length === 0) return [];
   const clipIndexes = new Set(again.map((task) => task.clipIndex));
   reopen(farm, job, clipIndexes);
-  return again.flatMap((task) => {
+  const effects = again.flatMap((task) => {
     const stages = tasksOf(farm, jobById(farm, jobId).clips[task.clipIndex]!);
     return changeTask(farm, task.taskId, { kind: "reset", blocked: isBlocked(task, stages), atMs });
   });
+  return [...effects, ...waitForOthers(farm, jobId, atMs)];
 }
 
 /** Lets go of everything in the store but the finished files; a retry begins at the picture. */
@@ -72,9 +73,9 @@ function tasksAgain(tasks: readonly Task[], what: RetryScope, swept: boolean): T
   if (swept) return isWanted ? [...tasks] : [];
   if (what.kind !== "chunk") return tasks.filter(isUndone);
   const isChunk = (t: Task) => t.stage === "decode" && t.chunkIndex === what.chunkIndex;
-  return tasks.filter(
-    (t) => isEnded(t) && (isChunk(t) || (t.stage === "mux" && tasks.some(isChunk))),
-  );
+  // What the chunk waits for, or what waits for it, may have been cancelled.
+  if (!tasks.some(isChunk)) return [];
+  return tasks.filter((t) => isUndone(t) || (isEnded(t) && (isChunk(t) || t.stage === "mux")));
 }
 
 /** A task waits unless every task of the stage before it is done. */

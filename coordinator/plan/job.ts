@@ -24,6 +24,8 @@ export interface NewJob extends JobOptions {
   readonly modelName: string;
   /** Client's idempotency key, or "". */
   readonly requestId: string;
+  /** Copy of the latents that `branch` names, which this job owns; null without a branch. */
+  readonly branchLatents: BlobRef | null;
 }
 
 export interface Job extends NewJob {

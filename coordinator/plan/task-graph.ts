@@ -8,7 +8,7 @@ import type { Clip, Job, NewJob } from "./job.js";
 import type { Member, Task } from "./task.js";
 
 /** Clips and tasks of a new job: only the condition stages are ready, the rest is blocked. */
-export function planTasks(job: NewJob): { clips: Clip[]; tasks: Task[] } {
+export function planTasks(job: NewJob, atMs: number): { clips: Clip[]; tasks: Task[] } {
   const { numVideosPerPrompt, numFrames, decodeChunkSize } = job.parameters;
   const chunkCount = planChunks(numFrames, decodeChunkSize).length;
   const clips: Clip[] = [];
@@ -16,7 +16,7 @@ export function planTasks(job: NewJob): { clips: Clip[]; tasks: Task[] } {
   for (let index = 0; index < job.images.length * numVideosPerPrompt; index++) {
     const own = [
       newTask(job.jobId, index, "condition", 0),
-      newTask(job.jobId, index, "denoise", 0),
+      { ...newTask(job.jobId, index, "denoise", 0), checkpoint: branchCheckpoint(job, atMs) },
       ...Array.from({ length: chunkCount }, (_, i) => newTask(job.jobId, index, "decode", i)),
       newTask(job.jobId, index, "mux", 0),
     ];
@@ -34,6 +34,12 @@ export function planTasks(job: NewJob): { clips: Clip[]; tasks: Task[] } {
   return { clips, tasks };
 }
 
+/** A branched clip resumes from the other clip's latents as if they were its own. */
+function branchCheckpoint(job: NewJob, atMs: number): Task["checkpoint"] {
+  if (!job.branch || !job.branchLatents) return null;
+  return { step: job.branch.step, blob: job.branchLatents, atMs };
+}
+
 function newTask(jobId: string, clipIndex: number, stage: Stage, chunkIndex: number): Task {
   const suffix = stage === "decode" ? `decode-${chunkIndex}` : stage;
   return {
@@ -49,6 +55,7 @@ function newTask(jobId: string, clipIndex: number, stage: Stage, chunkIndex: num
     workedNodeIds: [],
     plans: [],
     checkpoint: null,
+    kept: [],
     firstGrantMs: null,
     endMs: null,
   };
@@ -118,6 +125,7 @@ export function workOf(
         noise: noisePlan(job, clip),
         modelDigest: job.modelDigest,
         modelName: job.modelName,
+        branch: job.branch,
       };
   }
 }

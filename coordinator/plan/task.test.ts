@@ -36,6 +36,7 @@ const at = (state: TaskState, change: Partial<Task> = {}): Task => ({
   workedNodeIds: [],
   plans: [],
   checkpoint: null,
+  kept: [],
   firstGrantMs: 5,
   endMs: null,
   ...change,
@@ -72,7 +73,12 @@ const yielded = (nodeId: string, n: number | null, epoch = 3): TaskEvent => ({
   atMs: 9_000,
 });
 const asked: TaskEvent = { kind: "asked-to-yield", atMs: 9_000 };
-const lost = (nodeId: string): TaskEvent => ({ kind: "node-lost", nodeId, atMs: 9_000 });
+const lost = (nodeId: string, isFault = true): TaskEvent => ({
+  kind: "node-lost",
+  nodeId,
+  isFault,
+  atMs: 9_000,
+});
 const STALE = "task_reports_stale_total";
 
 type Case = [
@@ -169,6 +175,7 @@ const cases: Case[] = [
     ["pairs_broken_total", "continue-alone b 3->4"],
   ],
   ["the only holder is lost", at(onA), lost("a"), "ready", 3, ["task_retries_total"]],
+  ["its holder leaves as it had said", at(onA), lost("a", false), "ready", 3, []],
   ["a node that has no part is lost", at(onA), lost("b"), "granted", 3, []],
   [
     "the third distinct node is lost with it",
@@ -278,6 +285,7 @@ test("only a later step replaces a checkpoint, and NaN drops it", () => {
   expect(reduceTask(from, checkpointed(4))[0].checkpoint).toEqual(kept);
   expect(reduceTask(from, checkpointed(8))[0].checkpoint).toEqual({ ...step(8), atMs: 9_000 });
   expect(reduceTask(from, yielded("a", 9))[0].checkpoint?.step).toBe(9);
+  expect(reduceTask(from, checkpointed(8))[0].kept).toEqual([step(8)]);
   expect(reduceTask(from, lost("a"))[0].checkpoint).toEqual(kept);
   expect(reduceTask(from, failed("a", "numerical"))[0].checkpoint).toBeNull();
 });

@@ -60,6 +60,8 @@ export interface Task {
   readonly plans: readonly ("single" | "pair")[];
   /** denoise: the latest latents in the store, from which any node can go on. */
   readonly checkpoint: (StepCheckpoint & { readonly atMs: number }) | null;
+  /** denoise: every step whose latents were stored, the latest last; another clip may branch there. */
+  readonly kept: readonly StepCheckpoint[];
   readonly firstGrantMs: number | null;
   readonly endMs: number | null;
 }
@@ -97,7 +99,8 @@ export type TaskEvent = { readonly atMs: number } & (
     }
   /** A member's partner is lost; the member holds the latents and waits. */
   | { readonly kind: "pair-broken"; readonly nodeId: string; readonly epoch: number }
-  | { readonly kind: "node-lost"; readonly nodeId: string }
+  /** `isFault`: not when the coordinator restarts, nor when the node had said that it stops. */
+  | { readonly kind: "node-lost"; readonly nodeId: string; readonly isFault: boolean }
   | { readonly kind: "cancelled" }
   /** Its owner wants it done again; `blocked` while its inputs are not there. */
   | { readonly kind: "reset"; readonly blocked: boolean }
@@ -204,8 +207,8 @@ function fail(task: Task, event: On<"failed">): Step {
   const { code } = event.failure;
   const survivor = membersOf(task).find((member) => member.nodeId !== event.nodeId);
   const isOwn = code !== "numerical" && new FarmError(code, "").retry !== "never";
-  if (survivor && isOwn) {
-    const failures = [...task.failures, { nodeId: event.nodeId, code }];
+  const failures = [...task.failures, { nodeId: event.nodeId, code }];
+  if (survivor && isOwn && !isSpent(failures)) {
     const [next, effects] = breakPair({ ...task, failures }, survivor.nodeId, event.atMs);
     return [next, effects.filter((e) => e.kind !== "cancel" || e.nodeId !== event.nodeId)];
   }
@@ -217,12 +220,8 @@ function fail(task: Task, event: On<"failed">): Step {
 /** Goes back to ready unless a retry cannot help or was tried often enough. */
 function retryOrFail(task: Task, nodeId: string, failure: TaskFailure, atMs: number): Step {
   const failures = [...task.failures, { nodeId, code: failure.code }];
-  const numerical = failures.filter(({ code }) => code === "numerical").length;
   const hopeless =
-    new FarmError(failure.code, failure.detail).retry === "never" ||
-    new Set(failures.map((f) => f.nodeId)).size >= FAILED_NODES_MAX ||
-    failures.length >= FAILURES_MAX ||
-    numerical >= NUMERICAL_FAILURES_MAX;
+    new FarmError(failure.code, failure.detail).retry === "never" || isSpent(failures);
   if (hopeless) return [{ ...task, failures, state: { kind: "failed", failure }, endMs: atMs }, []];
   // Latents that became NaN may have been on their way there for some steps: from the start, then.
   const checkpoint = failure.code === "numerical" ? null : task.checkpoint;
@@ -232,12 +231,23 @@ function retryOrFail(task: Task, nodeId: string, failure: TaskFailure, atMs: num
   ];
 }
 
+/** Whether so many failures are the task's own fault. */
+function isSpent(failures: Task["failures"]): boolean {
+  return (
+    new Set(failures.map((f) => f.nodeId)).size >= FAILED_NODES_MAX ||
+    failures.length >= FAILURES_MAX ||
+    failures.filter(({ code }) => code === "numerical").length >= NUMERICAL_FAILURES_MAX
+  );
+}
+
 function keepCheckpoint(
   task: Task,
   { checkpoint, atMs }: { readonly checkpoint: StepCheckpoint | null; readonly atMs: number },
 ): Task {
   if (!checkpoint || checkpoint.step <= (task.checkpoint?.step ?? 0)) return task;
-  return { ...task, checkpoint: { ...checkpoint, atMs } };
+  // After a fall back to an earlier step, later ones are made again.
+  const kept = [...task.kept.filter(({ step }) => step < checkpoint.step), checkpoint];
+  return { ...task, kept, checkpoint: { ...checkpoint, atMs } };
 }
 
 /** Only denoising has step boundaries; every other stage is short and runs to its end. */
@@ -302,12 +312,14 @@ function loseNode(task: Task, event: On<"node-lost">): Step {
     // The lost node cannot be told anything.
     return [next, effects.filter((e) => e.kind !== "cancel" || e.nodeId !== event.nodeId)];
   }
+  const charges = charge(task, event.atMs, "wasted");
+  if (!event.isFault) return [{ ...task, state: { kind: "ready" } }, charges];
   const failure: TaskFailure = {
     code: "unreachable",
     detail: `node ${event.nodeId} was lost while it worked on ${task.taskId}`,
   };
   const [next, effects] = retryOrFail(task, event.nodeId, failure, event.atMs);
-  return [next, [...charge(task, event.atMs, "wasted"), ...effects]];
+  return [next, [...charges, ...effects]];
 }
 
 function cancel(task: Task, atMs: number): Step {

@@ -29,7 +29,7 @@ export function viewJob(
 ): JobView {
   const { jobId, parameters, modelDigest, modelName, waitsFor, run } = job;
   const { createdAtMs, startedAtMs, endedAtMs } = job;
-  const { owner, priority, startAfterMs, dependsOn } = job;
+  const { owner, priority, startAfterMs, dependsOn, branch } = job;
   return {
     jobId,
     state: job.paused && !isTerminal(job.state) ? "paused" : job.state,
@@ -40,7 +40,7 @@ export function viewJob(
     createdAtMs,
     startedAtMs,
     endedAtMs,
-    options: { owner, priority, startAfterMs, dependsOn },
+    options: { owner, priority, startAfterMs, dependsOn, branch },
     usage: farm.usage.ofJob(jobId),
     waitsFor,
     run,
@@ -65,6 +65,7 @@ function viewClip(
     imageIndex: clip.imageIndex,
     state: clip.state,
     stepsDone: done ? steps : (running?.stepsDone ?? denoise.checkpoint?.step ?? 0),
+    stepsKept: job.swept ? [] : denoise.kept.map(({ step }) => step),
     stepsTotal: steps,
     chunksDone: chunks.filter((task) => task.state.kind === "done").length,
     chunksTotal: planChunks(job.parameters.numFrames, job.parameters.decodeChunkSize).length,

@@ -20,6 +20,11 @@ const PIECE_BYTES_MAX = 256 * 1024;
 /** Key of an input: never a user's file name. */
 const INPUT_KEY_PATTERN = /^v1\/inputs\/[a-z0-9]{26}$/;
 
+/** A place for a new input; whatever it is given, it is never a user's file name. */
+export function newInputKey(): string {
+  return `v1/inputs/${idFromBytes(randomBytes(16))}`;
+}
+
 /** @throws FarmError "invalid-argument" unless the blob was uploaded as an input */
 export function checkInputKey(ref: BlobRef, field: string): void {
   if (INPUT_KEY_PATTERN.test(ref.key)) return;
@@ -34,8 +39,7 @@ export async function storeInput(
   blobs: BlobStore,
   call: ServerReadableStream<UploadInputRequest, UploadInputResponse>,
 ): Promise<UploadInputResponse> {
-  const key = `v1/inputs/${idFromBytes(randomBytes(16))}`;
-  return { blob: encodeBlobRef(await blobs.put(key, pieces(call))) };
+  return { blob: encodeBlobRef(await blobs.put(newInputKey(), pieces(call))) };
 }
 
 async function* pieces(call: AsyncIterable<UploadInputRequest>): AsyncGenerator<Uint8Array> {

@@ -16,8 +16,9 @@ import { OPEN_JOBS_MAX } from "../plan/limits.js";
 import type { Node } from "../plan/node.js";
 import type { FarmLoop } from "../shell/farm-loop.js";
 import { collectGarbage } from "../shell/janitor.js";
+import { findBranch } from "./branch.js";
 import { drainNode, undrainNode, viewFarm } from "./farm-verbs.js";
-import { checkInputKey, sendBlob, storeInput } from "./inputs.js";
+import { checkInputKey, newInputKey, sendBlob, storeInput } from "./inputs.js";
 import {
   cancelJob,
   deleteJob,
@@ -83,6 +84,9 @@ async function createJob(
   if (!("parameters" in resolved)) throw refusal(resolved.violations);
   const { parameters } = resolved;
   refuseUnknownJobs(loop, options.dependsOn);
+  const kept = options.branch
+    ? findBranch(loop.farm, options.branch, { parameters, modelDigest: model.digest, images })
+    : null;
   if (request.validateOnly) {
     const wanted = { modelDigest: model.digest, parameters, imageCount: images.length, options };
     const dryRun = planDryRun(loop.farm, wanted, loop.nowMs());
@@ -90,10 +94,12 @@ async function createJob(
   }
   await checkInputs(blobs, images, parameters.latents);
   const jobId = idFromBytes(randomBytes(16));
+  // The other job may be swept or deleted while this one waits.
+  const branchLatents = kept && (await blobs.put(newInputKey(), blobs.read(kept.blob)));
   await loop.dispatch({
     kind: "job-created",
     job: {
-      ...{ jobId, parameters, images, requestId },
+      ...{ jobId, parameters, images, requestId, branchLatents },
       modelDigest: model.digest,
       modelName: model.name,
       ...options,

@@ -9,6 +9,7 @@ import {
 } from "@grpc/grpc-js";
 import pino from "pino";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { JobOptions, RenderParameters } from "../../proto/gen/renderfarm/v1/job.js";
 import {
   type CreateJobRequest,
   JobServiceClient,
@@ -20,9 +21,11 @@ import {
   NodeServiceClient,
 } from "../../proto/gen/renderfarm/v1/node_service.js";
 import { ManualClock } from "../../shared/adapters/clock/manual-clock.js";
+import { decodeBlobRef } from "../../shared/adapters/grpc/blob-codec.js";
 import type { NodeIdentity, NodeMessage } from "../../shared/adapters/grpc/node-codec.js";
 import { decodeNodeOrder, encodeNodeMessage } from "../../shared/adapters/grpc/node-codec.js";
 import { fromServiceError } from "../../shared/adapters/grpc/status.js";
+import type { TaskReport } from "../../shared/farm/work.js";
 import { createMemoryBlobs } from "../../test/golden/memory-blobs.js";
 import { type Coordinator, startCoordinator } from "../coordinator.js";
 import { POLICY_DEFAULT } from "../shell/farm-loop.js";
@@ -318,6 +321,46 @@ describe("a client", () => {
     expect([...first.jobs, ...second.jobs].map((job) => job.jobId)).toEqual(ids);
     expect(second.nextPageToken).toBe("");
     await expect(page("nonsense")).rejects.toMatchObject({ violations: [{ field: "page_token" }] });
+    node.end();
+  });
+
+  test("branches from a kept step of an earlier clip, with other guidance", async () => {
+    const node = await joinedNode();
+    // The coordinator takes a node's messages in order, so its answer to the last follows them all.
+    const answered = new Promise<void>((resolve) => {
+      node.on("data", (wire: ConnectResponse) => {
+        if (decodeNodeOrder(wire).kind === "heartbeat-ack") resolve();
+      });
+    });
+    const { jobId, blob } = await createdJob();
+    const { blob: latents } = await upload(Buffer.from("latents of step 2"));
+    const result = { blob: decodeBlobRef(blob, "b"), outputs: [], seconds: 1, secondsPerStep: 0 };
+    const report = (stage: string, of: TaskReport) =>
+      say(node, { kind: "report", taskId: `${jobId}-0-${stage}`, epoch: 1, report: of });
+    report("condition", { kind: "finished", result });
+    const checkpoint = { step: 2, blob: decodeBlobRef(latents, "l") };
+    report("denoise", { kind: "checkpointed", checkpoint });
+    say(node, { kind: "heartbeat" });
+    await answered;
+    const branchAt = (step: number, height?: number) =>
+      call<CreateJobRequest, { job: { jobId: string } }>(
+        "createJob",
+        request({
+          images: [blob],
+          parameters: RenderParameters.fromPartial({ maxGuidanceScale: 1.5, height }),
+          options: JobOptions.fromPartial({ branch: { jobId, clipIndex: 0, step } }),
+        }),
+      );
+    await expect(branchAt(3, 128)).rejects.toMatchObject({
+      violations: [
+        { field: "height" },
+        { field: "options.branch.step", description: expect.stringContaining("kept are 2") },
+      ],
+    });
+    const { job } = await branchAt(2);
+    const denoise = coordinator.loop.farm.tasks.get(`${job.jobId}-0-denoise`);
+    expect(denoise?.checkpoint).toMatchObject({ step: 2, blob: { sha256: latents!.sha256 } });
+    expect(denoise?.checkpoint?.blob.key).not.toBe(latents!.key);
     node.end();
   });
 

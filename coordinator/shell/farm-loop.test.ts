@@ -71,6 +71,7 @@ const jobCreated = {
     modelDigest: "d",
     modelName: "demo",
     requestId: "once",
+    branchLatents: null,
     ...JOB_OPTIONS_DEFAULT,
   },
 } as const;

@@ -58,9 +58,10 @@ function isOwned(farm: Farm, inputs: ReadonlySet<string>, key: string): boolean 
 
 function inputsOf(farm: Farm): Set<string> {
   const keys = new Set<string>();
-  for (const { images, parameters } of farm.jobs.values()) {
+  for (const { images, parameters, branchLatents } of farm.jobs.values()) {
     for (const { key } of images) keys.add(key);
     if (parameters.latents) keys.add(parameters.latents.key);
+    if (branchLatents) keys.add(branchLatents.key);
   }
   return keys;
 }

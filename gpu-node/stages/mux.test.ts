@@ -84,6 +84,7 @@ async function mux(options: MuxOptions) {
     },
     modelDigest: "d".repeat(64),
     modelName: "demo",
+    branch: null,
   };
   const abort = new AbortController();
   const outputs = await runMux(change(work), place, {

@@ -1,7 +1,7 @@
 /** @file A job as users see it: what GetJob and WatchJob answer, and what `--json` is made from. */
 import type { FarmErrorCode } from "../core/errors.js";
 import type { JobParameters } from "./parameters.js";
-import type { Output, Stage } from "./work.js";
+import type { BranchPoint, Output, Stage } from "./work.js";
 
 export const JOB_STATES = [
   "queued",
@@ -33,6 +33,8 @@ export interface JobOptions {
   readonly startAfterMs: number | null;
   /** Jobs that have to succeed first. */
   readonly dependsOn: readonly string[];
+  /** Where its one clip begins in place of noise; null: at the noise. */
+  readonly branch: BranchPoint | null;
 }
 
 export const JOB_OPTIONS_DEFAULT: JobOptions = {
@@ -40,6 +42,7 @@ export const JOB_OPTIONS_DEFAULT: JobOptions = {
   priority: 50,
   startAfterMs: null,
   dependsOn: [],
+  branch: null,
 };
 
 export const PRIORITY_MAX = 100;
@@ -61,6 +64,8 @@ export interface ClipView {
   readonly imageIndex: number;
   readonly state: JobState;
   readonly stepsDone: number;
+  /** Steps whose latents are in the store: another clip can branch there. */
+  readonly stepsKept: readonly number[];
   readonly stepsTotal: number;
   readonly chunksDone: number;
   readonly chunksTotal: number;

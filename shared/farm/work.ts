@@ -48,6 +48,14 @@ export interface StepCheckpoint {
   readonly blob: BlobRef;
 }
 
+/** A step of an earlier clip from which a clip goes on with other parameters. */
+export interface BranchPoint {
+  readonly jobId: string;
+  readonly clipIndex: number;
+  /** Steps shared with that clip. */
+  readonly step: number;
+}
+
 /** Noise -> latents by Euler steps. */
 export interface DenoiseWork {
   readonly stage: "denoise";
@@ -80,6 +88,8 @@ export interface MuxWork {
   readonly noise: NoisePlan;
   readonly modelDigest: string;
   readonly modelName: string;
+  /** The earlier clip whose steps this one shares. */
+  readonly branch: BranchPoint | null;
 }
 
 export type Work = ConditionWork | DenoiseWork | DecodeWork | MuxWork;

@@ -88,6 +88,7 @@ export class FarmWorld {
       modelDigest: model.digest,
       modelName: model.name,
       requestId: "",
+      branchLatents: null,
       ...JOB_OPTIONS_DEFAULT,
       ...options,
     };

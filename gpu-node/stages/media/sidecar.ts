@@ -1,12 +1,14 @@
 /** @file The text file beside an mp4 that says how to make the clip again. */
 import { stringifyJson } from "../../../shared/core/json-text.js";
 import type { ClipParameters, NoisePlan } from "../../../shared/farm/parameters.js";
+import type { BranchPoint } from "../../../shared/farm/work.js";
 
 export interface SidecarFacts {
   readonly parameters: ClipParameters;
   readonly noise: NoisePlan;
   readonly modelDigest: string;
   readonly modelName: string;
+  readonly branch: BranchPoint | null;
   /** Version of renderfarm. */
   readonly version: string;
   /** The file beside which it lies. */
@@ -37,6 +39,11 @@ export function encodeSidecar(facts: SidecarFacts): Uint8Array {
         ? { seed: noise.seeds[0], draws: "the whole batch" }
         : { seed: noise.seeds[noise.clipIndex], draws: "this clip" },
     latents_sha256: noise.latents?.sha256 ?? null,
+    branch: facts.branch && {
+      job: facts.branch.jobId,
+      clip_index: facts.branch.clipIndex,
+      step: facts.branch.step,
+    },
     parameters: {
       height: p.height,
       width: p.width,

@@ -33,6 +33,7 @@ const options: JobOptions = {
   priority: 0,
   startAfterMs: 1_700_000_000_000,
   dependsOn: ["z".repeat(26)],
+  branch: { jobId: "y".repeat(26), clipIndex: 0, step: 5 },
 };
 
 const job: JobView = {
@@ -45,6 +46,7 @@ const job: JobView = {
       imageIndex: 0,
       state: "succeeded",
       stepsDone: 2,
+      stepsKept: [1],
       stepsTotal: 2,
       chunksDone: 5,
       chunksTotal: 5,
@@ -59,6 +61,7 @@ const job: JobView = {
       imageIndex: 0,
       state: "failed",
       stepsDone: 0,
+      stepsKept: [],
       stepsTotal: 2,
       chunksDone: 0,
       chunksTotal: 5,

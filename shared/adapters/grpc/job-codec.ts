@@ -23,6 +23,7 @@ import type { BlobRef } from "../../ports/blob-store.js";
 import { decodeBlobRef, encodeBlobRef } from "./blob-codec.js";
 import * as check from "./wire-checks.js";
 import {
+  decodeBranch,
   decodeOutput,
   decodeOutputFormat,
   encodeOutput,
@@ -166,9 +167,13 @@ export function decodeJob(message: wire.Job | undefined, field = "job"): JobView
 }
 
 function encodeOptions(options: JobOptions): wire.JobOptions {
-  const { owner, priority, startAfterMs, dependsOn } = options;
+  const { owner, priority, startAfterMs, dependsOn, branch } = options;
   const startAfterTime = startAfterMs === null ? undefined : new Date(startAfterMs);
-  return { owner, priority, startAfterTime, dependsOn: [...dependsOn] };
+  return {
+    ...{ owner, priority, startAfterTime },
+    dependsOn: [...dependsOn],
+    branch: branch ?? undefined,
+  };
 }
 
 /** @throws FarmError "invalid-argument" naming the field */
@@ -187,6 +192,7 @@ function decodeOptions(message: wire.JobOptions | undefined): JobOptions {
     priority: chosen,
     startAfterMs: message?.startAfterTime?.getTime() ?? null,
     dependsOn: given.dependsOn.map((id, i) => check.jobId(id, `options.depends_on[${i}]`)),
+    branch: message?.branch ? decodeBranch(message.branch, "options.branch") : null,
   };
 }
 
@@ -246,9 +252,10 @@ function decodeRawParameters(p: wire.RenderParameters): RawParameters {
 }
 
 function encodeClip(clip: ClipView): wire.Clip {
-  const { state, stages, outputs, error, ...rest } = clip;
+  const { state, stages, outputs, error, stepsKept, ...rest } = clip;
   return {
     ...rest,
+    stepsKept: [...stepsKept],
     state: STATE_ON_WIRE[state],
     stages: stages.map(({ stage, nodeIds, seconds, attempts }) => ({
       stage: STAGE_ON_WIRE[stage],

@@ -81,6 +81,7 @@ const works: [name: string, work: Work][] = [
       noise,
       modelDigest: DIGEST,
       modelName: "svd-xt",
+      branch: { jobId: JOB, clipIndex: 3, step: 7 },
     },
   ],
 ];

@@ -4,12 +4,16 @@
  * What comes in is checked: a decoder either gives a value that the types promise, or throws
  * FarmError "invalid-argument" naming the field.
  */
-import type { Output as WireOutput } from "../../../proto/gen/renderfarm/v1/job.js";
+import type {
+  BranchPoint as WireBranch,
+  Output as WireOutput,
+} from "../../../proto/gen/renderfarm/v1/job.js";
 import { OutputFormat as WireFormat } from "../../../proto/gen/renderfarm/v1/job.js";
 import type * as wire from "../../../proto/gen/renderfarm/v1/work.js";
 import { GuidanceHalf as WireHalf } from "../../../proto/gen/renderfarm/v1/work.js";
 import type { ClipParameters, NoisePlan, OutputFormat } from "../../farm/parameters.js";
 import type {
+  BranchPoint,
   DenoiseWork,
   Output,
   Partner,
@@ -96,6 +100,15 @@ export function decodeCheckpoint(message: wire.StepCheckpoint, field: string): S
   };
 }
 
+/** @throws FarmError "invalid-argument" naming the field */
+export function decodeBranch(message: WireBranch, field: string): BranchPoint {
+  return {
+    jobId: check.jobId(message.jobId, `${field}.job_id`),
+    clipIndex: message.clipIndex,
+    step: check.atLeast(message.step, 1, `${field}.step`),
+  };
+}
+
 export function encodeOutput(output: Output): WireOutput {
   return {
     format: encodeOutputFormat(output.format),
@@ -146,6 +159,7 @@ function encodeWork(work: Work): NonNullable<wire.TaskAssignment["work"]> {
           noise: encodeNoise(work.noise),
           modelDigest: work.modelDigest,
           modelName: work.modelName,
+          branch: work.branch ?? undefined,
         },
       };
   }
@@ -190,6 +204,7 @@ function decodeWork(work: NonNullable<wire.TaskAssignment["work"]>): Work {
         noise: decodeNoise(value.noise, `${stage}.noise`),
         modelDigest: check.sha256(value.modelDigest, `${stage}.model_digest`),
         modelName: check.text(value.modelName, `${stage}.model_name`, 255),
+        branch: value.branch ? decodeBranch(value.branch, `${stage}.branch`) : null,
       };
   }
 }

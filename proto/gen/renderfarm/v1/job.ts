@@ -471,6 +471,8 @@ export interface Clip {
   /** Why it failed; empty otherwise. */
   errorCode: string;
   errorDetail: string;
+  /** Steps whose latents are in the store: another clip can branch there. */
+  stepsKept: number[];
 }
 
 /** N clips made from pictures: the long-running thing itself. */
@@ -510,6 +512,16 @@ export interface JobOptions {
     | undefined;
   /** Jobs that have to succeed first. */
   dependsOn: string[];
+  /** Where the one clip of the job begins in place of noise. */
+  branch: BranchPoint | undefined;
+}
+
+/** A step of an earlier clip from which a clip goes on with other parameters. */
+export interface BranchPoint {
+  jobId: string;
+  clipIndex: number;
+  /** Steps shared with that clip, from 1; one that was kept. */
+  step: number;
 }
 
 /** Seconds that nodes were held by a job. */
@@ -1234,6 +1246,7 @@ function createBaseClip(): Clip {
     outputs: [],
     errorCode: "",
     errorDetail: "",
+    stepsKept: [],
   };
 }
 
@@ -1277,6 +1290,13 @@ export const Clip: MessageFns<Clip> = {
     }
     if (message.errorDetail !== "") {
       writer.uint32(106).string(message.errorDetail);
+    }
+    if (message.stepsKept.length !== 0) {
+      writer.uint32(114).fork();
+      for (const v of message.stepsKept) {
+        writer.uint32(v);
+      }
+      writer.join();
     }
     return writer;
   },
@@ -1398,6 +1418,24 @@ export const Clip: MessageFns<Clip> = {
             message.errorDetail = reader.string();
             continue;
           }
+          case 14: {
+            if (tag === 112) {
+              message.stepsKept.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 114) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.stepsKept.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1461,6 +1499,11 @@ export const Clip: MessageFns<Clip> = {
         : isSet(object.error_detail)
         ? globalThis.String(object.error_detail)
         : "",
+      stepsKept: globalThis.Array.isArray(object?.stepsKept)
+        ? object.stepsKept.map((e: any) => globalThis.Number(e))
+        : globalThis.Array.isArray(object?.steps_kept)
+        ? object.steps_kept.map((e: any) => globalThis.Number(e))
+        : [],
     };
   },
 
@@ -1505,6 +1548,9 @@ export const Clip: MessageFns<Clip> = {
     if (message.errorDetail !== "") {
       obj.errorDetail = message.errorDetail;
     }
+    if (message.stepsKept?.length) {
+      obj.stepsKept = message.stepsKept.map((e) => Math.round(e));
+    }
     return obj;
   },
 
@@ -1526,6 +1572,7 @@ export const Clip: MessageFns<Clip> = {
     message.outputs = object.outputs?.map((e) => Output.fromPartial(e)) || [];
     message.errorCode = object.errorCode ?? "";
     message.errorDetail = object.errorDetail ?? "";
+    message.stepsKept = object.stepsKept?.map((e) => e) || [];
     return message;
   },
 };
@@ -1838,7 +1885,7 @@ export const Job: MessageFns<Job> = {
 };
 
 function createBaseJobOptions(): JobOptions {
-  return { owner: "", priority: undefined, startAfterTime: undefined, dependsOn: [] };
+  return { owner: "", priority: undefined, startAfterTime: undefined, dependsOn: [], branch: undefined };
 }
 
 export const JobOptions: MessageFns<JobOptions> = {
@@ -1854,6 +1901,9 @@ export const JobOptions: MessageFns<JobOptions> = {
     }
     for (const v of message.dependsOn) {
       writer.uint32(34).string(v!);
+    }
+    if (message.branch !== undefined) {
+      BranchPoint.encode(message.branch, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -1903,6 +1953,14 @@ export const JobOptions: MessageFns<JobOptions> = {
             message.dependsOn.push(reader.string());
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.branch = BranchPoint.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1929,6 +1987,7 @@ export const JobOptions: MessageFns<JobOptions> = {
         : globalThis.Array.isArray(object?.depends_on)
         ? object.depends_on.map((e: any) => globalThis.String(e))
         : [],
+      branch: isSet(object.branch) ? BranchPoint.fromJSON(object.branch) : undefined,
     };
   },
 
@@ -1946,6 +2005,9 @@ export const JobOptions: MessageFns<JobOptions> = {
     if (message.dependsOn?.length) {
       obj.dependsOn = message.dependsOn;
     }
+    if (message.branch !== undefined) {
+      obj.branch = BranchPoint.toJSON(message.branch);
+    }
     return obj;
   },
 
@@ -1958,6 +2020,118 @@ export const JobOptions: MessageFns<JobOptions> = {
     message.priority = object.priority ?? undefined;
     message.startAfterTime = object.startAfterTime ?? undefined;
     message.dependsOn = object.dependsOn?.map((e) => e) || [];
+    message.branch = (object.branch !== undefined && object.branch !== null)
+      ? BranchPoint.fromPartial(object.branch)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseBranchPoint(): BranchPoint {
+  return { jobId: "", clipIndex: 0, step: 0 };
+}
+
+export const BranchPoint: MessageFns<BranchPoint> = {
+  encode(message: BranchPoint, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.jobId !== "") {
+      writer.uint32(10).string(message.jobId);
+    }
+    if (message.clipIndex !== 0) {
+      writer.uint32(16).uint32(message.clipIndex);
+    }
+    if (message.step !== 0) {
+      writer.uint32(24).uint32(message.step);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BranchPoint {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBranchPoint();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.jobId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.clipIndex = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.step = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BranchPoint {
+    return {
+      jobId: isSet(object.jobId)
+        ? globalThis.String(object.jobId)
+        : isSet(object.job_id)
+        ? globalThis.String(object.job_id)
+        : "",
+      clipIndex: isSet(object.clipIndex)
+        ? globalThis.Number(object.clipIndex)
+        : isSet(object.clip_index)
+        ? globalThis.Number(object.clip_index)
+        : 0,
+      step: isSet(object.step) ? globalThis.Number(object.step) : 0,
+    };
+  },
+
+  toJSON(message: BranchPoint): unknown {
+    const obj: any = {};
+    if (message.jobId !== "") {
+      obj.jobId = message.jobId;
+    }
+    if (message.clipIndex !== 0) {
+      obj.clipIndex = Math.round(message.clipIndex);
+    }
+    if (message.step !== 0) {
+      obj.step = Math.round(message.step);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<BranchPoint>, I>>(base?: I): BranchPoint {
+    return BranchPoint.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<BranchPoint>, I>>(object: I): BranchPoint {
+    const message = createBaseBranchPoint();
+    message.jobId = object.jobId ?? "";
+    message.clipIndex = object.clipIndex ?? 0;
+    message.step = object.step ?? 0;
     return message;
   },
 };

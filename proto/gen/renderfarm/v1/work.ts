@@ -7,7 +7,14 @@
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { BlobRef } from "./blob.js";
-import { Output, OutputFormat, outputFormatFromJSON, outputFormatToJSON, outputFormatToNumber } from "./job.js";
+import {
+  BranchPoint,
+  Output,
+  OutputFormat,
+  outputFormatFromJSON,
+  outputFormatToJSON,
+  outputFormatToNumber,
+} from "./job.js";
 
 export const protobufPackage = "renderfarm.v1";
 
@@ -163,6 +170,8 @@ export interface MuxWork {
   noise: NoisePlan | undefined;
   modelDigest: string;
   modelName: string;
+  /** The earlier clip whose steps this one shares. */
+  branch: BranchPoint | undefined;
 }
 
 export interface TaskAssignment {
@@ -1271,6 +1280,7 @@ function createBaseMuxWork(): MuxWork {
     noise: undefined,
     modelDigest: "",
     modelName: "",
+    branch: undefined,
   };
 }
 
@@ -1300,6 +1310,9 @@ export const MuxWork: MessageFns<MuxWork> = {
     }
     if (message.modelName !== "") {
       writer.uint32(58).string(message.modelName);
+    }
+    if (message.branch !== undefined) {
+      BranchPoint.encode(message.branch, writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -1383,6 +1396,14 @@ export const MuxWork: MessageFns<MuxWork> = {
             message.modelName = reader.string();
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.branch = BranchPoint.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1412,6 +1433,7 @@ export const MuxWork: MessageFns<MuxWork> = {
         : isSet(object.model_name)
         ? globalThis.String(object.model_name)
         : "",
+      branch: isSet(object.branch) ? BranchPoint.fromJSON(object.branch) : undefined,
     };
   },
 
@@ -1438,6 +1460,9 @@ export const MuxWork: MessageFns<MuxWork> = {
     if (message.modelName !== "") {
       obj.modelName = message.modelName;
     }
+    if (message.branch !== undefined) {
+      obj.branch = BranchPoint.toJSON(message.branch);
+    }
     return obj;
   },
 
@@ -1459,6 +1484,9 @@ export const MuxWork: MessageFns<MuxWork> = {
       : undefined;
     message.modelDigest = object.modelDigest ?? "";
     message.modelName = object.modelName ?? "";
+    message.branch = (object.branch !== undefined && object.branch !== null)
+      ? BranchPoint.fromPartial(object.branch)
+      : undefined;
     return message;
   },
 };

@@ -1,0 +1,287 @@
+/**
+ * @file The coordinator as a process: the production core behind the journal, production node
+ * sessions, and what the shell around them does. It mirrors `coordinator/shell` and
+ * `coordinator/rpc/node-service.ts` in virtual time.
+ */
+import type { FarmEffect, FarmEvent } from "../../coordinator/plan/events.js";
+import { emptyFarm, type Farm } from "../../coordinator/plan/farm-state.js";
+import { planHousekeeping } from "../../coordinator/plan/housekeeping.js";
+import { HEARTBEAT_MS, LEASE_MS } from "../../coordinator/plan/limits.js";
+import { decodeEvent, encodeEvent } from "../../coordinator/shell/event-codec.js";
+import type { FarmPolicy, Occurrence } from "../../coordinator/shell/farm-loop.js";
+import {
+  NodeSessions,
+  type NodeStream,
+  type SessionLoop,
+} from "../../coordinator/shell/node-sessions.js";
+import type { NodeMessage } from "../../shared/adapters/grpc/node-codec.js";
+import { SimProcess } from "./process.js";
+import type { ServerEnd, SimStream } from "./stream.js";
+import { type World, wallMs } from "./world.js";
+
+/** A publication or sweep that failed is tried again after this long. */
+const PUBLISH_RETRY_MS = 1_000;
+/** Folders of a clip that hold finished files and their manifests, as in `shell/sweep.ts`. */
+const KEPT = /^v1\/[^/]+\/\d+\/(out-\d+\/|manifest-)/;
+const RESOLVED = Promise.resolve();
+
+/** Mirrors `FarmLoop`: event -> journal -> effects, then the scheduler's grants the same way. */
+export class SimLoop implements SessionLoop {
+  readonly farm: Farm = emptyFarm();
+  readonly #world: World;
+  readonly #process: SimProcess;
+  readonly #policy: FarmPolicy;
+  readonly #execute: (effect: FarmEffect) => void;
+
+  constructor(
+    world: World,
+    process: SimProcess,
+    policy: FarmPolicy,
+    execute: (effect: FarmEffect) => void,
+  ) {
+    this.#world = world;
+    this.#process = process;
+    this.#policy = policy;
+    this.#execute = execute;
+  }
+
+  replay(): void {
+    const { core, journal, oracle } = this.#world;
+    for (const record of core.replayed(journal.records)) {
+      core.reduceFarm(this.farm, decodeEvent(record));
+    }
+    oracle.onReplayed(this.farm);
+  }
+
+  dispatch(occurrence: Occurrence): Promise<void> {
+    this.apply([occurrence]);
+    return RESOLVED;
+  }
+
+  tick(): Promise<void> {
+    const nowMs = wallMs(this.#world);
+    const due = planHousekeeping(this.farm, this.#policy, nowMs);
+    const plan = this.#world.core.planFarm(this.farm, this.#policy, nowMs);
+    const isIdle = due.length === 0 && plan.grants.length === 0 && plan.yields.length === 0;
+    if (!isIdle) this.apply(due);
+    return RESOLVED;
+  }
+
+  /** @param then called once the events are durable and their effects under way */
+  apply(occurrences: readonly Occurrence[], then: () => void = () => {}): void {
+    const { core, journal, oracle } = this.#world;
+    const atMs = wallMs(this.#world);
+    const events: FarmEvent[] = [];
+    const effects: FarmEffect[] = [];
+    const step = (occurrence: Occurrence) => {
+      const event: FarmEvent = { ...occurrence, atMs };
+      events.push(event);
+      effects.push(...oracle.onReduce(this.farm, event));
+    };
+    for (const occurrence of occurrences) step(occurrence);
+    const { grants, yields } = core.planFarm(this.farm, this.#policy, atMs);
+    for (const grant of grants) step({ kind: "task-granted", ...grant });
+    for (const taskId of yields) step({ kind: "task-asked-to-yield", taskId });
+    if (!core.journalFirst) this.#carryOut(effects);
+    const records = events.map(encodeEvent);
+    const durable = this.#process.guard(() => {
+      if (core.journalFirst) this.#carryOut(effects);
+      then();
+    });
+    journal.append(records, durable);
+  }
+
+  #carryOut(effects: readonly FarmEffect[]): void {
+    for (const effect of effects) {
+      if (effect.kind === "count") this.#world.oracle.counted(effect.metric);
+      else if (effect.kind !== "job-changed") this.#execute(effect);
+    }
+  }
+}
+
+export class SimCoordinator {
+  readonly process: SimProcess;
+  readonly #world: World;
+  readonly #policy: FarmPolicy;
+  readonly #streams = new Set<SimStream>();
+  #loop: SimLoop | null = null;
+  #sessions: NodeSessions | null = null;
+  #listening = false;
+
+  constructor(world: World, policy: FarmPolicy) {
+    this.#world = world;
+    this.#policy = policy;
+    this.process = new SimProcess("coordinator", world.timeline);
+    world.journal.onTorn = () => this.#died();
+  }
+
+  /** The loop that answers users; null while the coordinator is down or replays. */
+  get serving(): SimLoop | null {
+    return this.#listening && this.process.alive ? this.#loop : null;
+  }
+
+  /** Replays the journal, then listens, as `startCoordinator` does. */
+  start(): void {
+    if (this.process.alive) return;
+    const world = this.#world;
+    this.process.start();
+    world.trace.add(`coordinator starts with ${world.journal.records.length} records`);
+    const loop = new SimLoop(world, this.process, this.#policy, (effect) => this.#execute(effect));
+    this.#loop = loop;
+    this.#sessions = new NodeSessions(loop, this.process, (error) => {
+      throw error;
+    });
+    loop.replay();
+    loop.apply([{ kind: "farm-started" }], () => {
+      this.#sessions?.start();
+      this.#listening = true;
+    });
+  }
+
+  /** kill -9. */
+  kill(): void {
+    if (!this.process.alive) return;
+    this.#world.journal.crash();
+    this.#died();
+  }
+
+  /** Takes in a stream of a node, as `NodeService` does. */
+  readonly listen = (stream: SimStream): ServerEnd | null => {
+    if (!this.#listening) return null;
+    this.#streams.add(stream);
+    let nodeId: string | null = null;
+    let ended = false;
+    const end = (reason: string) => {
+      if (ended) return;
+      ended = true;
+      this.#streams.delete(stream);
+      if (nodeId !== null) this.#sessions?.leave(nodeId, nodeStream);
+      stream.endByServer(reason);
+    };
+    const nodeStream: NodeStream = {
+      send: (order) => {
+        if (ended) return;
+        this.#world.oracle.onOrder(stream.nodeId, order);
+        stream.order(order);
+      },
+      close: end,
+    };
+    return {
+      onMessage: (message) => {
+        if (ended) return;
+        if (nodeId !== null) this.#take(nodeId, message, nodeStream);
+        else if (message.kind === "hello") {
+          nodeId = message.identity.nodeId;
+          nodeStream.send({ kind: "welcome", leaseMs: LEASE_MS, heartbeatMs: HEARTBEAT_MS });
+          this.#sessions?.join(message.identity, nodeStream);
+        }
+      },
+      onEnd: () => end("the node ended the stream"),
+    };
+  };
+
+  #take(nodeId: string, message: NodeMessage, stream: NodeStream): void {
+    if (!this.#sessions?.heard(nodeId, stream)) return;
+    switch (message.kind) {
+      case "hello":
+        stream.close("a second hello came");
+        return;
+      case "heartbeat":
+        stream.send({ kind: "heartbeat-ack" });
+        return;
+      case "stopping":
+        this.#sessions.stopping(nodeId, stream);
+        return;
+      case "report":
+        this.#takeReport(nodeId, message);
+    }
+  }
+
+  #takeReport(nodeId: string, message: Extract<NodeMessage, { kind: "report" }>): void {
+    const { taskId, epoch, report } = message;
+    if (report.kind === "progress") return;
+    this.#world.trace.add(`${nodeId} reports ${report.kind} of ${taskId} e${epoch}`);
+    const from = { taskId, nodeId, epoch };
+    switch (report.kind) {
+      case "finished":
+        this.#loop?.apply([{ kind: "task-finished", ...from, result: report.result }]);
+        return;
+      case "failed": {
+        const failure = { code: report.code, detail: report.detail };
+        this.#loop?.apply([{ kind: "task-failed", ...from, failure }]);
+        return;
+      }
+      case "checkpointed": {
+        const { checkpoint } = report;
+        this.#loop?.apply([{ kind: "task-checkpointed", ...from, checkpoint }]);
+        return;
+      }
+      case "yielded": {
+        const { checkpoint } = report;
+        this.#loop?.apply([{ kind: "task-yielded", ...from, checkpoint }]);
+        return;
+      }
+      case "pair-broken": {
+        const { step, reason } = report;
+        this.#loop?.apply([{ kind: "pair-broken", ...from, step, reason }]);
+      }
+    }
+  }
+
+  #execute(effect: FarmEffect): void {
+    switch (effect.kind) {
+      case "publish":
+        this.#publish(effect);
+        return;
+      case "sweep":
+        this.#sweep(effect);
+        return;
+      case "assign":
+      case "cancel":
+      case "yield":
+      case "continue-alone":
+        this.#sessions?.execute(effect);
+        return;
+      case "job-changed":
+      case "count":
+    }
+  }
+
+  #publish(effect: Extract<FarmEffect, { kind: "publish" }>): void {
+    const { store, core, trace } = this.#world;
+    const { jobId, clipIndex, run, outputs } = effect;
+    const key = `v1/${jobId}/${clipIndex}/manifest-${run}.json`;
+    const content = JSON.stringify({ job: jobId, clip: clipIndex, run, outputs });
+    const { process } = this;
+    const generation = process.generation;
+    const written = (error: Error | null) => {
+      if (process.generation !== generation) return;
+      process.guard(() => {
+        trace.add(`publication of ${jobId}-${clipIndex} run ${run}: ${error?.message ?? "written"}`);
+        if (error) process.after(PUBLISH_RETRY_MS, () => this.#publish(effect));
+        else this.#loop?.apply([{ kind: "clip-published", jobId, clipIndex }]);
+      })();
+    };
+    if (core.publishesIfAbsent) store.putIfAbsent("coordinator", key, content, written);
+    else store.put("coordinator", key, content, written);
+  }
+
+  #sweep({ jobId, outputs }: Extract<FarmEffect, { kind: "sweep" }>): void {
+    const { store, trace } = this.#world;
+    const prefix = `v1/${jobId}/`;
+    const isGone = (key: string) => key.startsWith(prefix) && (outputs || !KEPT.test(key));
+    store.removeWhere("coordinator", isGone, (_error, count) =>
+      trace.add(`sweep of ${jobId}: ${count ?? "failed"}`),
+    );
+  }
+
+  #died(): void {
+    this.#world.trace.add("coordinator dies");
+    this.process.kill();
+    this.#listening = false;
+    this.#loop = null;
+    this.#sessions = null;
+    for (const stream of this.#streams) stream.endByServer("connection reset");
+    this.#streams.clear();
+  }
+}

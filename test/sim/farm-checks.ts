@@ -1,0 +1,106 @@
+/** @file What must be true of a farm at any time, and its hash. */
+import type { Farm } from "../../coordinator/plan/farm-state.js";
+import { isHeld } from "../../coordinator/plan/job.js";
+import {
+  FAILED_NODES_MAX,
+  FAILURES_MAX,
+  NUMERICAL_FAILURES_MAX,
+} from "../../coordinator/plan/limits.js";
+import { membersOf, type Task } from "../../coordinator/plan/task.js";
+import { FarmError } from "../../shared/core/errors.js";
+import { isTerminal } from "../../shared/farm/job.js";
+import { digest } from "./digest.js";
+import { hold } from "./violation.js";
+
+/** Losses of one node that are remembered: a minute of a node that comes and goes each second. */
+const LOSSES_REMEMBERED_MAX = 100;
+
+export type Failure = Task["failures"][number];
+
+/** I10 and I13: slots are what grants say, and the queue is what states say. */
+export function checkFarm(farm: Farm): void {
+  for (const [nodeId, node] of farm.nodes) {
+    for (const slot of ["gpuTaskId", "muxTaskId"] as const) {
+      const taskId = node[slot];
+      if (taskId === null) continue;
+      const task = farm.tasks.get(taskId);
+      const isGranted = task && membersOf(task).some((member) => member.nodeId === nodeId);
+      hold(isGranted === true, "I10", () => `${slot} of ${nodeId} holds ${taskId}, not granted to it`);
+      const right = (task!.stage === "mux") === (slot === "muxTaskId");
+      hold(right, "I10", () => `${slot} of ${nodeId} holds ${taskId}`);
+    }
+  }
+  const waiting = new Set<string>();
+  for (const { taskId } of farm.ready.inOrder(() => 0)) waiting.add(taskId);
+  let ready = 0;
+  for (const task of farm.tasks.values()) {
+    checkSlots(farm, task);
+    if (task.state.kind !== "ready") continue;
+    const job = farm.jobs.get(task.jobId);
+    if (!job || isHeld(job) || isTerminal(job.state)) continue;
+    ready += 1;
+    hold(waiting.has(task.taskId), "I13", () => `${task.taskId} is ready and not queued`);
+  }
+  hold(waiting.size === ready, "I13", () => `${waiting.size} tasks queued, ${ready} are ready`);
+  hold(farm.ready.size === waiting.size, "I13", () => "the queue miscounts");
+}
+
+function checkSlots(farm: Farm, task: Task): void {
+  for (const { nodeId } of membersOf(task)) {
+    const node = farm.nodes.get(nodeId);
+    const held = task.stage === "mux" ? node?.muxTaskId : node?.gpuTaskId;
+    hold(
+      held === task.taskId,
+      "I10",
+      () => `${task.taskId} is granted to ${nodeId}, whose slot holds ${held ?? "nothing"}`,
+    );
+  }
+}
+
+/** I5 of what a farm remembers. */
+export function checkBounds(farm: Farm): void {
+  for (const [nodeId, { lostAtMs, failedJobIds }] of farm.nodeRecords) {
+    const size = Math.max(lostAtMs.length, failedJobIds.length);
+    hold(size <= LOSSES_REMEMBERED_MAX, "I5", () => `${size} things remembered of ${nodeId}`);
+  }
+}
+
+/** Whether a task with these failures may not be tried again; written apart from production. */
+export function isSpent(failures: readonly Failure[]): boolean {
+  const nodes = new Set(failures.map((failure) => failure.nodeId));
+  const last = failures.at(-1);
+  return (
+    failures.length >= FAILURES_MAX ||
+    nodes.size >= FAILED_NODES_MAX ||
+    failures.filter(({ code }) => code === "numerical").length >= NUMERICAL_FAILURES_MAX ||
+    (last !== undefined && new FarmError(last.code, "").retry === "never")
+  );
+}
+
+/** Of everything a farm knows; equal farms have equal hashes. */
+export function farmHash(farm: Farm): string {
+  const jobs = [...farm.jobs.values()];
+  const owners = [...new Set(jobs.map((job) => job.owner))];
+  const usage = [
+    ...jobs.map((job) => farm.usage.ofJob(job.jobId)),
+    ...owners.map((owner) => farm.usage.ofOwner(owner)),
+    ...(["condition", "denoise", "decode", "mux"] as const).map((s) => farm.usage.ofStage(s)),
+  ];
+  const all = [
+    jobs,
+    [...farm.tasks.values()],
+    [...farm.nodes.values()],
+    [...farm.nodeRecords],
+    [...farm.ready.inOrder(() => 0)],
+    [...farm.jobIdByRequestId],
+    [...farm.notDueJobIds],
+    [...farm.waitingJobIds],
+    farm.openJobCount,
+    usage,
+  ];
+  return digest(
+    JSON.stringify(all, (_key, value: unknown) =>
+      typeof value === "bigint" ? value.toString() : value,
+    ),
+  );
+}

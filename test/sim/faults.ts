@@ -1,0 +1,225 @@
+/** @file Makes things go wrong, one after the other, until it is told to stop. */
+import { FarmError } from "../../shared/core/errors.js";
+import type { SimCoordinator } from "./coordinator.js";
+import type { TornAt } from "./journal.js";
+import type { SimNode } from "./node.js";
+import type { Random } from "./random.js";
+import type { Fault, Scenario } from "./scenario.js";
+import type { World } from "./world.js";
+
+/** Shorter and longer than a lease. */
+const FREEZES_MS = [800, 3_000, 4_900, 6_000, 12_000] as const;
+const CLOCK_JUMPS_MS = [3_600_000, -3_600_000, 5_000, -5_000, 4.0e11] as const;
+
+export class Faults {
+  /** What was done, for a report. */
+  readonly done: string[] = [];
+  readonly #world: World;
+  readonly #coordinator: SimCoordinator;
+  readonly #nodes: readonly SimNode[];
+  readonly #scenario: Scenario;
+  readonly #random: Random;
+  #torn: TornAt | null = null;
+  #over = false;
+
+  constructor(
+    world: World,
+    coordinator: SimCoordinator,
+    nodes: readonly SimNode[],
+    scenario: Scenario,
+  ) {
+    this.#world = world;
+    this.#coordinator = coordinator;
+    this.#nodes = nodes;
+    this.#scenario = scenario;
+    this.#random = world.random.split("faults");
+    world.bus.duplicated = scenario.duplicatedFrames;
+    world.journal.tearing = () => {
+      const torn = this.#torn;
+      this.#torn = null;
+      if (torn) this.#reviveCoordinator();
+      return torn;
+    };
+    this.#again();
+  }
+
+  /** Everything works from here on, and what was down comes back. */
+  heal(): void {
+    const { network, store, bus, journal, wall, trace } = this.#world;
+    trace.add("faults stop");
+    this.#over = true;
+    this.#torn = null;
+    network.heal();
+    store.heal();
+    journal.slow(0, 0);
+    bus.duplicated = 0;
+    wall.offsetMs = 0;
+    this.#coordinator.process.thaw(false);
+    this.#coordinator.start();
+    for (const node of this.#nodes) {
+      node.heal();
+      node.process.thaw(false);
+      node.start();
+    }
+  }
+
+  #again(): void {
+    const { faults, faultPauseMs } = this.#scenario;
+    if (faults.length === 0) return;
+    this.#after(faultPauseMs * this.#random.between(0.3, 1.7), () => {
+      this.#happen(this.#random.pick(faults));
+      this.#again();
+    });
+  }
+
+  #happen(fault: Fault): void {
+    const random = this.#random;
+    const node = random.pick(this.#nodes);
+    const durationMs = random.between(500, 12_000);
+    this.done.push(fault);
+    this.#world.oracle.count(`fault ${fault}`);
+    this.#world.trace.add(`FAULT ${fault} ${node.nodeId} ${durationMs.toFixed(0)} ms`);
+    if (fault.startsWith("node") || fault === "runtime-crash") this.#hitProcess(fault, node);
+    else if (fault.startsWith("coordinator") || fault.startsWith("journal")) {
+      this.#hitCoordinator(fault, durationMs);
+    } else this.#hitRest(fault, node, durationMs);
+  }
+
+  #hitProcess(fault: Fault, node: SimNode): void {
+    const random = this.#random;
+    switch (fault) {
+      case "node-crash":
+        node.kill();
+        this.#after(random.pick([50, 900, 4_000, 9_000]), () => node.start());
+        return;
+      case "node-flaps":
+        this.#flap(node, random.integer(3, 8));
+        return;
+      case "node-stop":
+        node.terminate();
+        this.#after(random.between(3_000, 12_000), () => node.start());
+        this.#after(31_000, () => node.start());
+        return;
+      case "node-freeze":
+        this.#freeze(node.process);
+        return;
+      case "runtime-crash":
+        if (node.process.alive) node.runtime.crash();
+        return;
+      default:
+        throw new Error(`bug: ${fault} hits no process`);
+    }
+  }
+
+  #hitCoordinator(fault: Fault, durationMs: number): void {
+    const random = this.#random;
+    switch (fault) {
+      case "coordinator-crash":
+        this.#coordinator.kill();
+        this.#reviveCoordinator();
+        return;
+      case "coordinator-freeze":
+        this.#freeze(this.#coordinator.process);
+        return;
+      case "journal-torn":
+        this.#torn = random.pick(["before", "middle", "after"] as const);
+        return;
+      case "journal-slow":
+        this.#world.journal.slow(durationMs, 800);
+        return;
+      default:
+        throw new Error(`bug: ${fault} does not hit the coordinator`);
+    }
+  }
+
+  #hitRest(fault: Fault, node: SimNode, durationMs: number): void {
+    const random = this.#random;
+    const { network, store, bus, wall } = this.#world;
+    const other = random.pick(this.#nodes);
+    switch (fault) {
+      case "stream-cut":
+        node.stream?.cut();
+        return;
+      case "partition-control":
+        this.#partition(node.nodeId, "coordinator", durationMs);
+        return;
+      case "partition-bus":
+        this.#partition(node.nodeId, other.nodeId, durationMs);
+        return;
+      case "bus-cut":
+        bus.cut(node.nodeId, other.nodeId);
+        return;
+      case "slow-link": {
+        const delayMs = random.pick([50, 500, 2_500]);
+        network.slow(node.nodeId, "coordinator", durationMs, delayMs);
+        network.slow("coordinator", node.nodeId, durationMs, delayMs);
+        network.slow(node.nodeId, other.nodeId, durationMs, delayMs);
+        return;
+      }
+      case "store-down":
+        store.fail(random.pick(["*", "coordinator", node.nodeId]), durationMs / 3);
+        return;
+      case "store-slow":
+        store.slow(durationMs, random.pick([100, 3_000]));
+        return;
+      case "nan":
+      case "wrong-bytes":
+        node.plant(fault);
+        return;
+      case "bad-node":
+        this.#spoil(node, new FarmError("runtime-failed", "this node fails everything"), durationMs);
+        return;
+      case "device-lost":
+        this.#spoil(node, new FarmError("device-lost", "the driver is gone"), durationMs);
+        return;
+      case "slow-node":
+        node.runtime.slowness = 10;
+        this.#after(durationMs, () => {
+          node.runtime.slowness = 1;
+        });
+        return;
+      case "clock-jump":
+        wall.offsetMs = random.pick(CLOCK_JUMPS_MS);
+        return;
+      default:
+        throw new Error(`bug: nobody makes ${fault}`);
+    }
+  }
+
+  #spoil(node: SimNode, error: FarmError, durationMs: number): void {
+    node.runtime.failing = error;
+    this.#after(durationMs, () => {
+      node.runtime.failing = null;
+    });
+  }
+
+  #freeze(process: SimNode["process"]): void {
+    process.freeze();
+    this.#after(this.#random.pick(FREEZES_MS), () => process.thaw(this.#random.chance(0.5)));
+  }
+
+  #partition(a: string, b: string, durationMs: number): void {
+    const ways = this.#random.pick(["both", "there", "back"]);
+    if (ways !== "back") this.#world.network.block(a, b, durationMs);
+    if (ways !== "there") this.#world.network.block(b, a, durationMs);
+  }
+
+  #flap(node: SimNode, times: number): void {
+    node.kill();
+    this.#after(1_000, () => {
+      node.start();
+      if (times > 1) this.#after(1_000, () => this.#flap(node, times - 1));
+    });
+  }
+
+  #reviveCoordinator(): void {
+    this.#after(this.#random.pick([100, 1_000, 7_000]), () => this.#coordinator.start());
+  }
+
+  /** Not once the faults have stopped. */
+  #after(delayMs: number, act: () => void): void {
+    this.#world.timeline.after(delayMs, () => {
+      if (!this.#over) act();
+    });
+  }
+}

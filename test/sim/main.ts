@@ -1,0 +1,68 @@
+/** @file `npm run sim`: many seeds, one after the other; the first failure is printed and ends it. */
+import { parseArgs } from "node:util";
+import { type Outcome, simulate } from "./simulation.js";
+
+const USAGE = "npm run sim -- [--seeds 200] [--from 1] [--seed S] [--trace] [--mutations]";
+
+function main(): number {
+  const { values } = parseArgs({
+    options: {
+      seeds: { type: "string", default: "200" },
+      from: { type: "string", default: "1" },
+      seed: { type: "string" },
+      trace: { type: "boolean", default: false },
+      mutations: { type: "boolean", default: false },
+    },
+  });
+  const from = wholeNumber("--from", values.seed ?? values.from);
+  const count = values.seed === undefined ? wholeNumber("--seeds", values.seeds) : 1;
+  return runSeeds(from, count, values.trace);
+}
+
+function runSeeds(from: number, count: number, keepsTrace: boolean): number {
+  const startMs = Date.now();
+  const totals = new Map<string, number>();
+  let events = 0;
+  for (let seed = from; seed < from + count; seed++) {
+    const outcome = simulate(seed, { keepsTrace });
+    if (keepsTrace) for (const line of outcome.trace) console.log(readable(line));
+    events += outcome.events;
+    for (const [what, n] of outcome.counts) totals.set(what, (totals.get(what) ?? 0) + n);
+    if (outcome.failure) {
+      console.error(describeFailure(outcome));
+      return 1;
+    }
+  }
+  const seconds = (Date.now() - startMs) / 1000;
+  for (const [what, n] of [...totals].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    console.log(`${String(n).padStart(8)} ${what}`);
+  }
+  console.log(`${count} seeds from ${from}: all invariants held, ${events} events, ${seconds} s`);
+  return 0;
+}
+
+/** Everything that is needed to see it again. */
+export function describeFailure(outcome: Outcome): string {
+  const { seed, failure, faults, trace, scenario, events, virtualMs } = outcome;
+  return [
+    ...trace.slice(-60).map(readable),
+    `seed ${seed} broke after ${events} events and ${(virtualMs / 1000).toFixed(3)} virtual s:`,
+    readable(failure?.text ?? ""),
+    `faults so far: ${faults.join(" ") || "none"}`,
+    `scenario: ${JSON.stringify(scenario)}`,
+    `replay: npm run sim -- --seed ${seed} --trace`,
+  ].join("\n");
+}
+
+/** Ids without their padding. */
+function readable(text: string): string {
+  return text.replace(/0{10,}(j\d+[ax])/g, "$1");
+}
+
+function wholeNumber(flag: string, text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  console.error(`${flag}: '${text}' is not a whole number from 0 to 999999999\n${USAGE}`);
+  process.exit(2);
+}
+
+process.exitCode = main();

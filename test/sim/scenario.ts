@@ -1,0 +1,74 @@
+/** @file What a seed decides before a run begins: the farm, its users, and what may go wrong. */
+import type { NodeTraits } from "./node.js";
+import { Random } from "./random.js";
+import { ALL_VERBS, type UserPlan } from "./users.js";
+
+export const FAULTS = [
+  "node-crash",
+  "runtime-crash",
+  "node-freeze",
+  "node-stop",
+  "node-flaps",
+  "coordinator-crash",
+  "coordinator-freeze",
+  "journal-torn",
+  "journal-slow",
+  "stream-cut",
+  "partition-control",
+  "partition-bus",
+  "bus-cut",
+  "slow-link",
+  "store-down",
+  "store-slow",
+  "nan",
+  "wrong-bytes",
+  "bad-node",
+  "slow-node",
+  "device-lost",
+  "clock-jump",
+] as const;
+export type Fault = (typeof FAULTS)[number];
+
+export interface Scenario {
+  readonly seed: number;
+  readonly nodes: readonly NodeTraits[];
+  readonly users: UserPlan;
+  /** How long faults happen; then they stop. */
+  readonly chaosMs: number;
+  readonly faults: readonly Fault[];
+  /** Between two faults, about. */
+  readonly faultPauseMs: number;
+  /** Share of frames that come once more, later. */
+  readonly duplicatedFrames: number;
+  readonly ownerAcceleratorsMax: number | null;
+  readonly intermediatesKeptMs: number;
+}
+
+/** Every seed enables some faults and some verbs, so that rare meetings are not always the same. */
+export function scenarioOf(seed: number): Scenario {
+  const random = new Random(`scenario ${seed}`);
+  const halfMs = random.pick([40, 150, 600]);
+  const nodes = Array.from({ length: random.integer(1, 5) }, (_, i) => ({
+    nodeId: `node-${i + 1}`,
+    halfMs: halfMs * random.between(0.7, 1.5),
+    planHash: i > 0 && random.chance(0.1) ? "other-plan" : "plan",
+  }));
+  const some = <T>(items: readonly T[], share: number) => items.filter(() => random.chance(share));
+  const isCalm = random.chance(0.04);
+  return {
+    seed,
+    nodes,
+    users: {
+      jobs: random.integer(2, 8),
+      verbs: isCalm ? [] : some(ALL_VERBS, 0.5),
+      pauseMs: random.pick([500, 1_500, 5_000]),
+      poisoned: random.pick([0, 0, 0.15]),
+    },
+    chaosMs: random.pick([15_000, 30_000, 60_000]),
+    faults: isCalm ? [] : some(FAULTS, random.pick([0.15, 0.35, 0.6])),
+    faultPauseMs: random.pick([700, 2_000, 6_000]),
+    duplicatedFrames: isCalm ? 0 : random.pick([0, 0.05, 0.5]),
+    ownerAcceleratorsMax: random.chance(0.15) ? 2 : null,
+    intermediatesKeptMs: random.pick([3_000, 3_600_000]),
+  };
+}

@@ -1,0 +1,238 @@
+/** @file What users and operators ask for, at random times. Mirrors the checks of `coordinator/rpc`. */
+import type { RetryScope } from "../../coordinator/plan/events.js";
+import type { NewJob } from "../../coordinator/plan/job.js";
+import type { Occurrence } from "../../coordinator/shell/farm-loop.js";
+import { isTerminal } from "../../shared/farm/job.js";
+import type { JobParameters } from "../../shared/farm/parameters.js";
+import { planChunks } from "../../shared/farm/parameters.js";
+import type { SimCoordinator, SimLoop } from "./coordinator.js";
+import { MODEL, type Poison } from "./node.js";
+import type { Random } from "./random.js";
+import { type World, wallMs } from "./world.js";
+
+const VERBS = ["cancel", "pause", "resume", "priority", "retry", "delete", "drain", "undrain"] as const;
+export type Verb = (typeof VERBS)[number];
+
+export interface UserPlan {
+  /** Jobs to be submitted. */
+  readonly jobs: number;
+  readonly verbs: readonly Verb[];
+  /** Between two things asked for, about. */
+  readonly pauseMs: number;
+  /** Share of jobs that break what works on them. */
+  readonly poisoned: number;
+}
+
+/** Verbs of which a plan chooses some. */
+export const ALL_VERBS: readonly Verb[] = VERBS;
+
+export class Users {
+  /** What a job does to nodes, by id. */
+  readonly poison = new Map<string, Poison>();
+  readonly #world: World;
+  readonly #coordinator: SimCoordinator;
+  readonly #plan: UserPlan;
+  readonly #random: Random;
+  readonly #nodeIds: readonly string[];
+  /** Requests that were not answered yet. */
+  readonly #open = new Set<string>();
+  #count = 0;
+  #calm = false;
+
+  constructor(
+    world: World,
+    coordinator: SimCoordinator,
+    plan: UserPlan,
+    nodeIds: readonly string[],
+  ) {
+    this.#world = world;
+    this.#coordinator = coordinator;
+    this.#plan = plan;
+    this.#nodeIds = nodeIds;
+    this.#random = world.random.split("users");
+  }
+
+  /** Submits that no answer came for. */
+  get openRequests(): number {
+    return this.#open.size;
+  }
+
+  /** @param durationMs in which all jobs are submitted */
+  start(durationMs: number): void {
+    for (let i = 0; i < this.#plan.jobs; i++) {
+      const atMs = i === 0 ? 0 : this.#random.unit() * durationMs * 0.7;
+      this.#world.timeline.after(atMs, () => this.#submit());
+    }
+    this.#again();
+  }
+
+  /** No more surprises; what stands in the way of an end is taken away, again and again. */
+  calm(): void {
+    this.#calm = true;
+    const loop = this.#coordinator.serving;
+    if (loop) {
+      for (const nodeId of loop.farm.nodeRecords.keys()) this.#ask("undrain", nodeId);
+      for (const job of loop.farm.jobs.values()) {
+        if (job.paused && !isTerminal(job.state)) this.#ask("resume", job.jobId);
+      }
+    }
+    this.#world.timeline.after(20_000, () => this.calm());
+  }
+
+  #again(): void {
+    const delayMs = this.#plan.pauseMs * this.#random.between(0.3, 1.7);
+    this.#world.timeline.after(delayMs, () => {
+      if (this.#calm) return;
+      if (this.#plan.verbs.length > 0) this.#askSomething();
+      this.#again();
+    });
+  }
+
+  #submit(): void {
+    this.#count += 1;
+    const requestId = `request-${this.#count}`;
+    const job = this.#newJob(requestId);
+    if (this.#random.chance(this.#plan.poisoned)) {
+      const poisons = ["crashes-runtime", "crashes-node", "nan", "no-memory"] as const;
+      this.poison.set(job.jobId, this.#random.pick(poisons));
+    }
+    this.#open.add(requestId);
+    this.#create(job, 0);
+    // An impatient client asks twice.
+    if (this.#random.chance(0.2)) {
+      const twin = { ...job, jobId: `${job.jobId.slice(0, -1)}x` };
+      const poison = this.poison.get(job.jobId);
+      if (poison) this.poison.set(twin.jobId, poison);
+      this.#world.timeline.after(this.#random.unit() * 2_000, () => this.#create(twin, 0));
+    }
+  }
+
+  /** As `createJob` of the job service; without an answer the client asks again, with its request id. */
+  #create(job: NewJob, tries: number): void {
+    const { timeline, oracle, trace } = this.#world;
+    const { requestId } = job;
+    let answered = false;
+    const retry = () => {
+      if (!answered && this.#open.has(requestId) && tries < 200) this.#create(job, tries + 1);
+    };
+    timeline.after(this.#random.between(2_000, 4_000), retry);
+    const loop = this.#coordinator.serving;
+    if (!loop) return;
+    const answer = (jobId: string) => {
+      answered = true;
+      trace.add(`client of ${requestId} is told ${jobId}`);
+      this.#open.delete(requestId);
+      oracle.onAcked(requestId, jobId);
+    };
+    const known = loop.farm.jobIdByRequestId.get(requestId);
+    if (known !== undefined) {
+      answer(known);
+      return;
+    }
+    if (loop.farm.nodes.size === 0) return;
+    const dependsOn = job.dependsOn.filter((id) => loop.farm.jobs.has(id));
+    const create: Occurrence = { kind: "job-created", job: { ...job, dependsOn } };
+    loop.apply([create], () => answer(loop.farm.jobIdByRequestId.get(requestId) ?? job.jobId));
+  }
+
+  #newJob(requestId: string): NewJob {
+    const random = this.#random;
+    const jobId = `j${this.#count}`.padStart(25, "0").padEnd(26, "a");
+    const loop = this.#coordinator.serving;
+    const others = loop ? [...loop.farm.jobs.keys()] : [];
+    const dependsOn = others.length > 0 && random.chance(0.2) ? [random.pick(others)] : [];
+    const startsLater = random.chance(0.15);
+    const startAfterMs = startsLater ? wallMs(this.#world) + random.integer(1_000, 15_000) : null;
+    const images = Array.from({ length: random.pick([1, 1, 2]) }, (_, i) => {
+      const content = `${requestId}-picture-${i}`;
+      this.#world.store.blobs.set(`inputs/${content}`, content);
+      return { key: `inputs/${content}`, sha256: content, size: content.length };
+    });
+    return {
+      jobId,
+      requestId,
+      images,
+      parameters: this.#parameters(),
+      modelDigest: MODEL.digest,
+      modelName: MODEL.name,
+      owner: random.pick(["ann", "bob"]),
+      priority: random.pick([50, 50, 50, 10, 90]),
+      startAfterMs,
+      dependsOn,
+      branch: null,
+      branchLatents: null,
+    };
+  }
+
+  #parameters(): JobParameters {
+    const random = this.#random;
+    const guided = random.chance(0.85);
+    return {
+      ...{ height: 64, width: 64, fps: 7, motionBucketId: 127, noiseAugStrength: 0.02 },
+      ...{ sigmas: null, latents: null, seeds: [BigInt(random.below(1_000))] },
+      numFrames: 4,
+      numInferenceSteps: random.integer(1, 8),
+      minGuidanceScale: 1,
+      maxGuidanceScale: guided ? 3 : 1,
+      decodeChunkSize: random.pick([2, 4]),
+      numVideosPerPrompt: random.pick([1, 1, 2]),
+      formats: random.pick([["gif"], ["webp", "safetensors"]] as const),
+      pair: random.pick(["auto", "auto", "always", "never"]),
+    };
+  }
+
+  #askSomething(): void {
+    const verb = this.#random.pick(this.#plan.verbs);
+    const jobs = this.#coordinator.serving?.farm.jobs;
+    const isOfNode = verb === "drain" || verb === "undrain";
+    const ids = isOfNode ? this.#nodeIds : [...(jobs?.keys() ?? [])];
+    if (ids.length > 0) this.#ask(verb, this.#random.pick(ids));
+  }
+
+  #ask(verb: Verb, id: string): void {
+    const loop = this.#coordinator.serving;
+    const occurrence = loop && this.#occurrence(loop, verb, id);
+    if (!loop || !occurrence) return;
+    this.#world.trace.add(`user asks: ${verb} ${id}`);
+    this.#world.oracle.count(`user asks: ${verb}`);
+    loop.apply([occurrence]);
+  }
+
+  /** Null where the coordinator would refuse. */
+  #occurrence(loop: SimLoop, verb: Verb, id: string): Occurrence | null {
+    const job = loop.farm.jobs.get(id);
+    const isOpen = job !== undefined && !isTerminal(job.state);
+    switch (verb) {
+      case "cancel":
+        return isOpen ? { kind: "job-cancelled", jobId: id } : null;
+      case "pause":
+        return isOpen ? { kind: "job-paused", jobId: id } : null;
+      case "resume":
+        return isOpen ? { kind: "job-resumed", jobId: id } : null;
+      case "priority":
+        return isOpen
+          ? { kind: "job-prioritized", jobId: id, priority: this.#random.below(101) }
+          : null;
+      case "retry":
+        return job ? { kind: "job-retried", jobId: id, what: this.#scope(job) } : null;
+      case "delete":
+        return job && !isOpen ? { kind: "job-deleted", jobId: id } : null;
+      case "drain":
+        return loop.farm.nodeRecords.has(id) ? { kind: "node-drained", nodeId: id } : null;
+      case "undrain":
+        return loop.farm.nodeRecords.has(id) ? { kind: "node-undrained", nodeId: id } : null;
+    }
+  }
+
+  #scope(job: NewJob & { readonly clips: readonly unknown[] }): RetryScope {
+    const clipIndex = this.#random.below(job.clips.length);
+    const { numFrames, decodeChunkSize } = job.parameters;
+    const chunks = planChunks(numFrames, decodeChunkSize).length;
+    const chunkIndex = this.#random.below(chunks);
+    return this.#random.pick<RetryScope>([
+      { kind: "job" },
+      { kind: "clip", clipIndex },
+      { kind: "chunk", clipIndex, chunkIndex },
+    ]);
+  }
+}
