@@ -7,7 +7,7 @@ import { type CliProcess, runCli, startCli } from "./cli-process.js";
 import { CHECKPOINT, PICTURE } from "./farm-harness.js";
 import { waitUntilGone } from "./processes.js";
 
-const SMALL = ["--height", "64", "--width", "64", "--num-frames", "4", "--seed", "7"];
+const SMALL = ["--height", "16", "--width", "16", "--num-frames", "4", "--seed", "7"];
 const FAST = [...SMALL, "--num-inference-steps", "2"];
 
 let folder: string;
@@ -55,9 +55,9 @@ test("SIGINT of submit leaves the job to the farm; watch fetches it, cancel ends
   const out = join(folder, "clip.gif");
   const at = ["--address", address];
   const submit = startCli([
-    ...["submit", PICTURE, "--out", out, ...at, ...SMALL, "--num-inference-steps", "40"],
+    ...["submit", PICTURE, "--out", out, ...at, ...SMALL, "--num-inference-steps", "80"],
   ]);
-  await submit.said("stderr", /step \d+\/40/);
+  await submit.said("stderr", /step \d+\/80/);
   submit.signal("SIGINT");
   const left = await submit.ended;
   expect(left).toMatchObject({ exitCode: 130, stdout: "" });
@@ -67,7 +67,7 @@ test("SIGINT of submit leaves the job to the farm; watch fetches it, cancel ends
   expect(watched).toMatchObject({ exitCode: 0, stdout: `${out}\n` });
   expect(readFileSync(out).subarray(0, 6).toString("latin1")).toBe("GIF89a");
 
-  const long = ["--num-inference-steps", "400", "--detach"];
+  const long = ["--num-inference-steps", "1000", "--detach"];
   const detached = await runCli(["submit", PICTURE, ...at, ...SMALL, ...long]);
   const other = detached.stdout.trim();
   const cancelled = await runCli(["cancel", other, ...at]);

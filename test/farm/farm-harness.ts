@@ -21,14 +21,14 @@ import type { Stage } from "../../shared/farm/work.js";
 import { goldenPath } from "../golden/read-golden.js";
 import { descendantsOf, type ProcessEntry, waitUntilGone } from "./processes.js";
 
-/** The smallest checkpoint of SVD's own topology. */
-export const CHECKPOINT = goldenPath("svd-shaped-fp16/checkpoint");
+/** A small checkpoint: a node has it ready in a second, and its networks in another. */
+export const CHECKPOINT = goldenPath("two-level/checkpoint");
 export const PICTURE = goldenPath("svd-shaped-fp16/runs/plain/input0.png");
 
-/** A clip that is small, but takes long enough to be disturbed: seconds, not milliseconds. */
+/** Small, but with enough steps that a fault after the second one comes long before the last. */
 export const CLIP: JobParameters = {
-  height: 64,
-  width: 64,
+  height: 16,
+  width: 16,
   numFrames: 4,
   numInferenceSteps: 40,
   sigmas: null,
@@ -49,7 +49,7 @@ export const CLIP: JobParameters = {
 const SILENCE_MS_MAX = 40_000;
 const COORDINATOR_READY_MS = 10_000;
 
-/** A farm that is stopped when the test ends, however it ends. */
+/** A farm of one test, stopped when the test ends, however it ends. */
 export async function startFarm(nodeCount: number): Promise<TestFarm> {
   const farm = await TestFarm.start(nodeCount);
   onTestFinished(() => farm.stop());
@@ -142,7 +142,16 @@ export class TestFarm {
     return this.#find("the coordinator", (p) => p.command.includes("coordinator/main.js"));
   }
 
-  /** Sends a job of the test picture, once for each clip. */
+  /** Holds the runtime children of nodes in whatever they do; the returned function lets them go. */
+  holdRuntimes(nodeIds: readonly string[]): () => void {
+    const pids = nodeIds.map((nodeId) => this.runtimePid(nodeId));
+    for (const pid of pids) process.kill(pid, "SIGSTOP");
+    return () => {
+      for (const pid of pids) process.kill(pid, "SIGCONT");
+    };
+  }
+
+  /** Sends a job of the test picture. */
   async submit(
     parameters: Partial<JobParameters>,
     requestId: string = randomUUID(),

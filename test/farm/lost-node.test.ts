@@ -128,12 +128,12 @@ test("every node of `renderfarm run` is killed: it says so, exits with 1 and lea
   onTestFinished(() => rmSync(folder, { recursive: true }));
   mkdirSync(join(folder, "clips"));
   const out = join(folder, "clips/clip.gif");
-  const size = ["--height", "64", "--width", "64", "--num-frames", "4"];
+  const size = ["--height", "16", "--width", "16", "--num-frames", "4"];
   const run = startCli([
     ...["run", PICTURE, "--checkpoint", CHECKPOINT, "--out", out, "--threads", "1"],
-    ...[...size, "--num-inference-steps", "200"],
+    ...[...size, "--num-inference-steps", "1000"],
   ]);
-  await run.said("stderr", /step \d+\/200/);
+  await run.said("stderr", /step \d+\/1000/);
   const agents = run.pidsOf("gpu-node/main.js");
   expect(agents).toHaveLength(2);
   for (const pid of agents) process.kill(pid, "SIGKILL");

@@ -15,7 +15,7 @@ const POLL_MS = 20;
 const GONE_MS_MAX = 10_000;
 
 /** Every living process that can be seen; what has ended and was not reaped yet is not living. */
-export function livingProcesses(): ProcessEntry[] {
+function livingProcesses(): ProcessEntry[] {
   return existsSync("/proc/self/stat") ? fromProc() : fromPs();
 }
 
