@@ -11,6 +11,7 @@ function clip(change: Partial<ClipView> = {}): ClipView {
     imageIndex: 0,
     state: "running",
     stepsDone: 0,
+    stepsKept: [],
     stepsTotal: 10,
     chunksDone: 0,
     chunksTotal: 2,
