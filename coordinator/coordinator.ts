@@ -58,10 +58,15 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
   const { journal, blobs, clock, log, onBroken } = parts;
   const loop = new FarmLoop(journal, parts.wallMs, parts.policy, parts.failpoint);
   const sessions = new NodeSessions(loop, clock, onBroken);
+  let hasClosed = false;
   const publish = (publication: Publication): void => {
-    const { jobId, clipIndex } = publication;
+    const { jobId, clipIndex, run } = publication;
     publishClip(blobs, publication).then(
-      () => loop.dispatch({ kind: "clip-published", jobId, clipIndex }).catch(onBroken),
+      () => {
+        // The next start publishes it again, which changes nothing.
+        if (hasClosed) return;
+        loop.dispatch({ kind: "clip-published", jobId, clipIndex, run }).catch(onBroken);
+      },
       (error: unknown) => {
         log.error({ err: error, job_id: jobId }, "a clip could not be published; trying again");
         clock.after(PUBLISH_RETRY_MS, () => publish(publication));
@@ -104,6 +109,7 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
       const ended = shutDown(server, clock);
       sessions.stop();
       await ended;
+      hasClosed = true;
       await journal.close();
     },
   };

@@ -35,7 +35,13 @@ export type FarmEvent = { readonly atMs: number } & (
   | { readonly kind: "task-granted"; readonly taskId: string; readonly members: readonly Member[] }
   | { readonly kind: "task-asked-to-yield"; readonly taskId: string }
   | TaskReported
-  | { readonly kind: "clip-published"; readonly jobId: string; readonly clipIndex: number }
+  /** The manifest of this run of the clip is in the store. */
+  | {
+      readonly kind: "clip-published";
+      readonly jobId: string;
+      readonly clipIndex: number;
+      readonly run: number;
+    }
 );
 
 /** A member's word on a task, fenced by the epoch of its grant. */

@@ -39,9 +39,10 @@ export function cancelTasks(farm: Farm, clip: Clip, atMs: number): FarmEffect[] 
 /** Publication of a clip whose mux is done. */
 export function publish(job: Job, mux: Task): FarmEffect {
   assert(mux.state.kind === "done", "a finished mux before publication");
-  const { jobId, run } = job;
+  const { jobId } = job;
+  const { clipIndex } = mux;
   const { outputs } = mux.state.result;
-  return { kind: "publish", jobId, clipIndex: mux.clipIndex, run, outputs };
+  return { kind: "publish", jobId, clipIndex, run: job.clips[clipIndex]!.run, outputs };
 }
 
 /** Notes something about a node id. */

@@ -19,6 +19,14 @@ describe("a job that may not start yet", () => {
     expect(planHousekeeping(w.farm, keep, 200)).toEqual([]);
   });
 
+  test("waits for its time also when it is retried before it", () => {
+    const w = new FarmWorld(node("a"));
+    w.submit("j", { options: { startAfterMs: 100 } });
+    w.send({ kind: "job-cancelled", jobId: "j" });
+    w.send({ kind: "job-retried", jobId: "j", what: { kind: "job" } });
+    expect(planHousekeeping(w.farm, keep, 100)).toEqual([{ kind: "job-due", jobId: "j" }]);
+  });
+
   test("waits for the jobs that it depends on", () => {
     const w = new FarmWorld(node("a"));
     w.submit("first");
@@ -325,6 +333,25 @@ describe("retry", () => {
     w.finish("j-0-mux");
     w.publish("j");
     expect(jobState(w, "j")).toBe("succeeded");
+  });
+
+  test("of a chunk while another clip runs publishes anew: the manifest names the new files", () => {
+    const w = new FarmWorld(node("a"), node("b"));
+    w.submit("j", { images: 2 });
+    w.finishUpTo("mux", "j");
+    w.finish("j-1-condition");
+    const what = { kind: "chunk", clipIndex: 0, chunkIndex: 1 } as const;
+    w.send({ kind: "job-retried", jobId: "j", what });
+    // The first publication was under way.
+    w.send({ kind: "clip-published", jobId: "j", clipIndex: 0, run: 1 });
+    w.finish("j-0-decode-1");
+    w.send({ kind: "clip-published", jobId: "j", clipIndex: 0, run: 1 });
+    expect(w.farm.jobs.get("j")?.clips[0]?.state).toBe("running");
+    w.finish("j-0-mux");
+    const published = w.effects.findLast((e) => e.kind === "publish");
+    expect(published).toMatchObject({ clipIndex: 0, run: 2 });
+    w.publish("j");
+    expect(w.farm.jobs.get("j")?.clips[0]?.state).toBe("succeeded");
   });
 
   test("of a job that went well changes nothing", () => {

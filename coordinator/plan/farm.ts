@@ -73,7 +73,7 @@ export function reduceFarm(farm: Farm, event: FarmEvent): FarmEffect[] {
     case "pair-broken":
       return reportTask(farm, event, atMs);
     case "clip-published":
-      return publishClip(farm, event.jobId, event.clipIndex, atMs);
+      return publishClip(farm, event, atMs);
   }
 }
 
@@ -210,9 +210,14 @@ function cancelJob(farm: Farm, jobId: string, atMs: number): FarmEffect[] {
   return [...effects, ...endJobIfComplete(farm, jobId, atMs)];
 }
 
-function publishClip(farm: Farm, jobId: string, clipIndex: number, atMs: number): FarmEffect[] {
+function publishClip(
+  farm: Farm,
+  { jobId, clipIndex, run }: { jobId: string; clipIndex: number; run: number },
+  atMs: number,
+): FarmEffect[] {
   const clip = farm.jobs.get(jobId)?.clips[clipIndex];
-  if (!clip) return [];
+  // The manifest of an earlier run names other files.
+  if (clip?.run !== run) return [];
   const mux = tasksOf(farm, clip).at(-1);
   if (clip.state !== "running" || mux?.state.kind !== "done") return [];
   const { outputs } = mux.state.result;

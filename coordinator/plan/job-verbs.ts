@@ -93,7 +93,7 @@ function isBlocked(task: Task, clipTasks: readonly Task[]): boolean {
 function reopen(farm: Farm, job: Job, clipIndexes: ReadonlySet<number>): void {
   const clips = job.clips.map((clip) =>
     clipIndexes.has(clip.index)
-      ? { ...clip, state: "running" as const, failure: null, outputs: [] }
+      ? { ...clip, state: "running" as const, failure: null, outputs: [], run: clip.run + 1 }
       : clip,
   );
   if (!isTerminal(job.state)) {
@@ -101,6 +101,7 @@ function reopen(farm: Farm, job: Job, clipIndexes: ReadonlySet<number>): void {
     return;
   }
   farm.openJobCount += 1;
+  if (!job.due) farm.notDueJobIds.add(job.jobId);
   farm.jobs.set(job.jobId, {
     ...job,
     clips,

@@ -13,6 +13,8 @@ export interface Clip {
   readonly taskIds: readonly string[];
   readonly outputs: readonly Output[];
   readonly failure: TaskFailure | null;
+  /** 1, and one more each time something of it is done again; a manifest belongs to one run. */
+  readonly run: number;
 }
 
 /** A job as CreateJob accepted it. */
@@ -36,7 +38,7 @@ export interface Job extends NewJob {
   readonly due: boolean;
   /** Those of `dependsOn` that have not succeeded yet. */
   readonly waitsFor: readonly string[];
-  /** 1, and one more each time it was retried after its end; a manifest belongs to one run. */
+  /** 1, and one more each time it was retried after its end. */
   readonly run: number;
   /** What its tasks left in the store is gone, its finished files apart. */
   readonly swept: boolean;

@@ -29,6 +29,7 @@ export function planTasks(job: NewJob, atMs: number): { clips: Clip[]; tasks: Ta
       taskIds: own.map((task) => task.taskId),
       outputs: [],
       failure: null,
+      run: 1,
     });
   }
   return { clips, tasks };

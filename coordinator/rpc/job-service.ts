@@ -71,7 +71,10 @@ async function createJob(
   const { images, parameters: raw, modelDigest, requestId, options } = decodeCreateJob(request);
   const accepted = (jobId: string) => ({ job: encodeJob(findJob(loop, jobId)), dryRun: undefined });
   const known = loop.farm.jobIdByRequestId.get(requestId);
-  if (requestId !== "" && known !== undefined) return accepted(known);
+  if (requestId !== "" && known !== undefined) {
+    await loop.settled();
+    return accepted(known);
+  }
   refuseFull(loop);
   const nodes = [...loop.farm.nodes.values()];
   const model = chooseModel(nodes, modelDigest);

@@ -51,7 +51,10 @@ export function listJobs(loop: FarmLoop, request: wire.ListJobsRequest): wire.Li
 /** @throws FarmError "not-found"; "wrong-state" when it has ended otherwise */
 export async function cancelJob(loop: FarmLoop, jobId: string): Promise<JobView> {
   const { state } = findJob(loop, jobId);
-  if (state === "cancelled") return findJob(loop, jobId);
+  if (state === "cancelled") {
+    await loop.settled();
+    return findJob(loop, jobId);
+  }
   refuseEnded(loop, jobId);
   await loop.dispatch({ kind: "job-cancelled", jobId });
   return findJob(loop, jobId);

@@ -49,6 +49,8 @@ export class FarmLoop {
   readonly #failpoint: Failpoint | null;
   readonly #progress = new Map<string, Progress>();
   readonly #watchers = new Map<string, Set<JobWatcher>>();
+  /** The last append; those before it resolve before it. */
+  #appended: Promise<void> = Promise.resolve();
   #execute: (effect: OutsideEffect) => void = () => {};
 
   /**
@@ -102,9 +104,18 @@ export class FarmLoop {
     for (const grant of grants) step({ kind: "task-granted", ...grant });
     for (const taskId of yields) step({ kind: "task-asked-to-yield", taskId });
     this.#failpoint?.("before", events);
-    await this.#journal.append(events.map(encodeEvent));
+    this.#appended = this.#journal.append(events.map(encodeEvent));
+    await this.#appended;
     this.#failpoint?.("after", events);
     this.#carryOut(effects);
+  }
+
+  /**
+   * Resolves once the journal has all that the farm in memory says: who answers from memory waits
+   * for it, or a crash takes back what was told.
+   */
+  settled(): Promise<void> {
+    return this.#appended;
   }
 
   /** A running denoise task's report; not journalled, since a step later it is history. */

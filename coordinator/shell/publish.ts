@@ -5,7 +5,7 @@ import type { BlobStore } from "../../shared/ports/blob-store.js";
 export interface Publication {
   readonly jobId: string;
   readonly clipIndex: number;
-  /** 1, and one more each time the job was retried after its end. */
+  /** 1, and one more each time something of the clip was done again. */
   readonly run: number;
   readonly outputs: readonly Output[];
 }
@@ -13,8 +13,8 @@ export interface Publication {
 /**
  * Writes the manifest of a clip unless it is there.
  *
- * A second publisher can only be a coordinator that replays the very same journal, so an existing
- * manifest names the same files.
+ * A second publisher of a run can only be a coordinator that replays the very same journal, so an
+ * existing manifest names the same files.
  *
  * @throws FarmError "unreachable" when the store cannot take it
  */

@@ -13,6 +13,7 @@ import { FarmError } from "../../shared/core/errors.js";
 import { idFromBytes } from "../../shared/core/ids.js";
 import type { TaskReport } from "../../shared/farm/work.js";
 import { runtimePlanHash } from "../runtime/plan-hash.js";
+import type { Runtime } from "../runtime/runtime.js";
 import type { RuntimeInfo } from "../runtime/runtime-info.js";
 import { findFfmpeg } from "../stages/media/find-ffmpeg.js";
 import { drain } from "./drain.js";
@@ -28,6 +29,13 @@ export interface AgentOptions {
   readonly log: Logger;
   /** The runtime cannot be brought back: the process should end, so that it is started anew. */
   readonly onBroken: (reason: FarmError) => void;
+  /** Default: the runtime child, with the checkpoint of the settings. */
+  readonly openRuntime?: (options: AgentOptions) => Promise<OpenedRuntime>;
+}
+
+/** A runtime and what it says of its checkpoint. */
+export interface OpenedRuntime extends Runtime {
+  readonly info: RuntimeInfo;
 }
 
 export interface Agent {
@@ -48,23 +56,12 @@ const CLOSE_MS_MAX = 3_000;
  *   what the start of the child throws
  */
 export async function startAgent(options: AgentOptions): Promise<Agent> {
-  const { settings, version, log, onBroken } = options;
+  const { settings, version, log, openRuntime = superviseChild } = options;
   const clock = systemClock;
   await refuseMissingFolder(settings.blobDir);
   const blobs = await FileBlobStore.open(settings.blobDir);
   const ffmpeg = await findFfmpeg();
-  const child = {
-    checkpointDir: settings.checkpoint,
-    variant: settings.variant,
-    provider: PROVIDER,
-    intraOpThreads: settings.threads,
-  };
-  const runtime = await SupervisedRuntime.start({
-    child,
-    clock,
-    onRestart: ({ detail }) => log.error({ detail }, "the runtime child is started again"),
-    onGone: onBroken,
-  });
+  const runtime = await openRuntime(options);
   const { info } = runtime;
   const bus = await SocketTensorBus.listen({
     ...endpointOf(settings.busListen),
@@ -108,6 +105,20 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     drain: () => drain(link, runner, clock),
     close: () => closeAll(link, runner, runtime, bus),
   };
+}
+
+function superviseChild({ settings, log, onBroken }: AgentOptions): Promise<SupervisedRuntime> {
+  return SupervisedRuntime.start({
+    child: {
+      checkpointDir: settings.checkpoint,
+      variant: settings.variant,
+      provider: PROVIDER,
+      intraOpThreads: settings.threads,
+    },
+    clock: systemClock,
+    onRestart: ({ detail }) => log.error({ detail }, "the runtime child is started again"),
+    onGone: onBroken,
+  });
 }
 
 /** A mistyped folder would be an empty store in which every blob is missing. */
@@ -203,7 +214,7 @@ function logReport(log: Logger, taskId: string, epoch: number, report: TaskRepor
 async function closeAll(
   link: NodeLink,
   runner: TaskRunner,
-  runtime: SupervisedRuntime,
+  runtime: Runtime,
   bus: SocketTensorBus,
 ): Promise<void> {
   link.close();

@@ -117,7 +117,8 @@ export class FarmWorld {
   }
 
   publish(jobId: string, clipIndex = 0): FarmEffect[] {
-    return this.send({ kind: "clip-published", jobId, clipIndex });
+    const run = this.farm.jobs.get(jobId)?.clips[clipIndex]?.run ?? 1;
+    return this.send({ kind: "clip-published", jobId, clipIndex, run });
   }
 
   /** Every stage of a clip up to the one named, each done by whoever holds it. */
