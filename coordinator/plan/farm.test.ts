@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { JobParameters } from "../../shared/farm/parameters.js";
 import { FarmWorld, node } from "../../test/plan/farm-world.js";
+import { PAIR_APART_MS } from "./limits.js";
 import type { NodeInfo } from "./node.js";
 import { viewJob } from "./view.js";
 
@@ -147,6 +148,48 @@ describe("lost nodes", () => {
     expect(w.holders("j-0-denoise")).toEqual(["b"]);
     expect(w.farm.nodes.get("a")!.gpuTaskId).toBeNull();
     expect(second).toEqual([{ kind: "count", metric: "task_reports_stale_total" }]);
+  });
+
+  describe("whose halves do not reach each other", () => {
+    const cut = () => {
+      const w = paired();
+      const effects = w.send({
+        kind: "pair-broken",
+        ...w.holder("j-0-denoise"),
+        step: 2,
+        reason: "late",
+      });
+      return { w, yields: effects.filter((effect) => effect.kind === "yield") };
+    };
+
+    test("are not paired again for a minute, neither for this clip nor for another", () => {
+      const { w, yields } = cut();
+      expect(yields).toEqual([]);
+      w.submit("k", { pair: "always" });
+      w.finish("k-0-condition");
+      expect(w.holders("k-0-denoise")).toEqual(["b"]);
+      w.nowMs += PAIR_APART_MS - 1;
+      w.finish("k-0-denoise");
+      w.finishUpTo("mux", "k");
+      expect(w.holders("j-0-denoise")).toEqual(["a"]);
+      w.nowMs += 1;
+      expect(w.send(null)).toContainEqual(expect.objectContaining({ kind: "yield" }));
+    });
+
+    test("but with a third one", () => {
+      const { w } = cut();
+      const effects = w.send({ kind: "node-joined", node: node("c") });
+      expect(effects).toContainEqual(expect.objectContaining({ kind: "yield" }));
+      w.yieldAt("j-0-denoise", 2);
+      expect(w.holders("j-0-denoise")).toContain("c");
+    });
+
+    test("and again once one of them has joined anew: it may be another machine", () => {
+      const { w } = cut();
+      w.lose("b");
+      const effects = w.send({ kind: "node-joined", node: node("b", { bootId: "second" }) });
+      expect(effects).toContainEqual(expect.objectContaining({ kind: "yield" }));
+    });
   });
 
   test("a lost single node's work goes to another node at once", () => {

@@ -23,7 +23,8 @@ import {
 } from "./job-machine.js";
 import { deleteJob, pauseJob, retryJob, sweepJob } from "./job-verbs.js";
 import type { NodeInfo } from "./node.js";
-import type { Member } from "./task.js";
+import type { Member, Task } from "./task.js";
+import { membersOf } from "./task.js";
 import { workOf } from "./task-graph.js";
 
 /** Applies one event; the effects are to be carried out once the event is in the journal. */
@@ -100,7 +101,7 @@ function joinNode(farm: Farm, info: NodeInfo, atMs: number): FarmEffect[] {
   if (isRejoin) remember(farm, nodeId, { kind: "lost", atMs });
   const effects = isRejoin ? dropNode(farm, nodeId, true, atMs) : [];
   remember(farm, nodeId, { kind: "joined", atMs });
-  farm.nodes.set(nodeId, { info, gpuTaskId: null, muxTaskId: null, stopping: false });
+  farm.nodes.set(nodeId, { info, gpuTaskId: null, muxTaskId: null, stopping: false, apart: [] });
   return effects;
 }
 
@@ -193,7 +194,27 @@ function reportTask(farm: Farm, event: TaskReported, atMs: number): FarmEffect[]
       return changeTask(farm, taskId, { kind: "yielded", ...from, checkpoint });
     }
     case "pair-broken":
+      keepApart(farm, taskById(farm, taskId), from);
       return changeTask(farm, taskId, { kind: "pair-broken", ...from });
+  }
+}
+
+/**
+ * The halves of two nodes do not reach each other. Each of them remembers it: one that joins anew is
+ * another one, which its partner may well reach.
+ */
+function keepApart(
+  farm: Farm,
+  task: Task,
+  { nodeId, epoch, atMs }: { nodeId: string; epoch: number; atMs: number },
+): void {
+  const members = membersOf(task).map((member) => member.nodeId);
+  if (task.epoch !== epoch || members.length !== 2 || !members.includes(nodeId)) return;
+  for (const id of members) {
+    const node = farm.nodes.get(id);
+    const partnerId = members.find((other) => other !== id)!;
+    const others = node?.apart.filter((each) => each.nodeId !== partnerId) ?? [];
+    if (node) node.apart = [...others, { nodeId: partnerId, atMs }];
   }
 }
 

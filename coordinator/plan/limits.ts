@@ -18,6 +18,9 @@ export const NODE_LOSSES_WINDOW_MS = 60_000;
 /** How long a flapping node gets no work after it joined. */
 export const NODE_HOLD_DOWN_MS = 30_000;
 
+/** Two nodes whose halves do not reach each other are not paired again for this long. */
+export const PAIR_APART_MS = 60_000;
+
 /** How often a node says that it lives. */
 export const HEARTBEAT_MS = 1_000;
 

@@ -26,6 +26,8 @@ export interface Node {
   muxTaskId: string | null;
   /** It said that it will stop: no new work, and its end is no loss. */
   stopping: boolean;
+  /** Nodes with which it made a pair that broke although both were connected, and when. */
+  apart: readonly { readonly nodeId: string; readonly atMs: number }[];
 }
 
 /** What the farm remembers of a node id, whether it is connected or not. */

@@ -10,6 +10,7 @@ import type { GuidanceHalf } from "../../shared/farm/work.js";
 import type { Farm } from "./farm-state.js";
 import { recordOf } from "./farm-state.js";
 import type { Job } from "./job.js";
+import { PAIR_APART_MS } from "./limits.js";
 import type { Node } from "./node.js";
 import { refusalOf } from "./node-machine.js";
 import type { ReadyTask } from "./ready-queue.js";
@@ -50,6 +51,7 @@ class Placing {
   readonly grants: Grant[] = [];
   /** Accelerators that nothing was found for. */
   readonly idle: Set<Node>;
+  readonly nowMs: number;
   readonly #idleMux: Set<Node>;
   readonly #usable: readonly Node[];
   readonly #held: Map<string, number>;
@@ -61,6 +63,7 @@ class Placing {
   constructor(farm: Farm, policy: SchedulePolicy, nowMs: number) {
     this.#farm = farm;
     this.#policy = policy;
+    this.nowMs = nowMs;
     this.#usable = usableNodes(farm, nowMs);
     this.idle = new Set(this.#usable.filter((node) => node.gpuTaskId === null));
     this.#idleMux = new Set(this.#usable.filter((node) => node.muxTaskId === null));
@@ -115,10 +118,10 @@ class Placing {
     if (pair === "never" || !isGuided(job.parameters) || allowed < 2) {
       return this.#single(job, task, this.idle);
     }
-    const partners = findPair(job, task, [...this.idle]);
+    const partners = findPair(job, task, [...this.idle], this.nowMs);
     if (!partners) {
       // "always" waits for a second node only while the farm has one that could join.
-      const couldPair = findPair(job, task, this.#usable) !== null;
+      const couldPair = findPair(job, task, this.#usable, this.nowMs) !== null;
       return pair === "always" && couldPair ? null : this.#single(job, task, this.idle);
     }
     const spare = this.idle.size - this.#waiting;
@@ -173,7 +176,7 @@ function planPairing(farm: Farm, placing: Placing): string[] {
     if (task.plans.filter((plan) => plan === "pair").length > 1) return [];
     const runner = farm.nodes.get(members[0]!.nodeId)!;
     const partner = [...idle].find(
-      (n) => canRun(n, job, task) && n.info.planHash === runner.info.planHash,
+      (n) => canRun(n, job, task) && canPair(runner, n, placing.nowMs),
     );
     if (!partner) return [];
     idle.delete(partner);
@@ -208,13 +211,27 @@ function heldAccelerators(farm: Farm): Map<string, number> {
 }
 
 /** Two nodes whose runs give equal bytes, or null. */
-function findPair(job: Job, task: Task, nodes: readonly Node[]): [Node, Node] | null {
+function findPair(
+  job: Job,
+  task: Task,
+  nodes: readonly Node[],
+  nowMs: number,
+): [Node, Node] | null {
   const able = nodes.filter((node) => canRun(node, job, task));
   for (const first of able) {
-    const second = able.find((n) => n !== first && n.info.planHash === first.info.planHash);
+    const second = able.find((n) => n !== first && canPair(first, n, nowMs));
     if (second) return [first, second];
   }
   return null;
+}
+
+/** Whether the runs of two nodes give equal bytes, and their halves reached each other lately. */
+function canPair(a: Node, b: Node, nowMs: number): boolean {
+  const isApart = (from: Node, to: Node) =>
+    from.apart.some(
+      ({ nodeId, atMs }) => nodeId === to.info.nodeId && nowMs - atMs < PAIR_APART_MS,
+    );
+  return a.info.planHash === b.info.planHash && !(isApart(a, b) && isApart(b, a));
 }
 
 function canRun(node: Node, job: Job, task: Task): boolean {
