@@ -184,6 +184,13 @@ describe("lost nodes", () => {
       expect(w.holders("j-0-denoise")).toContain("c");
     });
 
+    test("and by an operator's word", () => {
+      const { w } = cut();
+      expect(w.send({ kind: "node-undrained", nodeId: "a" })).toContainEqual(
+        expect.objectContaining({ kind: "yield" }),
+      );
+    });
+
     test("and again once one of them has joined anew: it may be another machine", () => {
       const { w } = cut();
       w.lose("b");

@@ -43,8 +43,7 @@ export function reduceFarm(farm: Farm, event: FarmEvent): FarmEffect[] {
       remember(farm, event.nodeId, { kind: "drained" });
       return freeNode(farm, event.nodeId, atMs);
     case "node-undrained":
-      remember(farm, event.nodeId, { kind: "undrained" });
-      return [];
+      return undrainNode(farm, event.nodeId);
     case "job-created":
       return createJob(farm, event.job, atMs);
     case "job-due":
@@ -131,6 +130,13 @@ function stopNode(farm: Farm, nodeId: string, atMs: number): FarmEffect[] {
   if (!node) return [];
   node.stopping = true;
   return freeNode(farm, nodeId, atMs);
+}
+
+function undrainNode(farm: Farm, nodeId: string): FarmEffect[] {
+  remember(farm, nodeId, { kind: "undrained" });
+  const node = farm.nodes.get(nodeId);
+  if (node) node.apart = [];
+  return [];
 }
 
 /** What it denoises is given back at the next step; shorter work runs to its end. */

@@ -33,6 +33,7 @@ const SILENCE_MS_MAX = 60_000;
 /** From a cut to the next welcome: the lease, the pause between two dials, and some. */
 const JOIN_MS_MAX = 30_000;
 const LOG_LINES_SHOWN = 15;
+const LOG_COLUMNS_SHOWN = 400;
 
 /** Whether everything is tried that this folder knows, not just a selection. */
 export const TRIES_ALL = process.env["RENDERFARM_FAULTS"] === "all";
@@ -284,7 +285,8 @@ export class FaultFarm {
   #printLogs(): void {
     for (const name of ["coordinator", ...this.nodes.keys()]) {
       const lines = readFileSync(this.#logPath(name), "utf8").trimEnd().split("\n");
-      console.error([`-- ${name}`, ...lines.slice(-LOG_LINES_SHOWN)].join("\n"));
+      const last = lines.slice(-LOG_LINES_SHOWN).map((line) => line.slice(0, LOG_COLUMNS_SHOWN));
+      console.error([`-- ${name}`, ...last].join("\n"));
     }
   }
 }
