@@ -50,15 +50,22 @@ export interface Coordinator {
 }
 
 /**
- * Replays the journal, then listens.
+ * Recovers the farm from the journal, then listens.
  *
- * @throws FarmError "unreachable" when the address cannot be taken or the journal cannot be read
+ * @throws FarmError "unreachable" when the address cannot be taken or the journal cannot be read,
+ *   "wrong-state" when the journal is damaged
  */
 export async function startCoordinator(parts: CoordinatorParts): Promise<Coordinator> {
   const { journal, blobs, clock, log, onBroken } = parts;
-  const loop = new FarmLoop(journal, parts.wallMs, parts.policy, parts.failpoint);
-  const sessions = new NodeSessions(loop, clock, onBroken);
   let hasClosed = false;
+  const loop = new FarmLoop(journal, parts.wallMs, parts.policy, {
+    log,
+    failpoint: parts.failpoint ?? null,
+    onBroken: (error) => {
+      if (!hasClosed) onBroken(error);
+    },
+  });
+  const sessions = new NodeSessions(loop, clock, onBroken);
   const publish = (publication: Publication): void => {
     const { jobId, clipIndex, run } = publication;
     publishClip(blobs, publication).then(
@@ -74,7 +81,8 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
     );
   };
   const sweep = (jobId: string, outputs: boolean): void => {
-    sweepJob(blobs, jobId, outputs).catch((error: unknown) => {
+    const isWanted = () => loop.farm.jobs.get(jobId)?.swept !== false;
+    sweepJob(blobs, { jobId, outputs, isWanted }).catch((error: unknown) => {
       log.error({ err: error, job_id: jobId }, "what a job left could not be removed");
     });
   };

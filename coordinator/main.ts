@@ -34,7 +34,7 @@ async function main(): Promise<void> {
   await mkdir(data, { recursive: true });
   const coordinator = await startCoordinator({
     listen,
-    journal: await FileJournal.open(join(data, "journal")),
+    journal: await FileJournal.open(join(data, "journal"), log),
     blobs: await FileBlobStore.open(join(data, "blobs")),
     clock: systemClock,
     wallMs: Date.now,
@@ -42,7 +42,8 @@ async function main(): Promise<void> {
     log,
     failpoint,
     onBroken: (error) => {
-      log.fatal({ err: error }, "the journal cannot be written: nothing may be promised any more");
+      const { code, detail } = asFarmError(error);
+      log.fatal({ err: error, code }, `nothing may be promised any more: ${detail}`);
       process.exit(1);
     },
   });

@@ -335,11 +335,22 @@ describe("retry", () => {
     expect(jobState(w, "j")).toBe("succeeded");
   });
 
+  test("of a chunk changes nothing while files are made of it: a mux tried again finds it", () => {
+    const w = new FarmWorld(node("a"));
+    w.submit("j");
+    w.finishUpTo("decode", "j");
+    expect(w.holders("j-0-mux")).toEqual(["a"]);
+    const what = { kind: "chunk", clipIndex: 0, chunkIndex: 1 } as const;
+    expect(w.send({ kind: "job-retried", jobId: "j", what })).toEqual([]);
+    w.fail("j-0-mux", "runtime-failed");
+    expect(w.holders("j-0-mux")).toEqual(["a"]);
+    expect(w.holders("j-0-decode-1")).toBe("done");
+  });
+
   test("of a chunk while another clip runs publishes anew: the manifest names the new files", () => {
     const w = new FarmWorld(node("a"), node("b"));
     w.submit("j", { images: 2 });
     w.finishUpTo("mux", "j");
-    w.finish("j-1-condition");
     const what = { kind: "chunk", clipIndex: 0, chunkIndex: 1 } as const;
     w.send({ kind: "job-retried", jobId: "j", what });
     // The first publication was under way.
@@ -402,6 +413,19 @@ describe("what an ended job leaves behind", () => {
     expect(swept).toEqual([{ kind: "sweep", jobId: "j", outputs: false }]);
     expect(due(4_999)).toEqual([]);
     expect(due(5_000)).toEqual([{ kind: "job-deleted", jobId: "j" }]);
+  });
+
+  test("is missed by no later retry of another clip", () => {
+    const w = new FarmWorld(node("a"));
+    w.submit("j", { images: 2 });
+    w.finish("j-0-condition");
+    w.finish("j-1-condition");
+    w.send({ kind: "job-cancelled", jobId: "j" });
+    w.send({ kind: "job-swept", jobId: "j" });
+    for (const clipIndex of [0, 1]) {
+      w.send({ kind: "job-retried", jobId: "j", what: { kind: "clip", clipIndex } });
+    }
+    expect(["j-0-denoise", "j-1-denoise"].map((t) => w.holders(t))).toEqual(["blocked", "blocked"]);
   });
 
   test("is missed by no retry: without intermediates a chunk begins at the picture", () => {

@@ -29,7 +29,7 @@ export function retryJob(farm: Farm, jobId: string, what: RetryScope, atMs: numb
   const chosen = job.clips.filter((clip) =>
     what.kind === "job" ? isRetryable(clip) : clip.index === what.clipIndex,
   );
-  const again = chosen.flatMap((clip) => tasksAgain(tasksOf(farm, clip), what, job.swept));
+  const again = chosen.flatMap((clip) => tasksAgain(tasksOf(farm, clip), what, clip.swept));
   if (again.length === 0) return [];
   const clipIndexes = new Set(again.map((task) => task.clipIndex));
   reopen(farm, job, clipIndexes);
@@ -44,7 +44,8 @@ export function retryJob(farm: Farm, jobId: string, what: RetryScope, atMs: numb
 export function sweepJob(farm: Farm, jobId: string): FarmEffect[] {
   const job = farm.jobs.get(jobId);
   if (!job || !isTerminal(job.state) || job.swept) return [];
-  farm.jobs.set(jobId, { ...job, swept: true });
+  const clips = job.clips.map((clip) => ({ ...clip, swept: true }));
+  farm.jobs.set(jobId, { ...job, clips, swept: true });
   return [{ kind: "sweep", jobId, outputs: false }];
 }
 
@@ -75,6 +76,9 @@ function tasksAgain(tasks: readonly Task[], what: RetryScope, swept: boolean): T
   const isChunk = (t: Task) => t.stage === "decode" && t.chunkIndex === what.chunkIndex;
   // What the chunk waits for, or what waits for it, may have been cancelled.
   if (!tasks.some(isChunk)) return [];
+  // Files are being made of the chunk, or are about to be: it stays until they are.
+  const isInUse = (t: Task) => t.stage === "mux" && !isEnded(t) && t.state.kind !== "blocked";
+  if (tasks.some(isInUse)) return [];
   return tasks.filter((t) => isUndone(t) || (isEnded(t) && (isChunk(t) || t.stage === "mux")));
 }
 
@@ -91,10 +95,9 @@ function isBlocked(task: Task, clipTasks: readonly Task[]): boolean {
 }
 
 function reopen(farm: Farm, job: Job, clipIndexes: ReadonlySet<number>): void {
+  const again = { state: "running", failure: null, outputs: [], swept: false } as const;
   const clips = job.clips.map((clip) =>
-    clipIndexes.has(clip.index)
-      ? { ...clip, state: "running" as const, failure: null, outputs: [], run: clip.run + 1 }
-      : clip,
+    clipIndexes.has(clip.index) ? { ...clip, ...again, run: clip.run + 1 } : clip,
   );
   if (!isTerminal(job.state)) {
     farm.jobs.set(job.jobId, { ...job, clips });

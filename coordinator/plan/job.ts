@@ -15,6 +15,8 @@ export interface Clip {
   readonly failure: TaskFailure | null;
   /** 1, and one more each time something of it is done again; a manifest belongs to one run. */
   readonly run: number;
+  /** What its tasks left in the store is gone, its finished files apart. */
+  readonly swept: boolean;
 }
 
 /** A job as CreateJob accepted it. */
@@ -40,7 +42,7 @@ export interface Job extends NewJob {
   readonly waitsFor: readonly string[];
   /** 1, and one more each time it was retried after its end. */
   readonly run: number;
-  /** What its tasks left in the store is gone, its finished files apart. */
+  /** All of its clips are swept. */
   readonly swept: boolean;
   readonly clips: readonly Clip[];
   readonly createdAtMs: number;

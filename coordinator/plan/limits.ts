@@ -29,3 +29,9 @@ export const LEASE_MS = 5_000;
 
 /** Jobs that have not ended; one more is refused. */
 export const OPEN_JOBS_MAX = 10_000;
+
+/**
+ * Events after which the farm is kept as a snapshot: the most that a restart replays, but for those
+ * that come while one is written.
+ */
+export const SNAPSHOT_EVENTS = 10_000;

@@ -28,6 +28,18 @@ test.each<[string, NodeRecordEvent[], nowMs: number, refusal: string | null]>([
     4 + NODE_HOLD_DOWN_MS,
     null,
   ],
+  [
+    "held down, when the clock is set back by an hour",
+    [lost(1), lost(2), lost(3), joined(4)],
+    4 - 3_600_000,
+    null,
+  ],
+  [
+    "lost three times, before the clock was set back",
+    [lost(LATE + 4), lost(LATE + 5), lost(LATE + 6), joined(5)],
+    5,
+    null,
+  ],
   ["lost three times, long ago", [lost(1), lost(2), lost(3), joined(LATE + 3)], LATE + 3, null],
 ])("%s", (_name, events, nowMs, refusal) => {
   const record = events.reduce(reduceNodeRecord, NEW_NODE_RECORD);

@@ -47,7 +47,9 @@ export function reduceNodeRecord(record: NodeRecord, event: NodeRecordEvent): No
 export function refusalOf(record: NodeRecord, nowMs: number): string | null {
   if (record.draining) return "draining";
   if (record.quarantined) return "quarantined";
-  return nowMs < record.heldUntilMs ? "held down" : null;
+  // A clock that was set back must not hold a node down for longer than it ever is.
+  const leftMs = record.heldUntilMs - nowMs;
+  return leftMs > 0 && leftMs <= NODE_HOLD_DOWN_MS ? "held down" : null;
 }
 
 /** A node that comes and goes would take work down with it each time. */
@@ -58,5 +60,5 @@ function holdDown(record: NodeRecord, atMs: number): NodeRecord {
 }
 
 function recent(record: NodeRecord, atMs: number): readonly number[] {
-  return record.lostAtMs.filter((lostMs) => atMs - lostMs < NODE_LOSSES_WINDOW_MS);
+  return record.lostAtMs.filter((lostMs) => Math.abs(atMs - lostMs) < NODE_LOSSES_WINDOW_MS);
 }

@@ -60,6 +60,15 @@ export class ReadyQueue {
     if (owners.size === 0) this.#levels.delete(task.priority);
   }
 
+  /** Every waiting task, in an order in which adding them one by one makes an equal queue. */
+  *taskIds(): Generator<string> {
+    for (const owners of this.#levels.values()) {
+      for (const queue of owners.values()) {
+        for (const waiting of queue.values()) yield* waiting.keys();
+      }
+    }
+  }
+
   /**
    * Every waiting task in order. The caller counts what it places, so that an owner who is given
    * an accelerator falls back behind the others.

@@ -30,6 +30,7 @@ export function planTasks(job: NewJob, atMs: number): { clips: Clip[]; tasks: Ta
       outputs: [],
       failure: null,
       run: 1,
+      swept: false,
     });
   }
   return { clips, tasks };

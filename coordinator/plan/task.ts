@@ -337,8 +337,8 @@ function cancel(task: Task, atMs: number): Step {
 function reset(task: Task, event: On<"reset">): Step {
   if (!isEnded(task)) return [task, []];
   const state: TaskState = event.blocked ? { kind: "blocked" } : { kind: "ready" };
-  const checkpoint = event.blocked ? null : task.checkpoint;
-  return [{ ...task, state, checkpoint, failures: [], endMs: null }, []];
+  const latents = event.blocked ? { checkpoint: null, kept: [] } : {};
+  return [{ ...task, state, ...latents, failures: [], endMs: null }, []];
 }
 
 function cancelOthers(task: Task, keptNodeId: string | null): TaskEffect[] {

@@ -15,10 +15,27 @@ export interface Seconds {
 
 const NOTHING: Seconds = { used: 0, wasted: 0 };
 
+/** The accounts, each in the order of its first charge. */
+export interface UsageEntries {
+  readonly byJob: Iterable<readonly [string, Seconds]>;
+  readonly byStage: Iterable<readonly [Stage, Seconds]>;
+  readonly byOwner: Iterable<readonly [string, Seconds]>;
+}
+
 export class Usage {
-  readonly #byJob = new Map<string, Seconds>();
-  readonly #byStage = new Map<Stage, Seconds>();
-  readonly #byOwner = new Map<string, Seconds>();
+  readonly #byJob: Map<string, Seconds>;
+  readonly #byStage: Map<Stage, Seconds>;
+  readonly #byOwner: Map<string, Seconds>;
+
+  constructor(entries: UsageEntries = { byJob: [], byStage: [], byOwner: [] }) {
+    this.#byJob = new Map(entries.byJob);
+    this.#byStage = new Map(entries.byStage);
+    this.#byOwner = new Map(entries.byOwner);
+  }
+
+  entries(): UsageEntries {
+    return { byJob: this.#byJob, byStage: this.#byStage, byOwner: this.#byOwner };
+  }
 
   charge(
     to: { readonly jobId: string; readonly owner: string; readonly stage: Stage },

@@ -65,7 +65,7 @@ function viewClip(
     imageIndex: clip.imageIndex,
     state: clip.state,
     stepsDone: done ? steps : (running?.stepsDone ?? denoise.checkpoint?.step ?? 0),
-    stepsKept: job.swept ? [] : denoise.kept.map(({ step }) => step),
+    stepsKept: clip.swept ? [] : denoise.kept.map(({ step }) => step),
     stepsTotal: steps,
     chunksDone: chunks.filter((task) => task.state.kind === "done").length,
     chunksTotal: planChunks(job.parameters.numFrames, job.parameters.decodeChunkSize).length,

@@ -30,7 +30,7 @@ export function findBranch(farm: Farm, branch: BranchPoint, wanted: Wanted): Ste
     const detail = `there is no clip ${branch.clipIndex} of job '${branch.jobId}' to branch from`;
     throw new FarmError("not-found", detail);
   }
-  const kept = job.swept ? [] : tasksOf(farm, clip).flatMap((task) => task.kept);
+  const kept = clip.swept ? [] : tasksOf(farm, clip).flatMap((task) => task.kept);
   const found = kept.find(({ step }) => step === branch.step);
   const violations = misfits(job, wanted);
   if (!found) {

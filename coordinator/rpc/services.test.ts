@@ -25,6 +25,7 @@ import { decodeBlobRef } from "../../shared/adapters/grpc/blob-codec.js";
 import type { NodeIdentity, NodeMessage } from "../../shared/adapters/grpc/node-codec.js";
 import { decodeNodeOrder, encodeNodeMessage } from "../../shared/adapters/grpc/node-codec.js";
 import { fromServiceError } from "../../shared/adapters/grpc/status.js";
+import { MemoryJournal } from "../../shared/adapters/memory/memory-journal.js";
 import type { TaskReport } from "../../shared/farm/work.js";
 import { createMemoryBlobs } from "../../test/golden/memory-blobs.js";
 import { type Coordinator, startCoordinator } from "../coordinator.js";
@@ -58,7 +59,7 @@ beforeEach(async () => {
   clock = new ManualClock();
   coordinator = await startCoordinator({
     listen: "127.0.0.1:0",
-    journal: { async *read() {}, async append() {}, async close() {} },
+    journal: new MemoryJournal(),
     blobs: createMemoryBlobs(),
     clock,
     wallMs: () => 1_000,

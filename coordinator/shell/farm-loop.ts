@@ -4,19 +4,23 @@
  * The farm in memory is a step ahead of the journal for as long as an append takes; nothing leaves
  * this process (no order, no answer, no publication) before the append has resolved.
  */
+import { asFarmError } from "../../shared/core/errors.js";
 import type { JobView } from "../../shared/farm/job.js";
 import { isTerminal } from "../../shared/farm/job.js";
 import type { Journal } from "../../shared/ports/journal.js";
+import { type Log, silentLog } from "../../shared/ports/log.js";
 import type { FarmEffect, FarmEvent } from "../plan/events.js";
 import { reduceFarm } from "../plan/farm.js";
 import { emptyFarm, type Farm } from "../plan/farm-state.js";
 import { planHousekeeping, type Retention } from "../plan/housekeeping.js";
+import { SNAPSHOT_EVENTS } from "../plan/limits.js";
 import { planFarm, type SchedulePolicy } from "../plan/schedule.js";
 import type { TaskMetric } from "../plan/task.js";
 import type { Progress } from "../plan/view.js";
 import { viewJob } from "../plan/view.js";
-import { decodeEvent, encodeEvent } from "./event-codec.js";
+import { encodeEvent } from "./event-codec.js";
 import type { Failpoint } from "./failpoint.js";
+import { recoverFarm, snapshotLines } from "./recover.js";
 
 /** An event before the loop stamps it with the time. */
 export type Occurrence = FarmEvent extends infer E
@@ -40,8 +44,20 @@ export type JobWatcher = (job: JobView) => void;
 /** Effects that concern nodes and the blob store; the loop itself does the others. */
 export type OutsideEffect = Exclude<FarmEffect, { kind: "job-changed" } | { kind: "count" }>;
 
+export interface FarmLoopOptions {
+  readonly log?: Log;
+  /**
+   * Called once, when an event could not be journalled: what is in memory is not what a restart will
+   * find, so nothing more is taken in and the process has to end.
+   */
+  readonly onBroken?: (error: unknown) => void;
+  /** Events between two snapshots; 10,000 unless told. */
+  readonly snapshotEvents?: number;
+  /** Where a test lets this process die. */
+  readonly failpoint?: Failpoint | null;
+}
+
 export class FarmLoop {
-  readonly farm: Farm = emptyFarm();
   readonly counters = new Map<TaskMetric, number>();
   readonly #journal: Journal;
   readonly #nowMs: () => number;
@@ -51,27 +67,42 @@ export class FarmLoop {
   readonly #watchers = new Map<string, Set<JobWatcher>>();
   /** The last append; those before it resolve before it. */
   #appended: Promise<void> = Promise.resolve();
+  readonly #log: Log;
+  readonly #onBroken: (error: unknown) => void;
+  readonly #snapshotEvents: number;
   #execute: (effect: OutsideEffect) => void = () => {};
+  #farm: Farm = emptyFarm();
+  #broken: Error | null = null;
+  /** Events that no snapshot covers. */
+  #unkept = 0;
+  #keeping = false;
 
-  /**
-   * @param nowMs milliseconds since 1970
-   * @param failpoint where a test lets this process die
-   */
+  /** @param nowMs milliseconds since 1970 */
   constructor(
     journal: Journal,
     nowMs: () => number,
     policy: FarmPolicy,
-    failpoint: Failpoint | null = null,
+    options: FarmLoopOptions = {},
   ) {
-    this.#failpoint = failpoint;
     this.#journal = journal;
     this.#nowMs = nowMs;
     this.#policy = policy;
+    this.#log = options.log ?? silentLog;
+    this.#onBroken = options.onBroken ?? (() => {});
+    this.#snapshotEvents = options.snapshotEvents ?? SNAPSHOT_EVENTS;
+    this.#failpoint = options.failpoint ?? null;
   }
 
-  /** Replays the journal, then starts: only now are effects carried out. */
+  /** To be looked at only: events alone change it. */
+  get farm(): Farm {
+    return this.#farm;
+  }
+
+  /** Recovers the farm from the journal, then starts: only now are effects carried out. */
   async start(execute: (effect: OutsideEffect) => void): Promise<void> {
-    for await (const record of this.#journal.read()) reduceFarm(this.farm, decodeEvent(record));
+    const { farm, replayed } = await recoverFarm(this.#journal, this.#log);
+    this.#farm = farm;
+    this.#unkept = replayed;
     this.#execute = execute;
     await this.dispatch({ kind: "farm-started" });
   }
@@ -91,6 +122,19 @@ export class FarmLoop {
   }
 
   async #apply(occurrences: readonly Occurrence[]): Promise<void> {
+    if (this.#broken !== null) throw this.#broken;
+    let effects: readonly FarmEffect[];
+    try {
+      effects = await this.#take(occurrences);
+    } catch (error) {
+      throw this.#break(error);
+    }
+    this.#carryOut(effects);
+    this.#keepIfDue();
+  }
+
+  /** Reduces and journals in one turn, so that between turns the farm is what was appended. */
+  async #take(occurrences: readonly Occurrence[]): Promise<readonly FarmEffect[]> {
     const atMs = this.#nowMs();
     const events: FarmEvent[] = [];
     const effects: FarmEffect[] = [];
@@ -107,15 +151,40 @@ export class FarmLoop {
     this.#appended = this.#journal.append(events.map(encodeEvent));
     await this.#appended;
     this.#failpoint?.("after", events);
-    this.#carryOut(effects);
+    this.#unkept += events.length;
+    return effects;
+  }
+
+  #break(error: unknown): Error {
+    const isFirst = this.#broken === null;
+    this.#broken ??= error instanceof Error ? error : asFarmError(error);
+    if (isFirst) this.#onBroken(error);
+    return this.#broken;
+  }
+
+  /** A snapshot that fails is tried again after as many events: the events alone are enough. */
+  #keepIfDue(): void {
+    if (this.#keeping || this.#broken !== null || this.#unkept < this.#snapshotEvents) return;
+    this.#keeping = true;
+    this.#unkept = 0;
+    this.#journal
+      .snapshot(snapshotLines(this.#farm))
+      .then(
+        ({ number }) => this.#log.info(`kept a snapshot of record ${number}`),
+        (error: unknown) => this.#log.warn(`kept no snapshot: ${asFarmError(error).detail}`),
+      )
+      .finally(() => {
+        this.#keeping = false;
+      });
   }
 
   /**
    * Resolves once the journal has all that the farm in memory says: who answers from memory waits
    * for it, or a crash takes back what was told.
    */
-  settled(): Promise<void> {
-    return this.#appended;
+  async settled(): Promise<void> {
+    if (this.#broken !== null) throw this.#broken;
+    await this.#appended;
   }
 
   /** A running denoise task's report; not journalled, since a step later it is history. */

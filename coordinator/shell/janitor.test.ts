@@ -44,7 +44,7 @@ test.each([
   [true, 3, []],
 ])("a sweep of a job, outputs too: %s", async (outputs, count, left) => {
   const { blobs, keys } = await store();
-  expect(await sweepJob(blobs, JOB, outputs)).toBe(count);
+  expect(await sweepJob(blobs, { jobId: JOB, outputs, isWanted: () => true })).toBe(count);
   const prefix = `v1/${JOB}/0/`;
   const rest = keys().filter((key) => key.startsWith(prefix));
   expect(rest.map((key) => key.slice(prefix.length)).sort()).toEqual(left);

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { ManualClock } from "../../shared/adapters/clock/manual-clock.js";
 import type { NodeOrder } from "../../shared/adapters/grpc/node-codec.js";
+import { MemoryJournal } from "../../shared/adapters/memory/memory-journal.js";
 import { HEARTBEAT_MS, LEASE_MS } from "../plan/limits.js";
 import type { NodeInfo } from "../plan/node.js";
 import { FarmLoop, POLICY_DEFAULT } from "./farm-loop.js";
@@ -39,8 +40,7 @@ class RecordedStream implements NodeStream {
 }
 
 async function world() {
-  const journal = { async *read() {}, async append() {}, async close() {} };
-  const loop = new FarmLoop(journal, () => 0, POLICY_DEFAULT);
+  const loop = new FarmLoop(new MemoryJournal(), () => 0, POLICY_DEFAULT);
   const clock = new ManualClock();
   const sessions = new NodeSessions(loop, clock, (error) => {
     throw error;

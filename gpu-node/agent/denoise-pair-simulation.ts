@@ -1,18 +1,22 @@
 /**
- * @file Two denoise machines, a network that delays, loses, doubles and forges, a replica that may
- * die, and a coordinator that does what the real one does. Virtual time, one seed.
+ * @file Three denoise machines, a network that delays, loses, doubles and forges, a store that is slow
+ * and refuses, a node that may die, and a coordinator that wants the clip back at odd times. Virtual
+ * time, one seed.
  *
  * Latents and halves are texts that name all they were computed from, so a half of another step or
  * other latents shows in what comes out.
  */
 import { assert } from "../../shared/core/assert.js";
-import type { GuidanceHalf } from "../../shared/farm/work.js";
+import type { GuidanceHalf, TaskReport } from "../../shared/farm/work.js";
 import { reduceDenoise, startDenoise } from "./denoise-machine.js";
 import type { DenoiseEffect, DenoiseEvent, DenoiseState, FrameFacts } from "./denoise-state.js";
+import { type Grant, SimulatedCoordinator } from "./simulated-coordinator.js";
 
 export interface PairScenario {
   readonly seed: number;
   readonly stepCount: number;
+  /** Share of grants that go to two nodes, 0..1; the others go to one. */
+  readonly pairShare: number;
   /** Share of frames that never arrive, 0..1. */
   readonly loss: number;
   /** Share of frames that arrive twice, 0..1. */
@@ -21,44 +25,68 @@ export interface PairScenario {
   readonly delayMsMax: number;
   /** Forged frames of other epochs, plans and halves for each true one. */
   readonly forged: number;
-  /** Which replica dies and when; null: none. */
-  readonly death: { readonly replica: 0 | 1; readonly atMs: number } | null;
+  /** Which node dies and when; null: none. */
+  readonly death: { readonly nodeId: number; readonly atMs: number } | null;
+  /** When the coordinator wants the clip back. */
+  readonly yieldsAtMs: readonly number[];
+  /** Longest time that latents on their way take to the store, in ms. */
+  readonly saveMsMax: number;
+  /** Share of them that the store does not take, 0..1. */
+  readonly saveLoss: number;
 }
 
 export interface PairOutcome {
-  /** Replica whose "finished" the coordinator accepted; null: it never came. */
-  readonly finisher: 0 | 1 | null;
-  /** Steps that the finisher made since its last assignment, in order. */
+  /** Node whose "finished" the coordinator accepted; null: it never came. */
+  readonly finisher: number | null;
+  /** Steps that lie behind the finished latents, in order, through every node that made one. */
   readonly steps: readonly number[];
   readonly latents: string;
   readonly pairsBroken: number;
+  /** Times two replicas of a pair did not agree; a forged frame of a step to come has that effect. */
+  readonly diverged: number;
+  /** Times the clip was given back. */
+  readonly yields: number;
+  /** Times a node began with latents from the store. */
+  readonly resumed: number;
+  /** Steps that the nodes made in all. */
+  readonly stepsMade: number;
+  /** Most steps that were made and then lost when a clip was given back. */
+  readonly lostByYieldMax: number;
 }
 
 /** What correct latents are after a number of steps. */
 export function latentsAfter(steps: number): string {
-  let latents = "noise";
+  let latents = NOISE;
   for (let step = 0; step < steps; step++) {
     latents = madeStep(latents, computed("uncond", step, latents), computed("cond", step, latents));
   }
   return latents;
 }
 
+const NODE_IDS = [0, 1, 2] as const;
 const EVENTS_MAX = 100_000;
 const LEASE_MS = 5_000;
 const PLAN_HASH = "plan";
+const NOISE = "noise";
 
 interface Frame extends FrameFacts {
   readonly payload: string;
 }
 
-interface Replica {
-  readonly id: 0 | 1;
+/** Latents and the steps that made them. */
+interface Latents {
+  readonly value: string;
+  readonly steps: readonly number[];
+}
+
+interface Node {
+  readonly id: number;
   alive: boolean;
   /** Null: no task here. */
   state: DenoiseState | null;
-  latents: string;
+  partnerId: number | null;
+  latents: Latents;
   halves: Map<string, string>;
-  steps: number[];
   deadline: number;
   /** Assignments so far: what an older one had under way is void. */
   generation: number;
@@ -73,27 +101,46 @@ class Simulation {
   readonly #scenario: PairScenario;
   readonly #random: () => number;
   readonly #queue: { atMs: number; order: number; act: () => void }[] = [];
-  readonly #replicas: readonly [Replica, Replica] = [newReplica(0), newReplica(1)];
+  readonly #nodes: readonly Node[] = NODE_IDS.map(newNode);
+  readonly #coordinator: SimulatedCoordinator;
+  readonly #store = new Map<string, Latents>();
   /** Control streams keep their order: the time of the last delivery of each. */
   readonly #streamMs = new Map<string, number>();
   #nowMs = 0;
   #order = 0;
   #deadlines = 0;
-  #epoch = 1;
-  #members: (0 | 1)[] = [0, 1];
-  #finisher: 0 | 1 | null = null;
-  #pairsBroken = 0;
+  #resumed = 0;
+  #stepsMade = 0;
+  #lostByYieldMax = 0;
 
   constructor(scenario: PairScenario) {
     this.#scenario = scenario;
     this.#random = randomFrom(scenario.seed);
+    const tell = (nodeId: number, epoch: number, event: DenoiseEvent) =>
+      this.#inOrder(`to ${nodeId}`, () => {
+        const node = this.#nodes[nodeId]!;
+        // As the task runner does: an order for another grant is void.
+        if (node.state?.epoch === epoch) this.#feed(node, event);
+      });
+    const world = {
+      random: this.#random,
+      later: (delayMs: number, act: () => void) => this.#at(delayMs, act),
+      assign: (nodeId: number, grant: Grant) =>
+        this.#inOrder(`to ${nodeId}`, () => this.#start(this.#nodes[nodeId]!, grant)),
+      cancel: (nodeId: number, epoch: number) => tell(nodeId, epoch, { kind: "cancel" }),
+      yield: (nodeId: number, epoch: number) =>
+        tell(nodeId, epoch, { kind: "yield", atOnce: false }),
+      continueAlone: (nodeId: number, epoch: number, newEpoch: number) =>
+        tell(nodeId, epoch, { kind: "continue-alone", newEpoch }),
+    };
+    this.#coordinator = new SimulatedCoordinator(world, NODE_IDS, scenario.pairShare);
   }
 
   run(): PairOutcome {
-    const { death } = this.#scenario;
-    this.#assign(0, "uncond");
-    this.#assign(1, "cond");
-    if (death) this.#at(death.atMs, () => this.#die(this.#replicas[death.replica]));
+    const { death, yieldsAtMs } = this.#scenario;
+    this.#coordinator.grant();
+    if (death) this.#at(death.atMs, () => this.#die(this.#nodes[death.nodeId]!));
+    for (const atMs of yieldsAtMs) this.#at(atMs, () => this.#coordinator.askToYield());
     for (let events = 0; this.#queue.length > 0; events++) {
       assert(events < EVENTS_MAX, "the simulation to end");
       this.#queue.sort((a, b) => a.atMs - b.atMs || a.order - b.order);
@@ -101,12 +148,15 @@ class Simulation {
       this.#nowMs = next.atMs;
       next.act();
     }
-    const finisher = this.#finisher === null ? null : this.#replicas[this.#finisher];
+    const { finisher, pairsBroken, yields, diverged } = this.#coordinator;
+    const latents = finisher === null ? { value: "", steps: [] } : this.#nodes[finisher]!.latents;
     return {
-      finisher: this.#finisher,
-      steps: finisher?.steps ?? [],
-      latents: finisher?.latents ?? "",
-      pairsBroken: this.#pairsBroken,
+      ...{ finisher, pairsBroken, yields, diverged },
+      steps: latents.steps,
+      latents: latents.value,
+      resumed: this.#resumed,
+      stepsMade: this.#stepsMade,
+      lostByYieldMax: this.#lostByYieldMax,
     };
   }
 
@@ -122,77 +172,80 @@ class Simulation {
     this.#at(atMs - this.#nowMs, act);
   }
 
-  #assign(id: 0 | 1, ownHalf: GuidanceHalf | null): void {
-    const epoch = this.#epoch;
+  #start(node: Node, { epoch, half, partnerId, resume }: Grant): void {
+    if (!node.alive) return;
+    const latents = resume ? this.#store.get(resume.blob.key) : { value: NOISE, steps: [] };
+    assert(latents?.steps.length === (resume?.step ?? 0), "latents of the step that is named");
+    if (resume) this.#resumed++;
+    const generation = node.generation + 1;
+    Object.assign(node, newNode(node.id), { generation, latents, partnerId });
     const { stepCount } = this.#scenario;
-    this.#inOrder(`to ${id}`, () => {
-      const replica = this.#replicas[id];
-      if (!replica.alive) return;
-      Object.assign(replica, newReplica(id), { generation: replica.generation + 1 });
-      const plan = { stepCount, guided: true, planHash: PLAN_HASH, ownHalf };
-      const [state, effects] = startDenoise(plan, epoch, replica.latents, this.#nowMs);
-      replica.state = state;
-      for (const effect of effects) this.#carryOut(replica, effect, null);
-    });
+    const plan = { stepCount, guided: true, planHash: PLAN_HASH, ownHalf: half, resume };
+    const [state, effects] = startDenoise(plan, epoch, latents.value, this.#nowMs);
+    node.state = state;
+    for (const effect of effects) this.#carryOut(node, effect, null);
   }
 
-  #feed(replica: Replica, event: DenoiseEvent, frame: Frame | null = null): void {
-    if (!replica.alive || !replica.state) return;
-    const [state, effects] = reduceDenoise(replica.state, event);
-    replica.state = state;
-    for (const effect of effects) this.#carryOut(replica, effect, frame);
+  #feed(node: Node, event: DenoiseEvent, frame: Frame | null = null): void {
+    if (!node.alive || !node.state) return;
+    const [state, effects] = reduceDenoise(node.state, event);
+    node.state = state;
+    for (const effect of effects) this.#carryOut(node, effect, frame);
   }
 
-  /** Later, unless the replica was assigned anew meanwhile. */
-  #later(replica: Replica, delayMs: number, event: () => DenoiseEvent): void {
-    const { generation } = replica;
+  /** Later, unless the node was assigned anew meanwhile. */
+  #later(node: Node, delayMs: number, event: () => DenoiseEvent): void {
+    const { generation } = node;
     this.#at(delayMs, () => {
-      if (replica.generation === generation) this.#feed(replica, event());
+      if (node.generation === generation) this.#feed(node, event());
     });
   }
 
-  #carryOut(replica: Replica, effect: DenoiseEffect, frame: Frame | null): void {
-    const { halves } = replica;
+  #carryOut(node: Node, effect: DenoiseEffect, frame: Frame | null): void {
+    const { halves } = node;
     switch (effect.kind) {
       case "run-half": {
         const { half, step } = effect;
-        halves.set(`${half} ${step}`, computed(half, step, replica.latents));
+        halves.set(`${half} ${step}`, computed(half, step, node.latents.value));
         const ms = 100 + this.#random() * 2_000;
-        this.#later(replica, ms, () => ({ kind: "half-done", half, nowMs: this.#nowMs }));
+        this.#later(node, ms, () => ({ kind: "half-done", half, nowMs: this.#nowMs }));
         return;
       }
       case "send-half":
-        this.#send(replica, effect, halves.get(`${effect.half} ${effect.step}`)!);
+        this.#send(node, effect, halves.get(`${effect.half} ${effect.step}`)!);
         return;
       case "keep-half":
         assert(frame, "a frame to keep");
         halves.set(`${effect.half} ${effect.step}`, frame.payload);
         return;
       case "apply":
-        this.#apply(replica, effect.step);
+        this.#apply(node, effect.step);
         return;
       case "store": {
         const blob = { key: "latents", sha256: "", size: 0 };
-        this.#later(replica, 20, () => ({ kind: "stored", blob, nowMs: this.#nowMs }));
+        this.#later(node, 20, () => ({ kind: "stored", blob, nowMs: this.#nowMs }));
         return;
       }
+      case "save":
+        this.#save(node, effect.step, effect.epoch);
+        return;
       case "set-deadline": {
         const deadline = ++this.#deadlines;
-        replica.deadline = deadline;
+        node.deadline = deadline;
         this.#at(effect.ms, () => {
-          if (replica.deadline === deadline) this.#feed(replica, { kind: "deadline" });
+          if (node.deadline === deadline) this.#feed(node, { kind: "deadline" });
         });
         return;
       }
       case "clear-deadline":
-        replica.deadline = 0;
+        node.deadline = 0;
         return;
       case "leave-pair":
-        this.#channelEnds(replica);
+        this.#channelEnds(node);
         return;
       case "report": {
         const { epoch, report } = effect;
-        this.#inOrder(`from ${replica.id}`, () => this.#hear(replica.id, epoch, report.kind));
+        this.#inOrder(`from ${node.id}`, () => this.#hear(node, epoch, report));
         return;
       }
       case "drop-frame":
@@ -200,25 +253,39 @@ class Simulation {
     }
   }
 
-  #apply(replica: Replica, step: number): void {
-    const { halves } = replica;
+  #apply(node: Node, step: number): void {
+    const { halves, latents } = node;
     const [uncond, cond] = [halves.get(`uncond ${step}`), halves.get(`cond ${step}`)];
     assert(uncond && cond, `both halves of step ${step}`);
-    replica.latents = madeStep(replica.latents, uncond, cond);
-    replica.steps.push(step);
-    const digest = replica.latents;
-    this.#later(replica, 5, () => ({ kind: "applied", digest, nowMs: this.#nowMs }));
+    const value = madeStep(latents.value, uncond, cond);
+    node.latents = { value, steps: [...latents.steps, step] };
+    this.#stepsMade++;
+    this.#later(node, 5, () => ({ kind: "applied", digest: value, nowMs: this.#nowMs }));
   }
 
-  #send(
-    replica: Replica,
-    sent: Extract<DenoiseEffect, { kind: "send-half" }>,
-    payload: string,
-  ): void {
+  /** What was saved is what the latents were when it began; a write may outlive its task. */
+  #save(node: Node, step: number, epoch: number): void {
+    const { latents, generation } = node;
+    assert(latents.steps.length === step, `latents after ${step} steps`);
+    const key = `step-${step}-${epoch}`;
+    const isTaken = this.#random() >= this.#scenario.saveLoss;
+    this.#at(this.#random() * this.#scenario.saveMsMax, () => {
+      if (!node.alive) return;
+      const other = this.#store.get(key);
+      assert(!other || other.value === latents.value, `the same bytes under ${key}`);
+      if (isTaken) this.#store.set(key, latents);
+      if (node.generation !== generation) return;
+      const checkpoint = { step, blob: { key, sha256: "", size: 0 } };
+      if (isTaken) this.#feed(node, { kind: "saved", checkpoint, nowMs: this.#nowMs });
+      else this.#feed(node, { kind: "save-failed", step });
+    });
+  }
+
+  #send(node: Node, sent: Extract<DenoiseEffect, { kind: "send-half" }>, payload: string): void {
     const { loss, doubled, forged, delayMsMax } = this.#scenario;
     const { step, half, epoch, latentsDigest } = sent;
     const frame: Frame = { step, half, epoch, latentsDigest, planHash: PLAN_HASH, payload };
-    const partner = this.#replicas[replica.id === 0 ? 1 : 0];
+    const partner = this.#nodes[node.partnerId!]!;
     const deliver = (f: Frame) =>
       this.#at(this.#random() * delayMsMax, () =>
         this.#feed(partner, { kind: "frame", frame: f }, f),
@@ -231,8 +298,9 @@ class Simulation {
   /** Differs from a true frame in one field that must keep it out. */
   #forge(frame: Frame): Frame {
     const forgeries: Partial<Frame>[] = [
-      { epoch: frame.epoch + 1 },
-      { epoch: frame.epoch - 1 },
+      // Not of the epochs around it, which are or were true ones of other replicas.
+      { epoch: frame.epoch + 1_000 },
+      { epoch: 0 },
       { planHash: "other" },
       { half: frame.half === "cond" ? "uncond" : "cond" },
       { step: frame.step + 2 },
@@ -241,76 +309,38 @@ class Simulation {
     return { ...frame, ...forgery, payload: "forged" };
   }
 
-  #channelEnds(replica: Replica): void {
-    const partner = this.#replicas[replica.id === 0 ? 1 : 0];
+  /** The channel is the grant's: a partner that works on another one by now hears nothing. */
+  #channelEnds(node: Node): void {
+    const partner = this.#nodes[node.partnerId!]!;
+    if (partner.partnerId !== node.id) return;
     this.#later(partner, this.#random() * 100, () => ({ kind: "lost", reason: "closed" }));
   }
 
-  #die(replica: Replica): void {
-    replica.alive = false;
-    this.#channelEnds(replica);
-    this.#at(this.#random() * LEASE_MS, () => this.#nodeLost(replica.id));
+  #die(node: Node): void {
+    node.alive = false;
+    if (node.partnerId !== null) this.#channelEnds(node);
+    this.#at(this.#random() * LEASE_MS, () => this.#coordinator.nodeLost(node.id));
   }
 
-  // What coordinator/plan/task.ts does with reports, with orders as its effects.
-
-  #hear(id: 0 | 1, epoch: number, kind: string): void {
-    if (this.#finisher !== null || epoch !== this.#epoch || !this.#members.includes(id)) return;
-    if (kind === "finished") this.#finisher = id;
-    if (kind === "pair-broken") this.#breakPair(id);
-    if (kind === "failed") this.#grantAgain();
-    if (kind === "finished") for (const other of this.#others(id)) this.#cancel(other, epoch);
-  }
-
-  #nodeLost(id: 0 | 1): void {
-    if (this.#finisher !== null || !this.#members.includes(id)) return;
-    const [survivor] = this.#others(id);
-    if (survivor === undefined) this.#grantAgain();
-    else this.#breakPair(survivor);
-  }
-
-  #breakPair(survivor: 0 | 1): void {
-    if (this.#members.length < 2) return;
-    this.#pairsBroken++;
-    for (const other of this.#others(survivor)) this.#cancel(other, this.#epoch);
-    this.#epoch++;
-    this.#members = [survivor];
-    const newEpoch = this.#epoch;
-    this.#tell(survivor, () => ({ kind: "continue-alone", newEpoch }));
-  }
-
-  #grantAgain(): void {
-    for (const id of this.#members) this.#cancel(id, this.#epoch);
-    const free = this.#replicas.find((replica) => replica.alive)!.id;
-    this.#epoch++;
-    this.#members = [free];
-    this.#assign(free, null);
-  }
-
-  #cancel(id: 0 | 1, epoch: number): void {
-    const replica = this.#replicas[id];
-    this.#inOrder(`to ${id}`, () => {
-      if (replica.state?.epoch === epoch) this.#feed(replica, { kind: "cancel" });
-    });
-  }
-
-  #tell(id: 0 | 1, event: () => DenoiseEvent): void {
-    this.#inOrder(`to ${id}`, () => this.#feed(this.#replicas[id], event()));
-  }
-
-  #others(id: 0 | 1): (0 | 1)[] {
-    return this.#members.filter((member) => member !== id);
+  #hear(node: Node, epoch: number, report: TaskReport): void {
+    const before = this.#coordinator.yields;
+    const members = [...this.#coordinator.members];
+    this.#coordinator.hear(node.id, epoch, report);
+    if (this.#coordinator.yields === before) return;
+    const made = Math.max(...members.map((id) => this.#nodes[id]!.latents.steps.length));
+    const lost = made - this.#coordinator.checkpointStep;
+    this.#lostByYieldMax = Math.max(this.#lostByYieldMax, lost);
   }
 }
 
-function newReplica(id: 0 | 1): Replica {
+function newNode(id: number): Node {
   return {
     id,
     alive: true,
     state: null,
-    latents: "noise",
+    partnerId: null,
+    latents: { value: NOISE, steps: [] },
     halves: new Map(),
-    steps: [],
     deadline: 0,
     generation: 0,
   };

@@ -81,10 +81,15 @@ class Coordinator {
       if (message.kind === "hello") this.onConnect(call);
       wake();
     });
-    call.on("cancelled", () => {
-      this.ended.push(index);
+    const end = () => {
+      if (!this.ended.includes(index)) this.ended.push(index);
       wake();
+    };
+    call.on("end", () => {
+      call.end();
+      end();
     });
+    call.on("cancelled", end);
     call.on("error", () => {});
   }
 }
@@ -156,8 +161,9 @@ test("hands on orders, and sends reports with task and epoch", async () => {
   await connected();
   coordinator.tell({ kind: "cancel", taskId: TASK, epoch: 2 });
   coordinator.tell({ kind: "continue-alone", taskId: TASK, epoch: 2, newEpoch: 3 });
-  await until(() => log.length === 3);
-  expect(log).toEqual(["up", "cancel", "continue-alone"]);
+  coordinator.tell({ kind: "yield", taskId: TASK, epoch: 3 });
+  await until(() => log.length === 4);
+  expect(log).toEqual(["up", "cancel", "continue-alone", "yield"]);
   link.report(TASK, 3, progress(4));
   await until(() => kinds().includes("report"));
   expect(coordinator.heard.at(-1)).toEqual({
@@ -199,13 +205,78 @@ test("a process that slept beyond its lease obeys no order that waited for it", 
   expect(log[1]).toBe("down: nothing was heard for 5000 ms");
 });
 
-test("a report after the lease has ended is not sent", async () => {
+const DOWN = "down: nothing was heard for 5000 ms";
+/** What may come first when a process wakes that was stopped for longer than its lease. */
+const wakings: [name: string, act: () => void][] = [
+  ["a report", () => link.report(TASK, 1, progress(1))],
+  ["a look at the lease before a frame is sent", () => expect(link.holdsLease()).toBe(false)],
+  ["the end of the process", () => void link.stopping()],
+];
+test.each(wakings)("after a sleep beyond the lease %s fences first", async (_name, act) => {
   await connected();
   const nowMs = clock.nowMs();
   clock.nowMs = () => nowMs + 6_000;
-  link.report(TASK, 1, progress(1));
-  coordinator.tell({ kind: "heartbeat-ack" });
-  await until(() => log.length === 2);
+  act();
+  expect(log).toEqual(["up", DOWN]);
+  await until(() => coordinator.ended.length === 1);
+  expect(kinds()).toEqual(["hello"]);
+});
+
+test("after a sleep beyond the lease the heartbeat that is due is not sent: it fences first", async () => {
+  await connected();
+  // As for a process that was stopped: the clock is far ahead when the first timer fires.
+  const nowMs = clock.nowMs();
+  const advance = clock.advance.bind(clock);
+  clock.nowMs = () => nowMs + 6_000;
+  advance(1_000);
+  expect(log).toEqual(["up", DOWN]);
+  await until(() => coordinator.ended.length === 1);
+  expect(kinds()).toEqual(["hello"]);
+});
+
+test("holds a lease from the welcome to the end of the stream", async () => {
+  expect(link.holdsLease()).toBe(false);
+  await connected();
+  expect(link.holdsLease()).toBe(true);
+  clock.advance(4_999);
+  expect(link.holdsLease()).toBe(true);
+  link.close();
+  expect(link.holdsLease()).toBe(false);
+});
+
+test("a node that stops says so, still takes orders and sends reports, and leaves behind them", async () => {
+  await connected();
+  let isAlone = false;
+  const alone = link.stopping().then(() => {
+    isAlone = true;
+  });
+  await until(() => kinds().includes("stopping"));
+  coordinator.tell({ kind: "yield", taskId: TASK, epoch: 1 });
+  await until(() => log.includes("yield"));
+  expect(isAlone).toBe(false);
+  link.report(TASK, 1, { kind: "yielded", checkpoint: null });
+  link.leave();
+  await alone;
+  expect(kinds()).toEqual(["hello", "stopping", "report"]);
+  expect(coordinator.ended).toEqual([0]);
+  clock.advance(60_000);
+  expect([log, clock.pendingCount]).toEqual([["up", "yield"], 0]);
+});
+
+test("a node that stops and loses its coordinator is alone, and dials no more", async () => {
+  await connected();
+  const alone = link.stopping();
+  coordinator.stop();
+  await alone;
+  expect(log[1]).toMatch(/^down: /);
+  expect(clock.pendingCount).toBe(0);
+});
+
+test("a node that stops before it was welcomed is alone at once", async () => {
+  coordinator.onConnect = () => {};
+  link.start();
+  await until(() => kinds().length === 1);
+  await link.stopping();
   expect(kinds()).toEqual(["hello"]);
 });
 

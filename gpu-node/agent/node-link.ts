@@ -250,6 +250,7 @@ export class NodeLink {
   }
 
   #send(dial: Dial, message: NodeMessage): void {
+    if (this.#closed) return;
     if (this.#isExpired(dial)) {
       this.#endLease(dial);
       return;

@@ -9,6 +9,7 @@ import type { StageParts } from "./stage-task.js";
 import { TaskRunner } from "./task-runner.js";
 
 const JOB = "0123456789abcdefghjkmnpqrs";
+const resume = { step: 3, blob: { key: "v1/step", sha256: "1".repeat(64), size: 1 } };
 const blob = { key: "v1/x", sha256: "0".repeat(64), size: 1 };
 const never = new Promise<never>(() => {});
 
@@ -77,7 +78,12 @@ const nameOf = (taskId: string) => taskId.slice(JOB.length + 1);
 function assignment(name: string, epoch: number): TaskAssignment {
   const stage = name.split("-")[1] as Work["stage"];
   const partner = { nodeId: "b", busAddress: "127.0.0.1:1", busToken: "t" };
-  const work = { stage, pair: { half: "cond", partner }, conditioning: blob } as unknown as Work;
+  const work = {
+    stage,
+    pair: { half: "cond", partner },
+    conditioning: blob,
+    resume,
+  } as unknown as Work;
   const clipId = `${JOB}-${name.split("-")[0]}`;
   return { taskId: `${JOB}-${name}`, jobId: JOB, clipId, epoch, attempt: 1, work };
 }
@@ -213,4 +219,68 @@ test("cancelAll ends what runs and what waits, without a word", async () => {
   // Forgotten: an order for it can only be a mistake, and is answered.
   bench.runner.continueAlone(`${JOB}-0-denoise`, 1, 2);
   expect(bench.kinds).toEqual(["failed 0-denoise 2"]);
+});
+
+test("wanted back: what denoises gives back, also while it waits; everything else runs on", async () => {
+  const bench = new Bench();
+  for (const name of ["0-decode", "1-denoise"]) bench.assign(name);
+  bench.runner.yield(`${JOB}-0-decode`, 1);
+  bench.runner.yield(`${JOB}-1-denoise`, 2);
+  expect(bench.kinds).toEqual([]);
+  bench.runner.yield(`${JOB}-1-denoise`, 1);
+  expect(bench.reports).toEqual([[`${JOB}-1-denoise`, 1, { kind: "yielded", checkpoint: resume }]]);
+  expect(bench.runs[0]!.signal.aborted).toBe(false);
+  bench.runs[0]!.finish({ blob, outputs: [] });
+  await bench.turn();
+  expect(bench.kinds).toEqual(["yielded 1-denoise 1", "finished 0-decode 1"]);
+});
+
+test("wanted back while it runs, under the epoch that an order to go on alone gave it", () => {
+  const bench = new Bench();
+  bench.assign("0-denoise");
+  bench.runner.continueAlone(`${JOB}-0-denoise`, 1, 2);
+  bench.runner.yield(`${JOB}-0-denoise`, 1);
+  expect(bench.kinds).toEqual([]);
+  bench.runner.yield(`${JOB}-0-denoise`, 2);
+  expect(bench.kinds).toEqual(["yielded 0-denoise 2"]);
+});
+
+test("an order to go on alone that crosses the report of a task given back: reported again", () => {
+  const bench = new Bench();
+  for (const name of ["0-decode", "1-denoise"]) bench.assign(name);
+  bench.runner.yield(`${JOB}-1-denoise`, 1);
+  bench.runner.continueAlone(`${JOB}-1-denoise`, 1, 2);
+  expect(bench.kinds).toEqual(["yielded 1-denoise 1", "yielded 1-denoise 2"]);
+  expect(bench.closed).toEqual([`${JOB}-1-denoise.1`]);
+});
+
+test("a node that stops gives back what waits and what still comes, and ends what runs", async () => {
+  const bench = new Bench();
+  for (const name of ["0-decode", "1-condition", "2-denoise", "0-mux", "1-mux"]) bench.assign(name);
+  bench.runner.stop();
+  const given = ["yielded 1-condition 1", "yielded 2-denoise 1", "yielded 1-mux 1"];
+  expect(bench.kinds).toEqual(given);
+  bench.assign("3-decode");
+  bench.assign("3-denoise");
+  expect(bench.kinds.slice(3)).toEqual(["yielded 3-decode 1", "yielded 3-denoise 1"]);
+  expect(bench.running).toEqual(["0-decode", "0-mux"]);
+  for (const run of bench.runs) run.finish({ blob, outputs: [] });
+  await bench.runner.idle();
+  expect(bench.kinds.slice(5)).toEqual(["finished 0-decode 1", "finished 0-mux 1"]);
+});
+
+test("everything given back at once: what runs is reported now and not again when it ends", async () => {
+  const bench = new Bench();
+  for (const name of ["0-decode", "0-mux"]) bench.assign(name);
+  bench.runner.giveBackAll();
+  bench.runner.giveBackAll();
+  expect(bench.reports).toEqual([
+    [`${JOB}-0-decode`, 1, { kind: "yielded", checkpoint: null }],
+    [`${JOB}-0-mux`, 1, { kind: "yielded", checkpoint: null }],
+  ]);
+  expect(bench.runs.map(({ signal }) => signal.aborted)).toEqual([true, true]);
+  bench.runs[0]!.finish({ blob, outputs: [] });
+  bench.runs[1]!.fail(new FarmError("cancelled", "stopped"));
+  await bench.runner.idle();
+  expect(bench.reports).toHaveLength(2);
 });

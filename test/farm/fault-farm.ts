@@ -35,9 +35,6 @@ const JOIN_MS_MAX = 30_000;
 const LOG_LINES_SHOWN = 15;
 const LOG_COLUMNS_SHOWN = 400;
 
-/** Whether everything is tried that this folder knows, not just a selection. */
-export const TRIES_ALL = process.env["RENDERFARM_FAULTS"] === "all";
-
 /** The tests of a file share one farm; it is whole again before each of them. */
 export function sharedFarm(nodeCount: number): () => FaultFarm {
   let farm: FaultFarm | null = null;
@@ -57,6 +54,12 @@ export interface FaultNode {
   /** Between its partners and its tensor bus. */
   readonly bus: TcpProxy;
   process: FarmProcess;
+}
+
+export interface DoomedCoordinator {
+  readonly hasDied: () => boolean;
+  /** Resolves when its successor is ready. */
+  readonly replaced: Promise<void>;
 }
 
 export interface SubmitOptions {
@@ -99,21 +102,27 @@ export class FaultFarm {
     }
   }
 
-  /**
-   * Starts a coordinator on the data of the one before; clients and nodes are led to it.
-   *
-   * @param failpoint where it is to die, as RENDERFARM_FAILPOINT says it
-   */
-  async startCoordinator(failpoint = ""): Promise<FarmProcess> {
-    const args = ["--listen", "127.0.0.1:0", "--data", this.data];
-    const env = { RENDERFARM_FAILPOINT: failpoint };
-    const started = this.launch("coordinator", "coordinator", args, env);
-    this.coordinator = started;
-    const { address } = await started.ready;
-    for (const proxy of [this.front, ...[...this.nodes.values()].map((node) => node.link)]) {
-      proxy.target = address;
-    }
+  /** Starts a coordinator on the data of the one before; clients and nodes are led to it. */
+  async startCoordinator(): Promise<FarmProcess> {
+    const started = this.#launchCoordinator("");
+    await this.#lead(started);
     return started;
+  }
+
+  /**
+   * Starts a coordinator that dies at a failpoint, and another one once it has, as a supervisor of
+   * processes would.
+   *
+   * @param failpoint as RENDERFARM_FAILPOINT says it
+   * @returns when the first one is ready, or the second one where it died before
+   */
+  async startDoomedCoordinator(failpoint: string): Promise<DoomedCoordinator> {
+    const doomed = this.#launchCoordinator(failpoint);
+    const replaced = doomed.ended.then(async (how) => {
+      if (how === "exit code 137") await this.startCoordinator();
+    });
+    await Promise.race([this.#lead(doomed), replaced]);
+    return { hasDied: () => doomed.hasEnded, replaced };
   }
 
   /** kill -9; returns when it is gone. */
@@ -272,6 +281,20 @@ export class FaultFarm {
     rmSync(this.data, { recursive: true, force: true });
     for (const name of ["coordinator", ...this.nodes.keys()]) rmSync(this.#logPath(name));
     removeEmpty(this.#scratch);
+  }
+
+  #launchCoordinator(failpoint: string): FarmProcess {
+    const args = ["--listen", "127.0.0.1:0", "--data", this.data];
+    const env = { RENDERFARM_FAILPOINT: failpoint };
+    this.coordinator = this.launch("coordinator", "coordinator", args, env);
+    return this.coordinator;
+  }
+
+  async #lead(coordinator: FarmProcess): Promise<void> {
+    const { address } = await coordinator.ready;
+    for (const proxy of [this.front, ...[...this.nodes.values()].map((node) => node.link)]) {
+      proxy.target = address;
+    }
   }
 
   #proxies(): TcpProxy[] {

@@ -91,6 +91,11 @@ export class SimLoop implements SessionLoop {
     journal.append(records, durable);
   }
 
+  /** Once the journal has all that the farm in memory says. */
+  settled(then: () => void): void {
+    this.#world.journal.append([], this.#process.guard(then));
+  }
+
   #carryOut(effects: readonly FarmEffect[]): void {
     for (const effect of effects) {
       if (effect.kind === "count") this.#world.oracle.counted(effect.metric);
@@ -259,7 +264,7 @@ export class SimCoordinator {
       process.guard(() => {
         trace.add(`publication of ${jobId}-${clipIndex} run ${run}: ${error?.message ?? "written"}`);
         if (error) process.after(PUBLISH_RETRY_MS, () => this.#publish(effect));
-        else this.#loop?.apply([{ kind: "clip-published", jobId, clipIndex }]);
+        else this.#loop?.apply([{ kind: "clip-published", jobId, clipIndex, run }]);
       })();
     };
     if (core.publishesIfAbsent) store.putIfAbsent("coordinator", key, content, written);

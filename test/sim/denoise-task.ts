@@ -51,6 +51,8 @@ export class SimDenoise implements RunningTask {
   }
 
   continueAlone(newEpoch: number): void {
+    // Nobody will compare them any more.
+    if (this.#wrongSince !== null) this.#parts.world.oracle.excuse(this.#assignment.taskId);
     this.#epoch = Math.max(this.#epoch, newEpoch);
     this.#feed({ kind: "continue-alone", newEpoch });
   }
@@ -250,7 +252,7 @@ export class SimDenoise implements RunningTask {
     this.#latents = stepped(this.#latents, uncond?.content ?? null, cond.content);
     this.#made += 1;
     if (this.#channel && takeFault("wrong-bytes")) {
-      this.#latents = digest("wrong", this.#latents);
+      this.#latents = digest("wrong", host.nodeId, this.#latents);
       this.#wrongSince = this.#made;
       world.oracle.onWrongBytes(this.#latents);
     }
@@ -261,9 +263,8 @@ export class SimDenoise implements RunningTask {
   #store(epoch: number): void {
     const { world } = this.#parts;
     const { taskId } = this.#assignment;
-    // Wrong bytes are seen by a partner that computes a later step, and by nobody else.
-    const unseen = this.#wrongSince === this.#made || this.#epoch !== this.#assignment.epoch;
-    if (this.#wrongSince !== null && unseen) world.oracle.excuse(taskId);
+    // The partner compares what goes into the next step: those of the last one nobody sees.
+    if (this.#wrongSince === this.#made) world.oracle.excuse(taskId);
     const key = latentsKey({ ...clipPlace(this.#assignment), epoch });
     this.#parts.put(key, this.#latents, this.#carried((error, blob) => {
       if (error) this.#fault(error);

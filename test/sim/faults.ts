@@ -59,8 +59,14 @@ export class Faults {
     for (const node of this.#nodes) {
       node.heal();
       node.process.thaw(false);
-      node.start();
     }
+    this.#keepUp();
+  }
+
+  /** What runs the nodes starts those that end. */
+  #keepUp(): void {
+    for (const node of this.#nodes) node.start();
+    this.#world.timeline.after(2_000, () => this.#keepUp());
   }
 
   #again(): void {

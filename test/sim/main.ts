@@ -56,7 +56,7 @@ export function describeFailure(outcome: Outcome): string {
 
 /** Ids without their padding. */
 function readable(text: string): string {
-  return text.replace(/0{10,}(j\d+[ax])/g, "$1");
+  return text.replace(/0{10,}(j\d+)/g, "$1");
 }
 
 function wholeNumber(flag: string, text: string): number {

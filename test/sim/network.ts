@@ -1,9 +1,6 @@
 /** @file The network: ordered pipes between named places, with delays, slow links and partitions. */
 import type { Random } from "./random.js";
-import type { Timeline } from "./timeline.js";
-
-/** Between two messages of one pipe, so that they keep their order. */
-const ORDER_MS = 0.001;
+import { TICK_MS, type Timeline } from "./timeline.js";
 
 export class Network {
   readonly #timeline: Timeline;
@@ -72,7 +69,8 @@ export class Pipe {
   send(deliver: () => void): void {
     if (this.#cut) return;
     const arrivalMs = this.#network.arrivalMs(this.#from, this.#to);
-    this.#lastMs = Math.max(arrivalMs, this.#lastMs + ORDER_MS);
+    // Later by a tick than the message before, so that they keep their order.
+    this.#lastMs = Math.max(Math.ceil(arrivalMs / TICK_MS) * TICK_MS, this.#lastMs + TICK_MS);
     this.#timeline.after(this.#lastMs - this.#timeline.nowMs(), () => {
       if (!this.#cut) deliver();
     });

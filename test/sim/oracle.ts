@@ -298,7 +298,7 @@ export class Oracle {
     const job = this.durable.jobs.get(jobId);
     const clip = job?.clips[clipIndex];
     if (!job || clip?.state !== "succeeded") return;
-    const key = `v1/${jobId}/${clipIndex}/manifest-${job.run}.json`;
+    const key = `v1/${jobId}/${clipIndex}/manifest-${clip.run}.json`;
     const content = this.#store.blobs.get(key);
     hold(content !== undefined, "I3", () => `${key} is not there`);
     const { outputs } = JSON.parse(content!) as { outputs: unknown };

@@ -2,6 +2,11 @@
 import type { CancelTimer, Clock } from "../../shared/ports/clock.js";
 import type { Random } from "./random.js";
 
+/** A power of two, so that sums and differences of times are exact. */
+const TICKS_PER_MS = 1_024;
+/** The least time there is. */
+export const TICK_MS = 1 / TICKS_PER_MS;
+
 interface Entry {
   readonly atMs: number;
   readonly tie: number;
@@ -28,7 +33,7 @@ export class Timeline implements Clock {
   }
 
   after(delayMs: number, act: () => void): CancelTimer {
-    const atMs = this.#nowMs + Math.max(0, delayMs);
+    const atMs = this.#nowMs + Math.ceil(Math.max(0, delayMs) * TICKS_PER_MS) / TICKS_PER_MS;
     const entry: Entry = { atMs, tie: this.#random.next(), act };
     this.#push(entry);
     return () => {

@@ -8,7 +8,7 @@ import { planChunks } from "../../shared/farm/parameters.js";
 import type { SimCoordinator, SimLoop } from "./coordinator.js";
 import { MODEL, type Poison } from "./node.js";
 import type { Random } from "./random.js";
-import { type World, wallMs } from "./world.js";
+import { WALL_START_MS, type World } from "./world.js";
 
 const VERBS = ["cancel", "pause", "resume", "priority", "retry", "delete", "drain", "undrain"] as const;
 export type Verb = (typeof VERBS)[number];
@@ -36,7 +36,9 @@ export class Users {
   readonly #nodeIds: readonly string[];
   /** Requests that were not answered yet. */
   readonly #open = new Set<string>();
+  readonly #poisoned = new Map<string, Poison>();
   #count = 0;
+  #ids = 0;
   #calm = false;
 
   constructor(
@@ -71,7 +73,9 @@ export class Users {
     this.#calm = true;
     const loop = this.#coordinator.serving;
     if (loop) {
-      for (const nodeId of loop.farm.nodeRecords.keys()) this.#ask("undrain", nodeId);
+      for (const [nodeId, { draining, quarantined }] of loop.farm.nodeRecords) {
+        if (draining || quarantined) this.#ask("undrain", nodeId);
+      }
       for (const job of loop.farm.jobs.values()) {
         if (job.paused && !isTerminal(job.state)) this.#ask("resume", job.jobId);
       }
@@ -94,16 +98,13 @@ export class Users {
     const job = this.#newJob(requestId);
     if (this.#random.chance(this.#plan.poisoned)) {
       const poisons = ["crashes-runtime", "crashes-node", "nan", "no-memory"] as const;
-      this.poison.set(job.jobId, this.#random.pick(poisons));
+      this.#poisoned.set(requestId, this.#random.pick(poisons));
     }
     this.#open.add(requestId);
     this.#create(job, 0);
     // An impatient client asks twice.
     if (this.#random.chance(0.2)) {
-      const twin = { ...job, jobId: `${job.jobId.slice(0, -1)}x` };
-      const poison = this.poison.get(job.jobId);
-      if (poison) this.poison.set(twin.jobId, poison);
-      this.#world.timeline.after(this.#random.unit() * 2_000, () => this.#create(twin, 0));
+      this.#world.timeline.after(this.#random.unit() * 2_000, () => this.#create(job, 0));
     }
   }
 
@@ -126,30 +127,35 @@ export class Users {
     };
     const known = loop.farm.jobIdByRequestId.get(requestId);
     if (known !== undefined) {
-      answer(known);
+      loop.settled(() => answer(known));
       return;
     }
     if (loop.farm.nodes.size === 0) return;
     const dependsOn = job.dependsOn.filter((id) => loop.farm.jobs.has(id));
-    const create: Occurrence = { kind: "job-created", job: { ...job, dependsOn } };
-    loop.apply([create], () => answer(loop.farm.jobIdByRequestId.get(requestId) ?? job.jobId));
+    // Every call draws an id of its own.
+    this.#ids += 1;
+    const jobId = `j${this.#ids}`.padStart(26, "0");
+    const poison = this.#poisoned.get(requestId);
+    if (poison) this.poison.set(jobId, poison);
+    const create: Occurrence = { kind: "job-created", job: { ...job, jobId, dependsOn } };
+    loop.apply([create], () => answer(loop.farm.jobIdByRequestId.get(requestId) ?? jobId));
   }
 
   #newJob(requestId: string): NewJob {
     const random = this.#random;
-    const jobId = `j${this.#count}`.padStart(25, "0").padEnd(26, "a");
     const loop = this.#coordinator.serving;
     const others = loop ? [...loop.farm.jobs.keys()] : [];
     const dependsOn = others.length > 0 && random.chance(0.2) ? [random.pick(others)] : [];
     const startsLater = random.chance(0.15);
-    const startAfterMs = startsLater ? wallMs(this.#world) + random.integer(1_000, 15_000) : null;
+    const nowMs = WALL_START_MS + Math.floor(this.#world.timeline.nowMs());
+    const startAfterMs = startsLater ? nowMs + random.integer(1_000, 15_000) : null;
     const images = Array.from({ length: random.pick([1, 1, 2]) }, (_, i) => {
       const content = `${requestId}-picture-${i}`;
       this.#world.store.blobs.set(`inputs/${content}`, content);
       return { key: `inputs/${content}`, sha256: content, size: content.length };
     });
     return {
-      jobId,
+      jobId: "",
       requestId,
       images,
       parameters: this.#parameters(),

@@ -1,0 +1,82 @@
+/** @file The farm out of its journal: the newest snapshot that can be used, and the events after it. */
+import { asFarmError, FarmError } from "../../shared/core/errors.js";
+import type { Journal, JournalSnapshot } from "../../shared/ports/journal.js";
+import type { Log } from "../../shared/ports/log.js";
+import { reduceFarm } from "../plan/farm.js";
+import { emptyFarm, type Farm } from "../plan/farm-state.js";
+import type { FarmPart } from "../plan/snapshot.js";
+import { decodeFarm, encodeFarm } from "../plan/snapshot.js";
+import { decodeEvent } from "./event-codec.js";
+
+export interface Recovered {
+  readonly farm: Farm;
+  /** Events after the snapshot. */
+  readonly replayed: number;
+}
+
+/** The farm as it is at the call, as lines that a journal's snapshot is made of. */
+export function snapshotLines(farm: Farm): Iterable<string> {
+  return textsOf(encodeFarm(farm));
+}
+
+/**
+ * A snapshot that is damaged or of another format is logged and passed over.
+ *
+ * @throws FarmError "wrong-state" naming what is damaged, or the record that cannot be replayed;
+ *   "unreachable" when the journal cannot be read
+ */
+export async function recoverFarm(journal: Journal, log: Log): Promise<Recovered> {
+  const refused: string[] = [];
+  const begin = await newestUsable(journal, (reason) => {
+    log.warn(`a snapshot cannot be used: ${reason}`);
+    refused.push(reason);
+  });
+  const farm = begin?.farm ?? emptyFarm();
+  let number = begin?.snapshot.head.number ?? 0;
+  const first = number;
+  try {
+    for await (const record of journal.read(begin?.snapshot ?? null)) {
+      number += 1;
+      replay(farm, record, number);
+    }
+  } catch (error) {
+    if (!(error instanceof FarmError) || refused.length === 0) throw error;
+    const detail = `${error.detail}; snapshots that cannot be used: ${refused.join("; ")}`;
+    throw new FarmError(error.code, detail, { cause: error });
+  }
+  const from = begin ? `the snapshot of record ${first}` : "the first record";
+  log.info(`the farm is back: from ${from}, and ${number - first} records after it`);
+  return { farm, replayed: number - first };
+}
+
+function* textsOf(parts: Iterable<FarmPart>): Generator<string, void> {
+  for (const part of parts) yield JSON.stringify(part);
+}
+
+async function newestUsable(
+  journal: Journal,
+  onRefused: (reason: string) => void,
+): Promise<{ snapshot: JournalSnapshot; farm: Farm } | null> {
+  for (const snapshot of await journal.snapshots()) {
+    try {
+      const parts: FarmPart[] = [];
+      for await (const line of snapshot.lines()) parts.push(JSON.parse(line) as FarmPart);
+      return { snapshot, farm: decodeFarm(parts) };
+    } catch (error) {
+      // Anything else is a bug, which another snapshot would only hide.
+      if (!(error instanceof FarmError)) throw error;
+      onRefused(`that of record ${snapshot.head.number}: ${error.detail}`);
+    }
+  }
+  return null;
+}
+
+function replay(farm: Farm, record: string, number: number): void {
+  try {
+    reduceFarm(farm, decodeEvent(record));
+  } catch (error) {
+    const { detail } = asFarmError(error);
+    const text = `record ${number} of the journal cannot be replayed: ${detail}`;
+    throw new FarmError("wrong-state", text, { cause: error });
+  }
+}
