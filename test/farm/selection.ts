@@ -6,12 +6,17 @@ export const TRIES_ALL = process.env["RENDERFARM_FAULTS"] === "all";
 /** Another number chooses other faults: RENDERFARM_FAULTS=2. */
 const SEED = Number.parseInt(process.env["RENDERFARM_FAULTS"] ?? "1", 10) || 1;
 
-/** So many of the cases, in their order, or every one. The same seed chooses the same. */
+/**
+ * So many of the cases, one of each stretch of the list, or every one. The same seed chooses the
+ * same.
+ */
 export function selected<T>(cases: readonly T[], count: number): readonly T[] {
   if (TRIES_ALL || cases.length <= count) return cases;
-  const places = cases.map((_, i) => i).sort((a, b) => draw(a) - draw(b));
-  const chosen = new Set(places.slice(0, count));
-  return cases.filter((_, i) => chosen.has(i));
+  return Array.from({ length: count }, (_, i) => {
+    const start = Math.floor((i * cases.length) / count);
+    const end = Math.floor(((i + 1) * cases.length) / count);
+    return cases[start + (draw(i) % (end - start))]!;
+  });
 }
 
 /** A number from 0 to 2^32 for a place: one round of splitmix32. */
