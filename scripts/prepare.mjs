@@ -14,7 +14,15 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const SOURCE_FOLDERS = ["shared", "coordinator", "gpu-node", "cli", "proto/gen", "bench"];
+const SOURCE_FOLDERS = [
+  "shared",
+  "coordinator",
+  "gpu-node",
+  "cli",
+  "proto/gen",
+  "bench",
+  "test/sim",
+];
 const SETTINGS = ["tsconfig.json", "tsconfig.build.json", "package.json", "package-lock.json"];
 /** Touched after a build that worked. */
 const STAMP = join(root, "dist/.built");

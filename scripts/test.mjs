@@ -17,6 +17,7 @@ const CHECKS = [
   tests("imports", ["test/tidy"]),
   tests("unit", ["shared", "coordinator", "gpu-node", "cli"]),
   tests("golden", ["test/golden"]),
+  tests("simulation", ["test/sim"]),
   tests("farm", ["test/farm"]),
 ];
 

@@ -24,8 +24,11 @@ export const PAIR_APART_MS = 60_000;
 /** How often a node says that it lives. */
 export const HEARTBEAT_MS = 1_000;
 
-/** A node that was silent for this long is lost; a node that heard nothing for it stops its work. */
-export const LEASE_MS = 5_000;
+/**
+ * A node that was silent for this long is lost; a node that heard nothing for it stops its work. Half
+ * a second short of what is promised, for timers that come late on a busy machine.
+ */
+export const LEASE_MS = 4_500;
 
 /** Jobs that have not ended; one more is refused. */
 export const OPEN_JOBS_MAX = 10_000;

@@ -29,6 +29,7 @@ import { MemoryJournal } from "../../shared/adapters/memory/memory-journal.js";
 import type { TaskReport } from "../../shared/farm/work.js";
 import { createMemoryBlobs } from "../../test/golden/memory-blobs.js";
 import { type Coordinator, startCoordinator } from "../coordinator.js";
+import { LEASE_MS } from "../plan/limits.js";
 import { POLICY_DEFAULT } from "../shell/farm-loop.js";
 
 const identity: NodeIdentity = {
@@ -131,7 +132,7 @@ function openStream(): NodeStream {
 async function joinedNode(change: Partial<NodeIdentity> = {}): Promise<NodeStream> {
   const stream = openStream();
   say(stream, { kind: "hello", identity: { ...identity, ...change } });
-  expect(await nextOrder(stream)).toMatchObject({ kind: "welcome", leaseMs: 5_000 });
+  expect(await nextOrder(stream)).toMatchObject({ kind: "welcome", leaseMs: LEASE_MS });
   return stream;
 }
 

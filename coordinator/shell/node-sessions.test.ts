@@ -65,6 +65,18 @@ test("a node that speaks stays, one that is silent for a lease is lost", async (
   expect(stream.closed).toHaveLength(1);
 });
 
+test("a node is lost when its lease ends, whenever it was heard last", async () => {
+  const { clock, sessions, present } = await world();
+  const stream = new RecordedStream();
+  sessions.join(node("one"), stream);
+  clock.advance(HEARTBEAT_MS / 3);
+  sessions.heard("a", stream);
+  clock.advance(LEASE_MS - 1);
+  expect(present()).toEqual(["a"]);
+  clock.advance(1);
+  expect(present()).toEqual([]);
+});
+
 test("the newest stream of a node counts; the older one is closed and no longer heard", async () => {
   const { sessions, present } = await world();
   const older = new RecordedStream();

@@ -1,8 +1,7 @@
 /** @file The connected nodes: one session a stream, the newest stream of a node id counts. */
 import type { NodeOrder } from "../../shared/adapters/grpc/node-codec.js";
 import type { CancelTimer, Clock } from "../../shared/ports/clock.js";
-import { HEARTBEAT_MS } from "../plan/limits.js";
-import { silentNodes } from "../plan/liveness.js";
+import { msToNextLook, silentNodes } from "../plan/liveness.js";
 import type { NodeInfo } from "../plan/node.js";
 import { membersOf } from "../plan/task.js";
 import type { FarmLoop, OutsideEffect } from "./farm-loop.js";
@@ -42,7 +41,8 @@ export class NodeSessions {
 
   /** Begins to look for silent nodes. */
   start(): void {
-    this.#cancelTick = this.#clock.after(HEARTBEAT_MS, () => {
+    const lookMs = msToNextLook(this.#lastHeard(), this.#clock.nowMs());
+    this.#cancelTick = this.#clock.after(lookMs, () => {
       this.#dropSilent();
       this.#loop.tick().catch(this.#onError);
       this.start();
@@ -126,12 +126,15 @@ export class NodeSessions {
   }
 
   #dropSilent(): void {
-    const lastHeard = new Map([...this.#sessions].map(([id, s]) => [id, s.lastHeardMs]));
-    for (const nodeId of silentNodes(lastHeard, this.#clock.nowMs())) {
+    for (const nodeId of silentNodes(this.#lastHeard(), this.#clock.nowMs())) {
       const { stream } = this.#sessions.get(nodeId)!;
       this.leave(nodeId, stream);
       stream.close(`node ${nodeId} was silent for too long`);
     }
+  }
+
+  #lastHeard(): Map<string, number> {
+    return new Map([...this.#sessions].map(([nodeId, { lastHeardMs }]) => [nodeId, lastHeardMs]));
   }
 
   #dispatch(occurrence: Parameters<FarmLoop["dispatch"]>[0]): void {

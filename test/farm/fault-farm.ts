@@ -121,7 +121,10 @@ export class FaultFarm {
     const replaced = doomed.ended.then(async (how) => {
       if (how === "exit code 137") await this.startCoordinator();
     });
-    await Promise.race([this.#lead(doomed), replaced]);
+    await this.#lead(doomed).catch((error: unknown) => {
+      if (!doomed.hasEnded) throw error;
+      return replaced;
+    });
     return { hasDied: () => doomed.hasEnded, replaced };
   }
 

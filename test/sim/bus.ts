@@ -49,6 +49,8 @@ interface Channel {
   ended: boolean;
 }
 
+/** Frames that can come again. */
+const RECORDED_MAX = 200;
 /** How long what a partner sends waits for our side to join. */
 const JOIN_MS_MAX = 10_000;
 
@@ -57,6 +59,7 @@ export class SimBus {
   duplicated = 0;
   readonly #hosts = new Map<string, BusHost>();
   readonly #channels = new Map<string, Channel>();
+  readonly #recorded: { readonly to: string; readonly frame: Frame }[] = [];
   readonly #network: Network;
   readonly #timeline: Timeline;
   readonly #random: Random;
@@ -97,6 +100,7 @@ export class SimBus {
     const waiting = other?.unjoined.splice(0) ?? [];
     for (const frame of waiting) this.#deliver(channel, frame);
     this.#dial(channel, partner);
+    if (this.duplicated > 0) this.#replayTo(channel);
     return {
       send: (frame) => this.#send(channel, frame),
       close: () => this.#close(channel),
@@ -108,6 +112,20 @@ export class SimBus {
     for (const channel of [...this.#channels.values()]) {
       const ends = [channel.host.nodeId, channel.partnerId];
       if (ends.includes(a) && ends.includes(b)) this.#lose(channel, "cut");
+    }
+  }
+
+  /** What was sent lately comes again, in any order. */
+  replayAll(): void {
+    for (const { to, frame } of this.#recorded) this.#replay(to, frame, this.#random.unit() * 500);
+  }
+
+  /** What was sent under earlier grants of the same task comes again to a pair that has just formed. */
+  #replayTo({ id, host }: Channel): void {
+    const taskId = id.slice(0, id.lastIndexOf("."));
+    for (const { to, frame } of this.#recorded) {
+      if (to !== host.nodeId || frame.payload.taskId !== taskId) continue;
+      this.#replay(to, frame, this.#random.unit() * 1_500);
     }
   }
 
@@ -131,16 +149,21 @@ export class SimBus {
 
   #send(channel: Channel, frame: Frame): void {
     if (channel.ended) return;
+    this.#recorded.push({ to: channel.partnerId, frame });
+    if (this.#recorded.length > RECORDED_MAX) this.#recorded.shift();
     channel.pipe.send(() => {
       const other = this.#other(channel);
       if (other) this.#deliver(other, frame);
       else channel.unjoined.push(frame);
     });
     if (!this.#random.chance(this.duplicated)) return;
-    const { partnerId } = channel;
-    this.#timeline.after(this.#random.unit() ** 3 * 30_000, () => {
-      const host = this.#hosts.get(partnerId);
-      if (host?.process.alive) host.process.guard(() => this.#onReplay(partnerId, frame))();
+    this.#replay(channel.partnerId, frame, this.#random.unit() ** 3 * 30_000);
+  }
+
+  #replay(nodeId: string, frame: Frame, delayMs: number): void {
+    this.#timeline.after(delayMs, () => {
+      const host = this.#hosts.get(nodeId);
+      if (host?.process.alive) host.process.guard(() => this.#onReplay(nodeId, frame))();
     });
   }
 

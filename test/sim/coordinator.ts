@@ -262,7 +262,9 @@ export class SimCoordinator {
     const written = (error: Error | null) => {
       if (process.generation !== generation) return;
       process.guard(() => {
-        trace.add(`publication of ${jobId}-${clipIndex} run ${run}: ${error?.message ?? "written"}`);
+        trace.add(
+          `publication of ${jobId}-${clipIndex} run ${run}: ${error?.message ?? "written"}`,
+        );
         if (error) process.after(PUBLISH_RETRY_MS, () => this.#publish(effect));
         else this.#loop?.apply([{ kind: "clip-published", jobId, clipIndex, run }]);
       })();
@@ -274,7 +276,10 @@ export class SimCoordinator {
   #sweep({ jobId, outputs }: Extract<FarmEffect, { kind: "sweep" }>): void {
     const { store, trace } = this.#world;
     const prefix = `v1/${jobId}/`;
-    const isGone = (key: string) => key.startsWith(prefix) && (outputs || !KEPT.test(key));
+    const loop = this.#loop;
+    const isWanted = () => loop?.farm.jobs.get(jobId)?.swept !== false;
+    const isGone = (key: string) =>
+      key.startsWith(prefix) && (outputs || (!KEPT.test(key) && isWanted()));
     store.removeWhere("coordinator", isGone, (_error, count) =>
       trace.add(`sweep of ${jobId}: ${count ?? "failed"}`),
     );

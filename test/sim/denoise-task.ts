@@ -1,10 +1,15 @@
 /** @file One denoise task on a node: the production machine, with digests as tensors. Mirrors `agent/denoise-shell.ts`. */
+
+import type {
+  DenoiseEffect,
+  DenoiseEvent,
+  DenoiseState,
+} from "../../gpu-node/agent/denoise-state.js";
+import { clipPlace, latentsKey, stepKey } from "../../gpu-node/stages/keys.js";
 import { assert } from "../../shared/core/assert.js";
 import { FarmError } from "../../shared/core/errors.js";
 import { isGuided, stepCount } from "../../shared/farm/parameters.js";
 import type { DenoiseWork, GuidanceHalf, TaskAssignment } from "../../shared/farm/work.js";
-import type { DenoiseEffect, DenoiseEvent, DenoiseState } from "../../gpu-node/agent/denoise-state.js";
-import { clipPlace, latentsKey, stepKey } from "../../gpu-node/stages/keys.js";
 import type { Frame, Half } from "./bus.js";
 import type { Core } from "./core.js";
 import { digest } from "./digest.js";
@@ -118,19 +123,28 @@ export class SimDenoise implements RunningTask {
       for (const effect of effects) this.#carryOut(effect, null);
       this.#drain();
     };
-    this.#parts.get(conditioning, this.#carried((error, content) => {
-      begin = content ?? "";
-      arrived(error);
-    }));
+    this.#parts.get(
+      conditioning,
+      this.#carried((error, content) => {
+        begin = content ?? "";
+        arrived(error);
+      }),
+    );
     if (!resume) return;
-    this.#parts.get(resume.blob, this.#carried((error, content) => {
-      middle = content ?? "";
-      arrived(error);
-    }));
+    this.#parts.get(
+      resume.blob,
+      this.#carried((error, content) => {
+        middle = content ?? "";
+        arrived(error);
+      }),
+    );
   }
 
   #feed(event: DenoiseEvent, frame: Frame | null = null): void {
-    if (this.#state === null && (event.kind === "cancel" || event.kind === "fault" || event.kind === "yield")) {
+    if (
+      this.#state === null &&
+      (event.kind === "cancel" || event.kind === "fault" || event.kind === "yield")
+    ) {
       this.#endUnstarted(event);
       return;
     }
@@ -226,15 +240,17 @@ export class SimDenoise implements RunningTask {
       step: this.#made,
       latents: this.#latents,
     };
-    this.#parts.run(this.#carried((error) => {
-      if (error) {
-        this.#fault(error);
-        return;
-      }
-      if (this.#state?.kind !== "denoising") return;
-      this.#halves.set(`${half} ${step}`, made);
-      this.#feed({ kind: "half-done", half, nowMs: this.#parts.world.timeline.nowMs() });
-    }));
+    this.#parts.run(
+      this.#carried((error) => {
+        if (error) {
+          this.#fault(error);
+          return;
+        }
+        if (this.#state?.kind !== "denoising") return;
+        this.#halves.set(`${half} ${step}`, made);
+        this.#feed({ kind: "half-done", half, nowMs: this.#parts.world.timeline.nowMs() });
+      }),
+    );
   }
 
   #apply(step: number): void {
@@ -243,7 +259,13 @@ export class SimDenoise implements RunningTask {
     const uncond = guided ? this.#half("uncond", step) : null;
     const cond = this.#half("cond", step);
     const { taskId, epoch } = this.#assignment;
-    const place = { taskId, since: epoch, epoch: this.#epoch, step: this.#made, latents: this.#latents };
+    const place = {
+      taskId,
+      since: epoch,
+      epoch: this.#epoch,
+      step: this.#made,
+      latents: this.#latents,
+    };
     world.oracle.onApply(host.nodeId, place, step, uncond ? [uncond, cond] : [cond]);
     if (takeFault("nan")) {
       this.#fault(new FarmError("numerical", `NaN at step ${step}`));
@@ -266,10 +288,14 @@ export class SimDenoise implements RunningTask {
     // The partner compares what goes into the next step: those of the last one nobody sees.
     if (this.#wrongSince === this.#made) world.oracle.excuse(taskId);
     const key = latentsKey({ ...clipPlace(this.#assignment), epoch });
-    this.#parts.put(key, this.#latents, this.#carried((error, blob) => {
-      if (error) this.#fault(error);
-      else this.#feed({ kind: "stored", blob: blob!, nowMs: world.timeline.nowMs() });
-    }));
+    this.#parts.put(
+      key,
+      this.#latents,
+      this.#carried((error, blob) => {
+        if (error) this.#fault(error);
+        else this.#feed({ kind: "stored", blob: blob!, nowMs: world.timeline.nowMs() });
+      }),
+    );
   }
 
   #save(step: number, epoch: number): void {

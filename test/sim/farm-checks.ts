@@ -25,7 +25,11 @@ export function checkFarm(farm: Farm): void {
       if (taskId === null) continue;
       const task = farm.tasks.get(taskId);
       const isGranted = task && membersOf(task).some((member) => member.nodeId === nodeId);
-      hold(isGranted === true, "I10", () => `${slot} of ${nodeId} holds ${taskId}, not granted to it`);
+      hold(
+        isGranted === true,
+        "I10",
+        () => `${slot} of ${nodeId} holds ${taskId}, not granted to it`,
+      );
       const right = (task!.stage === "mux") === (slot === "muxTaskId");
       hold(right, "I10", () => `${slot} of ${nodeId} holds ${taskId}`);
     }

@@ -1,5 +1,7 @@
 /** @file Makes things go wrong, one after the other, until it is told to stop. */
+import { membersOf } from "../../coordinator/plan/task.js";
 import { FarmError } from "../../shared/core/errors.js";
+import type { TaskReport } from "../../shared/farm/work.js";
 import type { SimCoordinator } from "./coordinator.js";
 import type { TornAt } from "./journal.js";
 import type { SimNode } from "./node.js";
@@ -155,6 +157,12 @@ export class Faults {
       case "bus-cut":
         bus.cut(node.nodeId, other.nodeId);
         return;
+      case "frames-again":
+        bus.replayAll();
+        return;
+      case "stray-report":
+        this.#stray(node);
+        return;
       case "slow-link": {
         const delayMs = random.pick([50, 500, 2_500]);
         network.slow(node.nodeId, "coordinator", durationMs, delayMs);
@@ -173,7 +181,11 @@ export class Faults {
         node.plant(fault);
         return;
       case "bad-node":
-        this.#spoil(node, new FarmError("runtime-failed", "this node fails everything"), durationMs);
+        this.#spoil(
+          node,
+          new FarmError("runtime-failed", "this node fails everything"),
+          durationMs,
+        );
         return;
       case "device-lost":
         this.#spoil(node, new FarmError("device-lost", "the driver is gone"), durationMs);
@@ -190,6 +202,28 @@ export class Faults {
       default:
         throw new Error(`bug: nobody makes ${fault}`);
     }
+  }
+
+  /** A node speaks of a task that is another's, or of a grant that is over. */
+  #stray(node: SimNode): void {
+    const random = this.#random;
+    const foreign = [...(this.#coordinator.serving?.farm.tasks.values() ?? [])].filter((task) =>
+      membersOf(task).every(({ nodeId }) => nodeId !== node.nodeId),
+    );
+    if (foreign.length === 0) return;
+    const granted = foreign.filter((task) => task.state.kind === "granted");
+    const { taskId, epoch, state } = random.pick(granted.length > 0 ? granted : foreign);
+    const stale = state.kind === "granted" ? 0 : random.integer(0, 1);
+    const blob = { key: "v1/stray", sha256: "stray", size: 5 };
+    const result = { blob, outputs: [], seconds: 1, secondsPerStep: 1 };
+    const report = random.pick<TaskReport>([
+      { kind: "finished", result },
+      { kind: "failed", code: "runtime-failed", detail: "stray" },
+      { kind: "yielded", checkpoint: null },
+      { kind: "checkpointed", checkpoint: { step: 1, blob } },
+      { kind: "pair-broken", step: 1, reason: "stray" },
+    ]);
+    node.stream?.send({ kind: "report", taskId, epoch: Math.max(1, epoch - stale), report });
   }
 
   #spoil(node: SimNode, error: FarmError, durationMs: number): void {

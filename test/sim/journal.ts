@@ -77,7 +77,8 @@ export class SimJournal {
       // An effect may end the process.
       if (this.#opened === opened) resolve();
     }
-    if (this.#opened === opened && this.#waiting.length > 0 && this.#writing === null) this.#write();
+    if (this.#opened === opened && this.#waiting.length > 0 && this.#writing === null)
+      this.#write();
   }
 
   #tear(batch: readonly Waiting[], torn: TornAt): void {

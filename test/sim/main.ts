@@ -1,6 +1,10 @@
 /** @file `npm run sim`: many seeds, one after the other; the first failure is printed and ends it. */
 import { parseArgs } from "node:util";
-import { type Outcome, simulate } from "./simulation.js";
+import { catchMutation, describeFailure, readable } from "./campaign.js";
+import { MUTATIONS } from "./mutations.js";
+import { simulate } from "./simulation.js";
+
+const MUTATION_SEEDS_MAX = 500;
 
 const USAGE = "npm run sim -- [--seeds 200] [--from 1] [--seed S] [--trace] [--mutations]";
 
@@ -14,6 +18,7 @@ function main(): number {
       mutations: { type: "boolean", default: false },
     },
   });
+  if (values.mutations) return runMutations();
   const from = wholeNumber("--from", values.seed ?? values.from);
   const count = values.seed === undefined ? wholeNumber("--seeds", values.seeds) : 1;
   return runSeeds(from, count, values.trace);
@@ -41,22 +46,21 @@ function runSeeds(from: number, count: number, keepsTrace: boolean): number {
   return 0;
 }
 
-/** Everything that is needed to see it again. */
-export function describeFailure(outcome: Outcome): string {
-  const { seed, failure, faults, trace, scenario, events, virtualMs } = outcome;
-  return [
-    ...trace.slice(-60).map(readable),
-    `seed ${seed} broke after ${events} events and ${(virtualMs / 1000).toFixed(3)} virtual s:`,
-    readable(failure?.text ?? ""),
-    `faults so far: ${faults.join(" ") || "none"}`,
-    `scenario: ${JSON.stringify(scenario)}`,
-    `replay: npm run sim -- --seed ${seed} --trace`,
-  ].join("\n");
-}
-
-/** Ids without their padding. */
-function readable(text: string): string {
-  return text.replace(/0{10,}(j\d+)/g, "$1");
+/** Plants each bug and looks for the first seed whose run sees it. */
+function runMutations(): number {
+  let missed = 0;
+  for (const { name, core } of MUTATIONS) {
+    const caught = catchMutation(core, MUTATION_SEEDS_MAX);
+    if (caught === null) missed += 1;
+    const how = caught
+      ? `${caught.failure?.invariant} at seed ${caught.seed}`
+      : `NOT SEEN in ${MUTATION_SEEDS_MAX} seeds`;
+    console.log(`${how.padEnd(18)} ${name}`);
+    if (caught)
+      console.log(`${" ".repeat(18)} ${readable(caught.failure?.text.split("\n")[0] ?? "")}`);
+  }
+  console.log(`${MUTATIONS.length - missed} of ${MUTATIONS.length} planted bugs are seen`);
+  return missed === 0 ? 0 : 1;
 }
 
 function wholeNumber(flag: string, text: string): number {

@@ -220,8 +220,7 @@ export class SimNode implements BusHost {
       run: (answer) => this.#run(assignment, poison, answer),
       get: (ref, answer) => world.store.get(nodeId, ref, back(answer)),
       put: (key, content, answer) => world.store.put(nodeId, key, content, back(answer)),
-      takeFault: (fault) =>
-        (fault === "nan" && poison === "nan") || this.#faults.delete(fault),
+      takeFault: (fault) => (fault === "nan" && poison === "nan") || this.#faults.delete(fault),
     };
   }
 

@@ -143,14 +143,17 @@ export class Oracle {
     const known = this.durable.jobs.has(jobId) || this.#deleted.has(jobId);
     hold(known, "I1", () => `job ${jobId} was accepted and is not in the journal`);
     const before = this.#acked.get(requestId) ?? jobId;
-    hold(before === jobId, "I1", () => `request ${requestId} made ${before} and ${jobId}`);
+    // With its job a request is forgotten.
+    const isSame = before === jobId || this.#deleted.has(before);
+    hold(isSame, "I1", () => `request ${requestId} made ${before} and ${jobId}`);
     this.#acked.set(requestId, jobId);
   }
 
   /** Everything has ended. */
   onEnd(): void {
     const replayed = emptyFarm();
-    for (const record of this.#journal.records) this.#core.reduceFarm(replayed, decodeEvent(record));
+    for (const record of this.#journal.records)
+      this.#core.reduceFarm(replayed, decodeEvent(record));
     this.onReplayed(replayed);
     for (const jobId of this.#acked.values()) {
       const isKept = this.#deleted.has(jobId) || this.#ends.has(jobId);
@@ -172,7 +175,8 @@ export class Oracle {
     const effects = this.#core.reduceFarm(farm, event);
     if (report && !isCurrent) {
       const isIdle = farm.tasks.get(report.taskId) === before;
-      const from = () => `${report.kind} of ${report.taskId} e${report.epoch} from ${report.nodeId}`;
+      const from = () =>
+        `${report.kind} of ${report.taskId} e${report.epoch} from ${report.nodeId}`;
       hold(isIdle && effects.every((e) => e.kind === "count"), "I7", () => `stale ${from()} acted`);
     }
     for (const { taskId } of ended) {
@@ -189,7 +193,8 @@ export class Oracle {
   #expect(farm: Farm, event: FarmEvent, isCurrent: boolean): void {
     switch (event.kind) {
       case "task-failed":
-        if (isCurrent) this.#blame(event.taskId, { nodeId: event.nodeId, code: event.failure.code });
+        if (isCurrent)
+          this.#blame(event.taskId, { nodeId: event.nodeId, code: event.failure.code });
         return;
       case "node-left": {
         const isThis = farm.nodes.get(event.nodeId)?.info.bootId === event.bootId;
@@ -325,7 +330,11 @@ export class Oracle {
       const task = farm.tasks.get(taskId);
       if (!task) continue;
       const count = task.failures.length;
-      hold(count === failures.length, "I9", () => `${taskId} counts ${count} failures, not ${failures.length}`);
+      hold(
+        count === failures.length,
+        "I9",
+        () => `${taskId} counts ${count} failures, not ${failures.length}`,
+      );
       const spent = isSpent(failures);
       const open = task.state.kind === "ready" || task.state.kind === "granted";
       hold(!(spent && open), "I9", () => `${taskId} goes on after ${describe(failures)}`);
@@ -336,7 +345,11 @@ export class Oracle {
         hold(isSpent(failures), "I9", () => `${task.taskId} failed after ${describe(failures)}`);
       } else if (task.failures.length > 0) {
         const known = this.#failures.has(task.taskId);
-        hold(known, "I9", () => `${task.taskId} counts ${describe(task.failures)}, none was its own`);
+        hold(
+          known,
+          "I9",
+          () => `${task.taskId} counts ${describe(task.failures)}, none was its own`,
+        );
       }
     }
   }

@@ -15,7 +15,10 @@ export interface ClipReference {
   readonly files: ReadonlyMap<string, string>;
 }
 
-export function conditioningOf(image: string, noise: Pick<NoisePlan, "seeds" | "clipIndex">): string {
+export function conditioningOf(
+  image: string,
+  noise: Pick<NoisePlan, "seeds" | "clipIndex">,
+): string {
   return digest("conditioning", image, noise.seeds.join(), noise.clipIndex);
 }
 

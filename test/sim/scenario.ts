@@ -17,6 +17,8 @@ export const FAULTS = [
   "partition-control",
   "partition-bus",
   "bus-cut",
+  "frames-again",
+  "stray-report",
   "slow-link",
   "store-down",
   "store-slow",

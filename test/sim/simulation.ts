@@ -1,4 +1,5 @@
 /** @file One run: chaos, then heal, with every invariant checked after every event. */
+import { FAILURES_MAX, NODE_HOLD_DOWN_MS } from "../../coordinator/plan/limits.js";
 import { POLICY_DEFAULT } from "../../coordinator/shell/farm-loop.js";
 import { isTerminal } from "../../shared/farm/job.js";
 import { SimBus } from "./bus.js";
@@ -38,8 +39,10 @@ export interface RunOptions {
   readonly scenario?: Scenario;
 }
 
-/** After the faults have stopped, every job has ended by then. */
+/** After the faults have stopped, every job has ended by then, */
 const HEAL_MS_MAX = 300_000;
+/** and later for each clip that takes nodes down, which are held down each time. */
+const POISONED_CLIP_MS = FAILURES_MAX * (NODE_HOLD_DOWN_MS + 5_000);
 /** And then every node is idle by then. */
 const IDLE_MS_MAX = 15_000;
 const EVENTS_MAX = 200_000;
@@ -118,9 +121,13 @@ class Simulation {
     this.#runUntil(chaosMs, () => false);
     this.#faults.heal();
     this.#users.calm();
-    this.#runUntil(chaosMs + HEAL_MS_MAX, () => this.#allEnded());
-    hold(this.#allEnded(), "I8", () => this.#openJobs());
     const { oracle, timeline } = this.#world;
+    const clips = [...oracle.durable.jobs.values()]
+      .filter((job) => this.#users.poison.has(job.jobId))
+      .reduce((count, job) => count + job.clips.length, 0);
+    const healMs = HEAL_MS_MAX + clips * POISONED_CLIP_MS;
+    this.#runUntil(chaosMs + healMs, () => this.#allEnded());
+    hold(this.#allEnded(), "I8", () => this.#openJobs());
     this.#runUntil(timeline.nowMs() + IDLE_MS_MAX, () => this.#allIdle());
     hold(this.#allIdle(), "I8", () => `${this.#busyNodes()} still work`);
     oracle.onEnd();

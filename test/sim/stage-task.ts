@@ -1,8 +1,9 @@
 /** @file A condition, decode or mux task on a node, with digests as files. Mirrors `agent/stage-task.ts` and the stages. */
+
+import { chunkKey, clipPlace, conditioningKey, outputKey } from "../../gpu-node/stages/keys.js";
 import type { FarmError } from "../../shared/core/errors.js";
 import type { Output, TaskAssignment, TaskResult, Work } from "../../shared/farm/work.js";
 import type { BlobRef } from "../../shared/ports/blob-store.js";
-import { chunkKey, clipPlace, conditioningKey, outputKey } from "../../gpu-node/stages/keys.js";
 import { chunkOf, conditioningOf, filesOf } from "./reference.js";
 import type { RunningTask, TaskParts } from "./task-parts.js";
 
@@ -59,9 +60,12 @@ export class SimStage implements RunningTask {
       }
       case "mux":
         this.#read(work.chunks, (chunks) => {
-          const files = filesOf(chunks, work.formats).map(
-            ([name, format, content]) => ({ name, format, content, key: outputKey(place, name) }),
-          );
+          const files = filesOf(chunks, work.formats).map(([name, format, content]) => ({
+            name,
+            format,
+            content,
+            key: outputKey(place, name),
+          }));
           this.#parts.host.process.after(20, () => this.#writeFiles(files, []));
         });
     }

@@ -10,7 +10,16 @@ import { MODEL, type Poison } from "./node.js";
 import type { Random } from "./random.js";
 import { WALL_START_MS, type World } from "./world.js";
 
-const VERBS = ["cancel", "pause", "resume", "priority", "retry", "delete", "drain", "undrain"] as const;
+const VERBS = [
+  "cancel",
+  "pause",
+  "resume",
+  "priority",
+  "retry",
+  "delete",
+  "drain",
+  "undrain",
+] as const;
 export type Verb = (typeof VERBS)[number];
 
 export interface UserPlan {

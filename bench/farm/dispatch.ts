@@ -1,0 +1,200 @@
+/** @file How fast the coordinator hands out work: nodes that do nothing, over real gRPC. */
+import { randomBytes } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import pino from "pino";
+import { FarmClient } from "../../cli/farm-client.js";
+import { type Coordinator, startCoordinator } from "../../coordinator/coordinator.js";
+import { POLICY_DEFAULT } from "../../coordinator/shell/farm-loop.js";
+import { NodeLink, type TaskOrder } from "../../gpu-node/agent/node-link.js";
+import { systemClock } from "../../shared/adapters/clock/system-clock.js";
+import { FileBlobStore } from "../../shared/adapters/files/file-blob-store.js";
+import { FileJournal } from "../../shared/adapters/files/file-journal.js";
+import { MemoryJournal } from "../../shared/adapters/memory/memory-journal.js";
+import { idFromBytes } from "../../shared/core/ids.js";
+import { JOB_OPTIONS_DEFAULT } from "../../shared/farm/job.js";
+import type { TaskResult } from "../../shared/farm/work.js";
+import type { Journal } from "../../shared/ports/journal.js";
+import { SLEEPING_MODEL } from "../sleeping-node/sleeping-runtime.js";
+import { median } from "../statistics.js";
+import { atLeast, atMost, type Figure, noted } from "./figures.js";
+import { monotonicMs } from "./monotonic.js";
+
+/** Decode chunks of a clip; with its other stages 35 tasks. */
+const CHUNKS = 32;
+const TASKS_OF_JOB = CHUNKS + 3;
+/** One node: what a hand-over takes where nothing else waits. */
+const ONE_BY_ONE = { nodes: 1, jobs: 60 };
+/** Several: how many hand-overs a second there can be. */
+const CROWD = { nodes: 16, jobs: 120 };
+const ROUNDS = 3;
+
+const inMemory = async (): Promise<Journal> => new MemoryJournal();
+const onDisk = (path: string): Promise<Journal> => FileJournal.open(path);
+
+interface Load {
+  readonly nodes: number;
+  readonly jobs: number;
+}
+
+/** Of one load; milliseconds from a node's report to its next assignment. */
+interface Dispatched {
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly tasksPerS: number;
+}
+
+export async function measureDispatch(): Promise<Figure[]> {
+  const one = await measureRounds(ONE_BY_ONE, inMemory);
+  const crowd = await measureRounds(CROWD, inMemory);
+  const oneOnDisk = await measureRounds(ONE_BY_ONE, onDisk);
+  const crowdOnDisk = await measureRounds(CROWD, onDisk);
+  return [
+    atMost("dispatch: a node's report to its next task, p50", one.p50Ms, 1, "ms"),
+    atMost("the same, p99", one.p99Ms, 5, "ms"),
+    atLeast(`no-op tasks on ${CROWD.nodes} nodes`, crowd.tasksPerS, 2_000, "/s"),
+    noted("dispatch with the journal on disk, p50", oneOnDisk.p50Ms, "ms"),
+    noted("the same, p99", oneOnDisk.p99Ms, "ms"),
+    noted("no-op tasks with the journal on disk", crowdOnDisk.tasksPerS, "/s"),
+  ];
+}
+
+/** Medians of several rounds. */
+async function measureRounds(
+  load: Load,
+  openJournal: (path: string) => Promise<Journal>,
+): Promise<Dispatched> {
+  const rounds: Dispatched[] = [];
+  for (let i = 0; i < ROUNDS; i++) rounds.push(await measureLoad(load, openJournal));
+  return {
+    p50Ms: median(rounds.map(({ p50Ms }) => p50Ms)),
+    p99Ms: median(rounds.map(({ p99Ms }) => p99Ms)),
+    tasksPerS: median(rounds.map(({ tasksPerS }) => tasksPerS)),
+  };
+}
+
+async function measureLoad(
+  load: Load,
+  openJournal: (path: string) => Promise<Journal>,
+): Promise<Dispatched> {
+  const folder = await mkdtemp(join(tmpdir(), "renderfarm-bench-"));
+  const coordinator = await startCoordinator({
+    listen: "127.0.0.1:0",
+    journal: await openJournal(join(folder, "journal")),
+    blobs: await FileBlobStore.open(join(folder, "blobs")),
+    clock: systemClock,
+    wallMs: Date.now,
+    policy: POLICY_DEFAULT,
+    log: pino({ level: "silent" }),
+    onBroken: (error) => {
+      throw error;
+    },
+  });
+  try {
+    return await handOut(coordinator, load);
+  } finally {
+    await coordinator.stop();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function handOut({ address }: Coordinator, { nodes, jobs }: Load): Promise<Dispatched> {
+  const crowd = Array.from({ length: nodes }, (_, i) => new IdleNode(address, `node-${i + 1}`));
+  const client = new FarmClient(address);
+  try {
+    await Promise.all(crowd.map((node) => node.welcomed));
+    await submitJobs(client, jobs);
+    const startMs = monotonicMs();
+    for (const node of crowd) node.go();
+    const done = () => crowd.reduce((sum, node) => sum + node.tasksDone, 0);
+    while (done() < jobs * TASKS_OF_JOB) await new Promise((resolve) => setTimeout(resolve, 1));
+    const seconds = (monotonicMs() - startMs) / 1000;
+    const waits = crowd.flatMap((node) => node.waitsMs).sort((a, b) => a - b);
+    const quantile = (share: number) => waits[Math.floor(share * (waits.length - 1))]!;
+    return {
+      p50Ms: quantile(0.5),
+      p99Ms: quantile(0.99),
+      tasksPerS: (jobs * TASKS_OF_JOB) / seconds,
+    };
+  } finally {
+    client.close();
+    for (const node of crowd) node.close();
+  }
+}
+
+async function submitJobs(client: FarmClient, count: number): Promise<void> {
+  const image = await client.upload(new Uint8Array([1]));
+  const parameters = {
+    ...{ height: 64, width: 64, numFrames: CHUNKS, decodeChunkSize: 1, numInferenceSteps: 4 },
+    ...{ sigmas: null, minGuidanceScale: 1, maxGuidanceScale: 3, fps: 7, motionBucketId: 127 },
+    ...{ noiseAugStrength: 0.02, numVideosPerPrompt: 1, seeds: [1n], latents: null },
+    ...{ formats: ["gif"] as const, pair: "never" as const },
+  };
+  const job = { images: [image], parameters, modelDigest: "", requestId: "" };
+  for (let i = 0; i < count; i++) await client.createJob({ ...job, options: JOB_OPTIONS_DEFAULT });
+}
+
+/** A real stream to the coordinator, and work that is done at once. */
+class IdleNode {
+  readonly welcomed: Promise<void>;
+  readonly waitsMs: number[] = [];
+  tasksDone = 0;
+  readonly #link: NodeLink;
+  /** Orders that came before the start. */
+  #held: TaskOrder[] | null = [];
+  #reportedMs: number | null = null;
+
+  constructor(address: string, nodeId: string) {
+    let welcome = () => {};
+    this.welcomed = new Promise((resolve) => {
+      welcome = resolve;
+    });
+    this.#link = new NodeLink({
+      address,
+      identity: {
+        ...{ nodeId, bootId: idFromBytes(randomBytes(16)), model: SLEEPING_MODEL },
+        ...{ provider: "cpu", planHash: "0".repeat(64) },
+        ...{ busAddress: "127.0.0.1:1", busToken: "none", hasFfmpeg: true },
+      },
+      clock: systemClock,
+      random: Math.random,
+      onUp: welcome,
+      onOrder: (order) => this.#take(order),
+      onDown: (reason) => {
+        throw new Error(`${nodeId}: ${reason}`);
+      },
+    });
+    this.#link.start();
+  }
+
+  go(): void {
+    const held = this.#held ?? [];
+    this.#held = null;
+    for (const order of held) this.#take(order);
+  }
+
+  close(): void {
+    this.#link.close();
+  }
+
+  #take(order: TaskOrder): void {
+    if (order.kind !== "assign") return;
+    if (this.#held) {
+      this.#held.push(order);
+      return;
+    }
+    const nowMs = monotonicMs();
+    if (this.#reportedMs !== null) this.waitsMs.push(nowMs - this.#reportedMs);
+    this.#reportedMs = nowMs;
+    this.tasksDone += 1;
+    const { taskId, epoch, work } = order.assignment;
+    const blob = { key: "v1/nothing", sha256: "0".repeat(64), size: 1 };
+    const result: TaskResult = {
+      ...{ seconds: 0, secondsPerStep: 0 },
+      blob: work.stage === "mux" ? null : blob,
+      outputs: work.stage === "mux" ? [{ format: "gif", fileName: "clip.gif", blob }] : [],
+    };
+    this.#link.report(taskId, epoch, { kind: "finished", result });
+  }
+}
