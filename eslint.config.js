@@ -3,9 +3,11 @@ import tseslint from "typescript-eslint";
 
 const pureFolders = [
   "coordinator/plan/**/*.ts",
+  "gpu-node/agent/denoise-{machine,state}.ts",
   "gpu-node/diffusion/**/*.ts",
   "gpu-node/model/**/*.ts",
   "shared/core/**/*.ts",
+  "shared/farm/**/*.ts",
   "shared/tensor/**/*.ts",
 ];
 
@@ -50,7 +52,10 @@ export default tseslint.config(
         {
           patterns: [
             { regex: "^node:(?!assert|buffer)", message: "A pure folder does no I/O." },
-            { regex: "^(onnxruntime-node|@grpc|nats|minio|sharp|pino)", message: "No I/O libraries here." },
+            {
+              regex: "^(onnxruntime-node|@grpc|nats|minio|sharp|pino)",
+              message: "No I/O libraries here.",
+            },
           ],
         },
       ],

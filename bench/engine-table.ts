@@ -1,7 +1,7 @@
 /** @file `npm run bench`: the engine and what the farm adds to it on this machine, as a table. */
 import { cpus } from "node:os";
 import { measureEngine } from "./engine.js";
-import { measureFarm } from "./farm.js";
+import { measureFarm } from "./farm-step.js";
 import { SUBJECTS } from "./subjects.js";
 
 const HEADINGS = [

@@ -11,9 +11,12 @@ import { buildImageEncoder } from "../gpu-node/model/clip-vision.js";
 import { buildUnet } from "../gpu-node/model/unet-spatio-temporal-condition.js";
 import { asFarmError, type Violation } from "../shared/core/errors.js";
 import { type ClipParameters, stepCount } from "../shared/farm/parameters.js";
+import { resolveParameters } from "../shared/farm/validate-request.js";
 import type { ModelInfo } from "../shared/farm/work.js";
 
 export interface OpenedCheckpoint {
+  /** As the user wrote it. */
+  readonly folder: string;
   readonly checkpoint: Checkpoint;
   /** Without its digest: reading every byte is the nodes' work. */
   readonly model: ModelInfo;
@@ -32,11 +35,18 @@ export async function openForRequest(
 ): Promise<OpenedCheckpoint | null> {
   try {
     const checkpoint = await openCheckpoint(folder, { variant });
-    return { checkpoint, model: describeCheckpoint(checkpoint, "") };
+    return { folder, checkpoint, model: describeCheckpoint(checkpoint, "") };
   } catch (error) {
     violations.push(...problemsOf(error, folder));
     return null;
   }
+}
+
+/** What a request that says nothing asks of the checkpoint. */
+export function defaultsOf(model: ModelInfo): ClipParameters {
+  const surroundings = { model, imageCount: 1, drawnSeed: 0, hasFfmpeg: true };
+  const resolved = resolveParameters({}, surroundings);
+  return "parameters" in resolved ? resolved.parameters : resolved.assumed;
 }
 
 /**
@@ -44,7 +54,7 @@ export async function openForRequest(
  * parameter is there, has the right shape, and none is left over.
  */
 export function checkGraphs(
-  { checkpoint, model }: OpenedCheckpoint,
+  { folder, checkpoint, model }: OpenedCheckpoint,
   parameters: ClipParameters,
   violations: Violation[],
 ): void {
@@ -66,17 +76,23 @@ export function checkGraphs(
     try {
       build();
     } catch (error) {
-      violations.push(...problemsOf(error, checkpoint.root));
+      violations.push(...problemsOf(error, folder));
     }
   }
 }
 
+/** A checkpoint of another model differs in hundreds of parameters; some of them tell enough. */
+const PROBLEMS_SHOWN = 12;
+
 /** Fields are files, components or parameters of the folder: a message names that as well. */
-function problemsOf(error: unknown, folder: string): readonly Violation[] {
+function problemsOf(error: unknown, folder: string): Violation[] {
   const { violations, detail } = asFarmError(error);
   if (violations.length === 0) return [{ field: folder, description: detail }];
-  return violations.map(({ field, description }) => ({
+  const shown = violations.slice(0, PROBLEMS_SHOWN).map(({ field, description }) => ({
     field: field === folder ? folder : join(folder, field),
     description,
   }));
+  const more = violations.length - shown.length;
+  if (more > 0) shown.push({ field: folder, description: `and ${more} problems more` });
+  return shown;
 }

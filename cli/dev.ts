@@ -1,7 +1,7 @@
 /** @file `renderfarm dev`: a farm on this machine that stays up until Ctrl-C. */
 import { refuseViolations, type Violation } from "../shared/core/errors.js";
 import { FieldChecks } from "../shared/farm/field-checks.js";
-import { openForRequest } from "./check-checkpoint.js";
+import { checkGraphs, defaultsOf, openForRequest } from "./check-checkpoint.js";
 import { checkFarmFlags, type FarmFlags } from "./farm-flags.js";
 import { startLocalFarm } from "./local-farm.js";
 import { flagName } from "./render-flags.js";
@@ -21,7 +21,9 @@ export async function dev(flags: DevFlags, signal: AbortSignal): Promise<void> {
   const checks = new FieldChecks(flagName);
   const port = checks.whole("port", flags.port, PORT, PORT_DEFAULT);
   violations.push(...checks.violations);
-  if (farm.checkpoint !== "") await openForRequest(farm.checkpoint, farm.variant, violations);
+  const { checkpoint, variant } = farm;
+  const opened = checkpoint === "" ? null : await openForRequest(checkpoint, variant, violations);
+  if (opened) checkGraphs(opened, defaultsOf(opened.model), violations);
   refuseViolations(violations);
 
   const note = (line: string) => process.stderr.write(`${line}\n`);

@@ -249,7 +249,7 @@ export class FarmClient {
       }
       // A stream that ended before its job did is a coordinator that stops.
       await sleep(WATCH_RETRY_MS, undefined, { signal }).catch(() => {
-        throw stopped();
+        throw interrupted();
       });
     }
   }
@@ -309,10 +309,10 @@ export class FarmClient {
     // A late "cancelled" of a stream that nobody reads any more must not end the process.
     call.on("error", () => {});
     try {
-      if (signal.aborted) throw stopped();
+      if (signal.aborted) throw interrupted();
       yield* call as AsyncIterable<A>;
     } catch (error) {
-      if (signal.aborted) throw stopped();
+      if (signal.aborted) throw interrupted();
       throw this.#explain(error as ServiceError);
     } finally {
       signal.removeEventListener("abort", cancel);
@@ -355,8 +355,8 @@ function deadlineIn(ms: number): CallOptions {
   return { deadline: Date.now() + ms };
 }
 
-function stopped(): FarmError {
-  return new FarmError("cancelled", "stopped waiting");
+function interrupted(): FarmError {
+  return new FarmError("cancelled", "interrupted");
 }
 
 function viewNode(node: FarmNode | undefined): NodeView {

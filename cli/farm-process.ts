@@ -27,7 +27,7 @@ export interface Ready {
 /** How long a process may take to end before it is killed. */
 const STOP_MS = 5_000;
 /** Lines of its log that a message repeats. */
-const LOG_LINES_SHOWN = 12;
+const COMPLAINTS_SHOWN = 12;
 
 export class FarmProcess {
   readonly name: string;
@@ -84,14 +84,11 @@ export class FarmProcess {
     if (!this.#hasEnded) this.#child.kill("SIGKILL");
   }
 
-  /** The last lines of its log, each indented; "" where none is kept, and when it said why it ended. */
-  logTail(): string {
-    if (this.#logPath === null || this.#hasSaidWhy) return "";
-    const lines = readFileSync(this.#logPath, "utf8").trimEnd().split("\n");
-    return lines
-      .slice(-LOG_LINES_SHOWN)
-      .map((line) => `  ${this.name}: ${line}`)
-      .join("\n");
+  /** Its last complaints, a line each; none where no log is kept, and when it said why it ended. */
+  complaints(): string[] {
+    if (this.#logPath === null || this.#hasSaidWhy) return [];
+    const lines = readFileSync(this.#logPath, "utf8").split("\n").flatMap(complaintOf);
+    return lines.slice(-COMPLAINTS_SHOWN).map((line) => `  ${this.name}: ${line}`);
   }
 
   async #waitReady(readyMs: number): Promise<Ready> {
@@ -117,6 +114,18 @@ export class FarmProcess {
     } finally {
       clearTimeout(late);
     }
+  }
+}
+
+/** A log line that is a warning or worse, in words; a line that is no record of the logger as it is. */
+function complaintOf(line: string): string[] {
+  if (line.trim() === "") return [];
+  try {
+    const { level, msg, detail, reason } = JSON.parse(line) as Record<string, unknown>;
+    if (level === "info" || level === "debug" || level === "trace") return [];
+    return [[level, msg, detail, reason].filter((part) => part !== undefined).join(": ")];
+  } catch {
+    return [line];
   }
 }
 

@@ -142,8 +142,7 @@ class ProcessFarm implements LocalFarm {
   #onEnd(ended: FarmProcess, how: string): void {
     if (this.#isStopping) return;
     const { onNote } = this.#options;
-    const log = ended.logTail();
-    if (log !== "") onNote(log);
+    ended.complaints().forEach(onNote);
     if (ended === this.#coordinator) {
       this.#break(new FarmError("runtime-failed", `the coordinator ended (${how})`));
       return;
@@ -168,7 +167,7 @@ function threadsPerNode(nodeCount: number): number {
 
 function onAbort(signal: AbortSignal): Promise<never> {
   const aborted = new Promise<never>((_resolve, reject) => {
-    const abort = () => reject(new FarmError("cancelled", "the farm was stopped"));
+    const abort = () => reject(new FarmError("cancelled", "interrupted"));
     if (signal.aborted) abort();
     signal.addEventListener("abort", abort, { once: true });
   });

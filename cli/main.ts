@@ -1,5 +1,6 @@
 /** @file The command line: verbs, their flags, and how the process ends. */
 import { Command, CommanderError } from "commander";
+import { FarmError } from "../shared/core/errors.js";
 import { type DevFlags, dev } from "./dev.js";
 import { exitCodeOf, explain } from "./failures.js";
 import { addFarmFlags, type FarmFlags } from "./farm-flags.js";
@@ -140,7 +141,10 @@ async function main(): Promise<number> {
   } catch (error) {
     // commander has said already what is wrong; its help ends with code 0.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE;
-    if (interrupts.exitCode !== null) return interrupts.exitCode;
+    if (interrupts.exitCode !== null) {
+      process.stderr.write(`${error instanceof FarmError ? error.detail : "interrupted"}\n`);
+      return interrupts.exitCode;
+    }
     process.stderr.write(`${explain(error)}\n`);
     return exitCodeOf(error);
   }

@@ -14,7 +14,7 @@ export type OutputPlan =
   | { readonly kind: "folder"; readonly path: string; readonly clipCount: number };
 
 /** All clips of a job in one file of a folder. */
-export const CLIPS_FILE = "clips.safetensors";
+const CLIPS_FILE = "clips.safetensors";
 
 /**
  * Whether `--out` means one file: a path with an extension, unless it is a folder already.

@@ -1,10 +1,12 @@
 /** @file How far a job is: a bar on a terminal, single lines everywhere else; always on stderr. */
-import { SingleBar } from "cli-progress";
+import { MultiBar, type SingleBar } from "cli-progress";
 import type { ClipView, JobView } from "../shared/farm/job.js";
 import { isTerminal } from "../shared/farm/job.js";
 
 export interface Progress {
   update(job: JobView): void;
+  /** A line of its own, above the bar. */
+  note(line: string): void;
   /** Leaves the terminal as it was. */
   stop(): void;
 }
@@ -25,9 +27,11 @@ export function showProgress(
 }
 
 function barProgress(stream: NodeJS.WriteStream): Progress {
-  const bar = new SingleBar({
+  // One bar; only the class for several can print lines above it.
+  const bars = new MultiBar({
     stream,
     format: "{bar} {percentage}% | {status} | {duration_formatted} | ETA {eta_formatted}",
+    formatTime,
     barCompleteChar: "#",
     barIncompleteChar: ".",
     barsize: 28,
@@ -36,19 +40,35 @@ function barProgress(stream: NodeJS.WriteStream): Progress {
     etaBuffer: 20,
     gracefulExit: false, // signals are ours
   });
-  let isDrawn = false;
+  let bar: SingleBar | null = null;
   return {
     update: (job) => {
       const { done, total } = workOf(job);
       const payload = { status: statusOf(job) };
-      if (!isDrawn) bar.start(total, done, payload);
-      isDrawn = true;
+      bar ??= bars.create(total, done, payload);
       bar.update(done, payload);
     },
+    note: (line) => {
+      if (!bars.isActive) stream.write(`${line}\n`);
+      else {
+        bars.log(`${line}\n`);
+        bars.update(); // else a bar that stops first would swallow the line
+      }
+    },
     stop: () => {
-      if (isDrawn) bar.stop();
+      if (bar) bars.stop();
     },
   };
+}
+
+/** "4s", "3m20s", "1h05m"; a time that is not known yet is no number. */
+export function formatTime(seconds: number): string {
+  if (!Number.isFinite(seconds)) return "?";
+  const [minutes, hours] = [Math.floor(seconds / 60), Math.floor(seconds / 3600)];
+  const padded = (n: number) => String(n).padStart(2, "0");
+  if (hours > 0) return `${hours}h${padded(minutes % 60)}m`;
+  if (minutes > 0) return `${minutes}m${padded(Math.floor(seconds % 60))}s`;
+  return `${Math.floor(seconds)}s`;
 }
 
 /** Prints each milestone once. */
@@ -61,6 +81,7 @@ export function lineProgress(print: (line: string) => void): Progress {
         printed.add(line);
       }
     },
+    note: print,
     stop: () => {},
   };
 }

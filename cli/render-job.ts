@@ -6,7 +6,7 @@ import { JobFailure } from "./failures.js";
 import type { FarmClient } from "./farm-client.js";
 import type { OutputPlan } from "./output-plan.js";
 import type { PreparedRequest } from "./prepare-request.js";
-import { showProgress } from "./progress.js";
+import type { Progress } from "./progress.js";
 import { type WrittenFile, writeOutputs } from "./write-outputs.js";
 
 /**
@@ -35,9 +35,9 @@ export async function finishJob(
   client: FarmClient,
   jobId: string,
   outputs: OutputPlan,
-  signal: AbortSignal,
+  { progress, signal }: { readonly progress: Progress; readonly signal: AbortSignal },
 ): Promise<{ job: JobView; files: WrittenFile[] }> {
-  const job = await watchToEnd(client, jobId, signal);
+  const job = await watchToEnd(client, jobId, progress, signal);
   if (job.state === "cancelled") throw new FarmError("cancelled", `job ${jobId} was cancelled`);
   if (job.state === "failed") throw failureOf(job);
   return { job, files: await writeOutputs(client, job, outputs, signal) };
@@ -46,9 +46,9 @@ export async function finishJob(
 async function watchToEnd(
   client: FarmClient,
   jobId: string,
+  progress: Progress,
   signal: AbortSignal,
 ): Promise<JobView> {
-  const progress = showProgress(process.stderr, process.env);
   let last: JobView | null = null;
   try {
     for await (const job of client.watchJob(jobId, signal)) {

@@ -21,11 +21,7 @@ export function printResult(
 }
 
 /** Names are those of diffusers and of job.proto. */
-export function jobJson(
-  job: JobView,
-  files: readonly WrittenFile[],
-  images: readonly string[],
-): string {
+function jobJson(job: JobView, files: readonly WrittenFile[], images: readonly string[]): string {
   const { createdAtMs, endedAtMs } = job;
   return stringifyJson({
     renderfarm_version: packageVersion(),

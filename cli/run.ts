@@ -1,11 +1,12 @@
 /** @file `renderfarm run`: a farm on this machine for one job. */
 import { refuseViolations, type Violation } from "../shared/core/errors.js";
 import { JOB_OPTIONS_DEFAULT } from "../shared/farm/job.js";
-import { checkGraphs, openForRequest } from "./check-checkpoint.js";
+import { checkGraphs, defaultsOf, openForRequest } from "./check-checkpoint.js";
 import { FarmClient } from "./farm-client.js";
 import { type CheckedFarm, checkFarmFlags, type FarmFlags, hasFfmpegHere } from "./farm-flags.js";
 import { startLocalFarm } from "./local-farm.js";
 import { type PreparedRequest, prepareRequest } from "./prepare-request.js";
+import { showProgress } from "./progress.js";
 import type { RenderFlags } from "./render-flags.js";
 import { finishJob, sendJob } from "./render-job.js";
 import { printResult } from "./report.js";
@@ -17,12 +18,12 @@ export async function run(
   signal: AbortSignal,
 ): Promise<void> {
   const { farm, request } = await checkRun(images, flags);
-  const note = (line: string) => process.stderr.write(`${line}\n`);
+  const progress = showProgress(process.stderr, process.env);
   const nodes = farm.nodeCount === 1 ? "1 node" : `${farm.nodeCount} nodes`;
-  note(`starting ${nodes} on this machine with ${farm.checkpoint}`);
+  progress.note(`starting ${nodes} on this machine with ${farm.checkpoint}`);
 
   const listen = "127.0.0.1:0";
-  const started = await startLocalFarm({ ...farm, listen, onNote: note, signal });
+  const started = await startLocalFarm({ ...farm, listen, onNote: progress.note, signal });
   const client = new FarmClient(started.address);
   const farmEnd = new AbortController();
   try {
@@ -32,7 +33,7 @@ export async function run(
         options: JOB_OPTIONS_DEFAULT,
       });
       const either = AbortSignal.any([signal, farmEnd.signal]);
-      return finishJob(client, jobId, request.outputs, either);
+      return finishJob(client, jobId, request.outputs, { progress, signal: either });
     };
     const { job, files } = await Promise.race([work(), started.broken]);
     printResult(job, files, images, flags.json ?? false);
@@ -56,7 +57,7 @@ async function checkRun(
     hasFfmpeg: await hasFfmpegHere(violations),
   };
   const request = await prepareRequest(images, flags, surroundings, violations);
-  if (opened && request) checkGraphs(opened, request.parameters, violations);
+  if (opened) checkGraphs(opened, request?.parameters ?? defaultsOf(opened.model), violations);
   refuseViolations(violations);
   return { farm, request: request! };
 }

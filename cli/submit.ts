@@ -5,6 +5,7 @@ import { printDryRun } from "./dry-run.js";
 import { FarmClient, type FarmView } from "./farm-client.js";
 import { type JobOptionFlags, readJobOptions } from "./job-options.js";
 import { prepareRequest } from "./prepare-request.js";
+import { showProgress } from "./progress.js";
 import type { RenderFlags } from "./render-flags.js";
 import { finishJob, sendJob } from "./render-job.js";
 import { printResult } from "./report.js";
@@ -68,24 +69,28 @@ export async function submit(
       process.stdout.write(`${jobId}\n`);
       return;
     }
-    const { job, files } = await finishJob(client, jobId, request!.outputs, signal).catch(
-      (error: unknown) => {
-        if (signal.aborted) sayDetached(jobId, flags);
-        throw error;
-      },
-    );
+    const progress = showProgress(process.stderr, process.env);
+    const { job, files } = await finishJob(client, jobId, request!.outputs, {
+      progress,
+      signal,
+    }).catch((error: unknown) => {
+      throw signal.aborted ? detached(jobId, flags) : error;
+    });
     printResult(job, files, images, flags.json ?? false);
   } finally {
     client.close();
   }
 }
 
-function sayDetached(jobId: string, { out, address }: SubmitFlags): void {
+function detached(jobId: string, { out, address }: SubmitFlags): FarmError {
   const where = address === undefined ? "" : ` --address ${address}`;
-  process.stderr.write(
-    `detached; job ${jobId} goes on\n` +
-      `  renderfarm watch ${jobId} --out ${out}${where}   waits for it and fetches the files\n` +
-      `  renderfarm cancel ${jobId}${where}\n`,
+  return new FarmError(
+    "cancelled",
+    [
+      `detached; job ${jobId} goes on`,
+      `  renderfarm watch ${jobId} --out ${out}${where}   waits for it and fetches its files`,
+      `  renderfarm cancel ${jobId}${where}`,
+    ].join("\n"),
   );
 }
 

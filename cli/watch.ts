@@ -4,6 +4,7 @@ import { FarmError, refuseViolations } from "../shared/core/errors.js";
 import { ID_PATTERN } from "../shared/core/ids.js";
 import { FarmClient } from "./farm-client.js";
 import { planOutputs } from "./output-plan.js";
+import { showProgress } from "./progress.js";
 import { finishJob } from "./render-job.js";
 import { printResult } from "./report.js";
 import { type AddressFlags, farmAddress, withWayOut } from "./submit.js";
@@ -32,7 +33,8 @@ export async function watch(jobId: string, flags: WatchFlags, signal: AbortSigna
       clipCount: clips.length,
     });
     if (typeof plan === "string") throw new FarmError("invalid-argument", `--out ${plan}`);
-    const { job, files } = await finishJob(client, jobId, plan, signal);
+    const progress = showProgress(process.stderr, process.env);
+    const { job, files } = await finishJob(client, jobId, plan, { progress, signal });
     printResult(job, files, [], flags.json ?? false);
   } finally {
     client.close();

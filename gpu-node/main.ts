@@ -24,8 +24,7 @@ async function main(): Promise<void> {
   const settings = readSettings(process.argv.slice(2), process.env);
   if (!settings) {
     process.stderr.write(USAGE);
-    leave(0);
-    return;
+    process.exit(0);
   }
   const log = logTo(settings);
   let agent: Agent | null = null;
@@ -82,18 +81,12 @@ function packageVersion(): string {
   return (JSON.parse(readFileSync(manifest, "utf8")) as { version: string }).version;
 }
 
-/** An open channel to the parent would keep this process alive. */
-function leave(exitCode: number): void {
-  process.exitCode = exitCode;
-  if (process.connected) process.disconnect();
-}
-
 main().catch((error: unknown) => {
   const { code, detail, violations } = asFarmError(error);
-  const lines = violations.map(({ field, description }) => `  ${field} ${description}\n`);
-  process.stderr.write(
-    `gpu-node cannot start: ${lines.length > 0 ? `\n${lines.join("")}` : `${detail}\n`}`,
-  );
-  process.send?.({ kind: "failed", code, detail });
-  leave(BAD_SETTINGS.has(code) ? 2 : 1);
+  const lines = violations.map(({ field, description }) => `\n  ${field} ${description}`);
+  const text = lines.length > 0 ? lines.join("") : detail;
+  process.stderr.write(`gpu-node cannot start: ${text}\n`);
+  const leave = () => process.exit(BAD_SETTINGS.has(code) ? 2 : 1);
+  if (process.send) process.send({ kind: "failed", code, detail }, leave);
+  else leave();
 });

@@ -14,7 +14,7 @@ const { status } = spawnSync(
   [
     ...[join(root, "bin/renderfarm"), "run", picture, "--checkpoint", "checkpoints/demo"],
     ...["--nodes", "2", "--num-frames", "14", "--num-inference-steps", "25"],
-    ...["--max-guidance-scale", "1.5", "--seed", "1", "--out", clip],
+    ...["--max-guidance-scale", "1.5", "--seed", "42", "--out", clip],
   ],
   { cwd: root, stdio: ["ignore", "ignore", "inherit"] },
 );

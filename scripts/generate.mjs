@@ -10,7 +10,8 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const buf = join(root, "node_modules/.bin/buf");
 const isCheck = process.argv.includes("--check");
 const committed = join(root, "proto/gen");
-const fresh = join(root, ".cache/proto-gen");
+/** In a folder that every tool passes over. */
+const fresh = join(root, "node_modules/.cache/proto-gen");
 
 copyForeignSchemas();
 runBuf(["lint"]);

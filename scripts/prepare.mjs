@@ -10,11 +10,19 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-export const root = fileURLToPath(new URL("..", import.meta.url));
-const SOURCE_FOLDERS = ["shared", "coordinator", "gpu-node", "cli", "proto/gen", "bench", "test/sim"];
+export const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const SOURCE_FOLDERS = [
+  "shared",
+  "coordinator",
+  "gpu-node",
+  "cli",
+  "proto/gen",
+  "bench",
+  "test/sim",
+];
 const SETTINGS = ["tsconfig.json", "tsconfig.build.json", "package.json", "package-lock.json"];
 /** Touched after a build that worked. */
 const STAMP = join(root, "dist/.built");

@@ -186,7 +186,7 @@ export class SleepingFarm {
   }
 
   #logTails(): string {
-    return [...this.#processes.values()].map((each) => each.logTail()).join("\n");
+    return [...this.#processes.values()].flatMap((each) => each.complaints()).join("\n");
   }
 
   async #stop(): Promise<void> {

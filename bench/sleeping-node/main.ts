@@ -48,6 +48,8 @@ const agent: Agent = await startAgent({
     nodeId: values["node-id"] ?? "",
     threads: 1,
     variant: "auto",
+    busListen: "127.0.0.1:0",
+    busAdvertise: null,
     logLevel: "info",
   },
   version: "bench",

@@ -10,10 +10,9 @@ import type {
 import { encodeBlobRef } from "../../shared/adapters/grpc/blob-codec.js";
 import { FarmError } from "../../shared/core/errors.js";
 import { idFromBytes } from "../../shared/core/ids.js";
+import { INPUT_BYTES_MAX } from "../../shared/farm/limits.js";
 import type { BlobRef, BlobStore } from "../../shared/ports/blob-store.js";
 
-/** Bytes of one uploaded input: latents of 70 SVD-XT clips, or a picture of any size that is allowed. */
-const INPUT_BYTES_MAX = 256 * 1024 * 1024;
 /** Bytes of one piece on the way out: small enough for every client's default limits. */
 const PIECE_BYTES_MAX = 256 * 1024;
 

@@ -6,6 +6,7 @@ import type { Logger } from "pino";
 import { systemClock } from "../../shared/adapters/clock/system-clock.js";
 import { FileBlobStore } from "../../shared/adapters/files/file-blob-store.js";
 import type { NodeIdentity } from "../../shared/adapters/grpc/node-codec.js";
+import { endpointOf } from "../../shared/adapters/socket/socket-channel.js";
 import { SocketTensorBus } from "../../shared/adapters/socket/socket-tensor-bus.js";
 import { assertNever } from "../../shared/core/assert.js";
 import { FarmError } from "../../shared/core/errors.js";
@@ -44,7 +45,7 @@ export interface Agent {
   close(): Promise<void>;
 }
 
-const PROVIDER = "cpu";
+const PROVIDER = "cpu" as const;
 /** After a cancel, how long files and sockets may take to be put away. */
 const CLOSE_MS_MAX = 3_000;
 
@@ -62,7 +63,12 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const ffmpeg = await findFfmpeg();
   const runtime = await openRuntime(options);
   const { info } = runtime;
-  const bus = await SocketTensorBus.listen({ token: randomBytes(32).toString("hex"), clock });
+  const bus = await SocketTensorBus.listen({
+    ...endpointOf(settings.busListen),
+    token: randomBytes(32).toString("hex"),
+    clock,
+    onRefused: (what) => log.warn({ what }, "the tensor bus did not take what came"),
+  });
   const identity = identityOf(settings, info, bus, ffmpeg !== null);
   const { planHash } = identity;
   const runner = new TaskRunner({
@@ -83,9 +89,11 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     clock,
     random: Math.random,
     onUp: () => log.info({ coordinator: settings.coordinator }, "welcomed by the coordinator"),
-    onDown: (reason) => {
-      log.warn({ reason }, "cut off from the coordinator: all work is stopped");
+    onDown: (reason, wasUp) => {
       runner.cancelAll();
+      const { coordinator } = settings;
+      if (wasUp) log.warn({ reason }, "cut off from the coordinator: all work is stopped");
+      else log.warn({ reason, coordinator }, "the coordinator cannot be reached; dialling again");
     },
     onOrder: (order) => obey(runner, order, log),
   });
@@ -103,6 +111,7 @@ function superviseChild({ settings, log, onBroken }: AgentOptions): Promise<Supe
   return SupervisedRuntime.start({
     child: {
       checkpointDir: settings.checkpoint,
+      variant: settings.variant,
       provider: PROVIDER,
       intraOpThreads: settings.threads,
     },
@@ -139,7 +148,7 @@ function identityOf(
       device: `${arch()} ${cpus()[0]?.model ?? "unknown"} x ${settings.threads}`,
       dtype: "float32",
     }),
-    busAddress: bus.address,
+    busAddress: settings.busAdvertise ?? bus.address,
     busToken: bus.token,
     hasFfmpeg,
   };

@@ -133,7 +133,7 @@ beforeEach(async () => {
     random: () => 0,
     onUp: () => note("up"),
     onOrder: (order) => note(order.kind),
-    onDown: (reason) => note(`down: ${reason}`),
+    onDown: (reason, wasUp) => note(`${wasUp ? "down" : "not up"}: ${reason}`),
   });
 });
 afterEach(() => {
@@ -327,9 +327,9 @@ test.each(ends)(
   async (_, end, reason) => {
     coordinator.onConnect = end;
     link.start();
-    await until(() => log.some((line) => line.startsWith("down")));
+    await until(() => log.some((line) => line.includes(": ")));
     expect(log.at(-1)).toMatch(reason);
-    expect(log.filter((line) => line.startsWith("down"))).toHaveLength(1);
+    expect(log.filter((line) => line.includes(": "))).toHaveLength(1);
     coordinator.onConnect = (call) => coordinator.tell(WELCOME, call);
     clock.advance(100);
     await until(() => log.at(-1) === "up");
@@ -343,7 +343,7 @@ test("a coordinator that says nothing is given ten seconds", async () => {
   clock.advance(9_999);
   expect(log).toEqual([]);
   clock.advance(1);
-  expect(log).toEqual(["down: no welcome within 10000 ms"]);
+  expect(log).toEqual(["not up: no welcome within 10000 ms"]);
 });
 
 test("a result too long for a control message fails its task, not the stream", async () => {

@@ -47,8 +47,11 @@ export interface NodeLinkOptions {
   /** The coordinator has welcomed this node. */
   readonly onUp: () => void;
   readonly onOrder: (order: TaskOrder) => void;
-  /** The coordinator no longer counts on this node, or cannot be reached: all work is to stop. */
-  readonly onDown: (reason: string) => void;
+  /**
+   * The coordinator no longer counts on this node: all work is to stop. Comes after every dial that
+   * fails, too; `wasUp` tells whether this one had been welcomed.
+   */
+  readonly onDown: (reason: string, wasUp: boolean) => void;
 }
 
 type NodeStream = ClientDuplexStream<ConnectRequest, ConnectResponse>;
@@ -270,7 +273,7 @@ export class NodeLink {
   #end(dial: Dial, reason: string): void {
     if (this.#dial !== dial) return;
     this.#drop(dial);
-    if (!this.#closed) this.#options.onDown(reason);
+    if (!this.#closed) this.#options.onDown(reason, dial.lease !== null);
     this.#onAlone?.();
     if (this.#closed || this.#onAlone) return;
     const ceilingMs = Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** this.#failures);

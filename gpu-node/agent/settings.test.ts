@@ -13,6 +13,8 @@ test("three settings are needed, the others have defaults", () => {
     blobDir: "/b",
     threads: 1,
     variant: "auto",
+    busListen: "127.0.0.1:0",
+    busAdvertise: null,
     logLevel: "info",
   });
   expect(settings?.nodeId).toMatch(NODE_ID_PATTERN);
@@ -26,6 +28,8 @@ test("every setting can come from the environment; a flag goes first", () => {
     RENDERFARM_NODE_ID: "env-node",
     RENDERFARM_THREADS: "3",
     RENDERFARM_VARIANT: "fp16",
+    RENDERFARM_BUS_LISTEN: "127.0.0.1:7",
+    RENDERFARM_BUS_ADVERTISE: "localhost:8",
     LOG_LEVEL: "debug",
   };
   expect(readSettings(["--checkpoint", "/flag", "--threads=2"], env)).toEqual({
@@ -35,6 +39,8 @@ test("every setting can come from the environment; a flag goes first", () => {
     nodeId: "env-node",
     threads: 2,
     variant: "fp16",
+    busListen: "127.0.0.1:7",
+    busAdvertise: "localhost:8",
     logLevel: "debug",
   });
 });
@@ -63,6 +69,9 @@ const refused: [args: string[], message: RegExp][] = [
   [["--coordinator", "127.0.0.1:65536"], /--coordinator/],
   [["--coordinator", "127.0.0.1.evil.org:80"], /--coordinator/],
   [["--coordinator", "farm.example.org:7000"], /TLS/],
+  [["--bus-listen", "0.0.0.0:0"], /--bus-listen: "0.0.0.0:0" is not 127.0.0.1:PORT/],
+  [["--bus-advertise", "127.0.0.1:0"], /--bus-advertise/],
+  [["--bus-advertise", "farm.example.org:7000"], /TLS/],
   [["--threads", "1.5"], /--threads: "1.5"/],
   [["--threads", "-1"], /threads/],
   [["--threads", "1e3"], /--threads/],

@@ -17,18 +17,24 @@ export interface NodeSettings {
   readonly threads: number;
   /** Which files of the checkpoint: "auto" takes those without a variant, else the fp16 ones. */
   readonly variant: "auto" | "fp32" | "fp16";
+  /** Where the tensor bus listens; port 0 takes a free one. */
+  readonly busListen: string;
+  /** host:port under which partners reach the tensor bus; null: where it listens. */
+  readonly busAdvertise: string | null;
   readonly logLevel: string;
 }
 
 export const USAGE = `usage: node dist/gpu-node/main.js [flags]
 
-  --coordinator HOST:PORT  where the coordinator listens           RENDERFARM_COORDINATOR
-  --checkpoint DIR         diffusers folder to serve               RENDERFARM_CHECKPOINT
-  --blob-dir DIR           folder of the farm's blob store         RENDERFARM_BLOB_DIR
-  --node-id ID             name in the farm (HOSTNAME-PID)         RENDERFARM_NODE_ID
-  --threads N              threads of a run (1)                    RENDERFARM_THREADS
-  --variant NAME           auto, fp32 or fp16 (auto)               RENDERFARM_VARIANT
-  --help                   print this and exit
+  --coordinator HOST:PORT    where the coordinator listens         RENDERFARM_COORDINATOR
+  --checkpoint DIR           diffusers folder to serve             RENDERFARM_CHECKPOINT
+  --blob-dir DIR             folder of the farm's blob store       RENDERFARM_BLOB_DIR
+  --node-id ID               name in the farm (HOSTNAME-PID)       RENDERFARM_NODE_ID
+  --threads N                threads of a run (1)                  RENDERFARM_THREADS
+  --variant NAME             auto, fp32 or fp16 (auto)             RENDERFARM_VARIANT
+  --bus-listen HOST:PORT     where halves come in (127.0.0.1:0)    RENDERFARM_BUS_LISTEN
+  --bus-advertise HOST:PORT  what partners dial (bus-listen)       RENDERFARM_BUS_ADVERTISE
+  --help                     print this and exit
 
 LOG_LEVEL: trace, debug, info (default), warn, error, fatal or silent.
 Exit codes: 0 stopped, 1 broke down, 2 bad settings or checkpoint.
@@ -40,7 +46,7 @@ const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"
 const VARIANTS = ["auto", "fp32", "fp16"] as const;
 /** More than any machine has; the point is to catch a typing error. */
 const THREADS_MAX = 1_024;
-/** A node's stream has no TLS yet, so it must not leave the machine. */
+/** A node's stream and its tensor bus have no TLS yet, so they must not leave the machine. */
 const LOOPBACK_PATTERN = /^(?:127\.0\.0\.1|localhost|\[::1\]):(\d{1,5})$/;
 
 const FLAGS = {
@@ -50,6 +56,8 @@ const FLAGS = {
   "node-id": { type: "string" },
   threads: { type: "string" },
   variant: { type: "string" },
+  "bus-listen": { type: "string" },
+  "bus-advertise": { type: "string" },
   help: { type: "boolean" },
 } as const;
 
@@ -80,12 +88,18 @@ export function readSettings(args: readonly string[], env: Environment): NodeSet
   const nodeId = setting("node-id", defaultNodeId());
   const threads = setting("threads", "1");
   const variant = setting("variant", "auto");
+  const busListen = setting("bus-listen", "127.0.0.1:0");
+  const busAdvertise = flags["bus-advertise"] ?? (env["RENDERFARM_BUS_ADVERTISE"] || null);
   const logLevel = env["LOG_LEVEL"] || "info";
 
-  const port = Number(LOOPBACK_PATTERN.exec(coordinator)?.[1]);
-  const isAddress = coordinator === "" || (port >= 1 && port <= 65_535);
-  const loopback = "127.0.0.1:PORT; other machines want TLS, which a node's stream has not";
-  check("--coordinator", isAddress, `"${coordinator}" is not ${loopback}`);
+  const checkAddress = (field: string, address: string, portMin: number): void => {
+    const port = Number(LOOPBACK_PATTERN.exec(address)?.[1]);
+    const loopback = "127.0.0.1:PORT; other machines want TLS, which a node has not";
+    check(field, port >= portMin && port <= 65_535, `"${address}" is not ${loopback}`);
+  };
+  if (coordinator !== "") checkAddress("--coordinator", coordinator, 1);
+  checkAddress("--bus-listen", busListen, 0);
+  if (busAdvertise !== null) checkAddress("--bus-advertise", busAdvertise, 1);
   const label = "1 to 63 characters of [a-z0-9-] without a dash at the ends";
   check("--node-id", NODE_ID_PATTERN.test(nodeId), `"${nodeId}" is not ${label}`);
   const isCount = /^\d+$/.test(threads) && Number(threads) >= 1 && Number(threads) <= THREADS_MAX;
@@ -96,7 +110,7 @@ export function readSettings(args: readonly string[], env: Environment): NodeSet
   check("LOG_LEVEL", LOG_LEVELS.includes(logLevel), `"${logLevel}" is not one of ${levels}`);
   refuseViolations(violations);
   return {
-    ...{ coordinator, checkpoint, blobDir, nodeId, logLevel },
+    ...{ coordinator, checkpoint, blobDir, nodeId, busListen, busAdvertise, logLevel },
     threads: Number(threads),
     variant: variant as NodeSettings["variant"],
   };

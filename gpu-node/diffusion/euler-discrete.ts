@@ -10,7 +10,7 @@ import { betaSigmas, exponentialSigmas, karrasSigmas } from "./sigmas.js";
 import { sigmaAtTimestep, spacedTimesteps, timestepForSigma } from "./timesteps.js";
 import { trainingSigmas } from "./training-sigmas.js";
 
-export type { EulerDiscreteConfig, PredictionType } from "./euler-config.js";
+export type { EulerDiscreteConfig } from "./euler-config.js";
 export { EULER_DISCRETE_DEFAULTS, eulerConfigProblems } from "./euler-config.js";
 
 /** A number of steps, or the noise levels themselves: n levels make n - 1 steps. */

@@ -11,7 +11,7 @@ import { reshape } from "./ops-shape.js";
 import type { Weights } from "./parameters.js";
 
 /** GroupNorm's groups everywhere in these models. */
-export const NORM_GROUPS = 32;
+const NORM_GROUPS = 32;
 
 /**
  * x · weightᵀ + bias over the last axis.

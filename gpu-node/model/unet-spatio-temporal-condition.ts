@@ -68,7 +68,7 @@ export function buildUnet(config: UnetConfig, weights: WeightIndex, size: ClipSi
 }
 
 /** How many ids are added to the timestep: fps − 1, motion bucket and noise strength in SVD. */
-export function addedIdCount(config: UnetConfig): number {
+function addedIdCount(config: UnetConfig): number {
   const { projection_class_embeddings_input_dim: total, addition_time_embed_dim: each } = config;
   if (total % each === 0) return total / each;
   const detail =

@@ -51,3 +51,11 @@ test("the plan hash tells every difference between two nodes' runtimes", () => {
   expect(runtimePlanHash({ ...node })).toBe(hashes[0]);
   expect(hashes[0]).toMatch(/^[0-9a-f]{64}$/);
 });
+
+test("a variant that the checkpoint does not have is refused by name", async () => {
+  const opening = openInProcessRuntime({ ...settings, variant: "fp16" });
+  await expect(opening).rejects.toMatchObject({
+    code: "checkpoint-invalid",
+    detail: expect.stringContaining("fp16"),
+  });
+});

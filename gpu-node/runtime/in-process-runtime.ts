@@ -37,7 +37,9 @@ export const SESSIONS_MAX = {
  * @throws FarmError "checkpoint-invalid" with everything that is wrong with the folder
  */
 export async function openInProcessRuntime(settings: RuntimeSettings): Promise<InProcessRuntime> {
-  const checkpoint = await openCheckpoint(settings.checkpointDir);
+  const checkpoint = await openCheckpoint(settings.checkpointDir, {
+    variant: settings.variant ?? "auto",
+  });
   const { digest } = await digestCheckpoint(checkpoint);
   const info: RuntimeInfo = {
     model: describeCheckpoint(checkpoint, digest),

@@ -6,6 +6,8 @@ import type { SessionSettings } from "./session.js";
 export interface RuntimeSettings extends SessionSettings {
   /** A diffusers folder. */
   readonly checkpointDir: string;
+  /** Which files of it: "auto" takes those without a variant, else the fp16 ones. Default: auto. */
+  readonly variant?: "auto" | "fp32" | "fp16";
 }
 
 export interface RuntimeInfo {

@@ -5,6 +5,12 @@ import { elementCount, type Tensor } from "../../shared/tensor/tensor.js";
 import type { BuiltGraph, Port } from "../model/graph-builder.js";
 import { asEngineFailure } from "./engine-failure.js";
 
+// onnxruntime's own builds tell its maker about every session, and keep a device id and a database
+// in the user's folders for it. A farm tells nobody, unless whoever runs it says so. The engine
+// looks at this when its first session is opened.
+// @source onnxruntime, core/platform/posix/telemetry.cc (1.30: ORT_DISABLE_TELEMETRY)
+process.env["ORT_DISABLE_TELEMETRY"] ??= "1";
+
 export interface SessionSettings {
   /** The execution provider. */
   readonly provider: "cpu";

@@ -136,7 +136,14 @@ async function renderClip(
     const decode = { stage: "decode", parameters, latents: latentsRef, keepFloat: true } as const;
     chunks.push(await runDecode({ ...decode, ...chunk }, place, context));
   }
-  const mux = { stage: "mux", parameters, chunks, latents: latentsRef, noise } as const;
+  const mux = {
+    stage: "mux",
+    parameters,
+    chunks,
+    latents: latentsRef,
+    noise,
+    branch: null,
+  } as const;
   const [output] = await runMux(
     { ...mux, formats: ["safetensors"], modelDigest: model.digest, modelName: model.name },
     place,

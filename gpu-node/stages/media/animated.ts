@@ -39,7 +39,7 @@ function animation(frames: Uint8Array, { width, height, frames: count }: Animati
  * How long each frame is shown, in ms, as multiples of the format's unit: each frame ends at the
  * multiple nearest to its true end, so that errors do not add up.
  */
-export function frameDelaysMs(
+function frameDelaysMs(
   format: Pick<AnimationFormat, "frames" | "fps">,
   unitMs: number,
 ): number[] {

@@ -10,7 +10,7 @@ import type { ChannelOptions } from "@grpc/grpc-js";
 export const CONTROL_MESSAGE_BYTES_MAX = 64 * 1024;
 
 /** Bytes of one message elsewhere; uploads and downloads come in pieces well below. */
-export const MESSAGE_BYTES_MAX = 4 * 1024 * 1024;
+const MESSAGE_BYTES_MAX = 4 * 1024 * 1024;
 
 /** Ping an idle connection this often, also one without calls: NATs and proxies forget sooner or later. */
 const KEEPALIVE_TIME_MS = 30_000;

@@ -17,7 +17,7 @@ import {
 } from "../../core/errors.js";
 
 /** The domain in which our reasons are unique. */
-export const ERROR_DOMAIN = "renderfarm";
+const ERROR_DOMAIN = "renderfarm";
 const DETAILS_KEY = "grpc-status-details-bin";
 const TYPE_PREFIX = "type.googleapis.com/";
 const ERROR_INFO_TYPE = `${TYPE_PREFIX}google.rpc.ErrorInfo`;

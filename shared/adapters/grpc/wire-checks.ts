@@ -9,9 +9,9 @@ import { ID_PATTERN } from "../../core/ids.js";
 /** A DNS label, so that a pod's name can be a node's id. */
 export const NODE_ID_PATTERN = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 /** "<job>-<clip index>". */
-export const CLIP_ID_PATTERN = /^[a-z0-9]{26}-\d{1,7}$/;
+const CLIP_ID_PATTERN = /^[a-z0-9]{26}-\d{1,7}$/;
 /** "<job>-<clip index>-<stage>", for decode chunks with "-<chunk index>". */
-export const TASK_ID_PATTERN = /^[a-z0-9]{26}-\d{1,7}-[a-z]{1,16}(?:-\d{1,7})?$/;
+const TASK_ID_PATTERN = /^[a-z0-9]{26}-\d{1,7}-[a-z]{1,16}(?:-\d{1,7})?$/;
 const SHA256_PATTERN = /^[0-9a-f]{64}$/;
 const HOST_PORT_PATTERN = /^(?:\[[0-9a-f:.]+\]|[A-Za-z0-9.-]+):\d{1,5}$/;
 

@@ -1,0 +1,104 @@
+/** @file `bin/renderfarm` as a process of its own, in an empty temporary folder. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { join } from "node:path";
+import { onTestFinished } from "vitest";
+import { makeScratch, removeEmpty } from "./farm-harness.js";
+import { descendantsOf, waitUntilGone } from "./processes.js";
+
+const RENDERFARM = join(import.meta.dirname, "../../bin/renderfarm");
+
+/** How a command ended and all that it said. */
+export interface Ended {
+  /** Null when a signal ended it. */
+  readonly exitCode: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a command to its end. */
+export function runCli(args: readonly string[]): Promise<Ended> {
+  return startCli(args).ended;
+}
+
+/** Starts a command; what it has started is ended with the test, and has to leave no file behind. */
+export function startCli(args: readonly string[]): CliProcess {
+  const scratch = makeScratch();
+  const started = new CliProcess(args, scratch);
+  onTestFinished(async () => {
+    await started.stop();
+    removeEmpty(scratch);
+  });
+  return started;
+}
+
+export class CliProcess {
+  /** Resolves when it is gone and everything it said is read. */
+  readonly ended: Promise<Ended>;
+  readonly #child: ChildProcess;
+  readonly #said = { stdout: "", stderr: "" };
+  readonly #listeners = new Set<() => void>();
+  /** Everything that it has started, as far as anybody looked. */
+  readonly #pids = new Set<number>();
+
+  constructor(args: readonly string[], scratch: string) {
+    const { RENDERFARM_ADDRESS: _, ...environment } = process.env;
+    this.#child = spawn(process.execPath, [RENDERFARM, ...args], {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...environment, TMPDIR: scratch },
+    });
+    for (const name of ["stdout", "stderr"] as const) {
+      this.#child[name]!.setEncoding("utf8").on("data", (text: string) => {
+        this.#said[name] += text;
+        for (const listener of this.#listeners) listener();
+      });
+    }
+    this.ended = new Promise((resolve, reject) => {
+      this.#child.once("error", reject);
+      this.#child.once("close", (exitCode) => resolve({ exitCode, ...this.#said }));
+    });
+  }
+
+  /** Waits until what it said matches; fails when it ends before. */
+  async said(name: "stdout" | "stderr", pattern: RegExp): Promise<RegExpExecArray> {
+    let listener = () => {};
+    try {
+      return await new Promise<RegExpExecArray>((resolve, reject) => {
+        listener = () => {
+          const match = pattern.exec(this.#said[name]);
+          if (match) resolve(match);
+        };
+        this.#listeners.add(listener);
+        listener();
+        void this.ended.then((how) =>
+          reject(new Error(`ended without ${pattern}: ${JSON.stringify(how)}`)),
+        );
+      });
+    } finally {
+      this.#listeners.delete(listener);
+    }
+  }
+
+  /** Processes that it has started and whose command line holds the text, itself not included. */
+  pidsOf(text: string): number[] {
+    const started = descendantsOf(this.#child.pid!);
+    for (const { pid } of started) this.#pids.add(pid);
+    return started.filter((p) => p.command.includes(text)).map((p) => p.pid);
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#child.kill(name);
+  }
+
+  /** Waits until nothing that it has started lives any more. */
+  async leftNothing(): Promise<void> {
+    await waitUntilGone(this.#pids);
+  }
+
+  /** Ends it in good order if it still runs. */
+  async stop(): Promise<void> {
+    this.pidsOf("");
+    if (this.#child.exitCode === null && this.#child.signalCode === null) this.signal("SIGTERM");
+    await this.ended;
+    await this.leftNothing();
+  }
+}

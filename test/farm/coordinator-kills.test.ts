@@ -1,0 +1,171 @@
+/**
+ * @file The coordinator dies before and after every kind of event becomes durable, and is started
+ * again: the job ends once, with the same bytes, and its request id still names it.
+ */
+import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { beforeAll, expect, test } from "vitest";
+import { asFarmError, type FarmErrorCode } from "../../shared/core/errors.js";
+import type { JobOptions, JobView } from "../../shared/farm/job.js";
+import type { JobParameters } from "../../shared/farm/parameters.js";
+import { CLIP, type FileHashes, isMidDenoise, undisturbed } from "./farm-harness.js";
+import { type FaultFarm, sharedFarm } from "./fault-farm.js";
+import { selected } from "./selection.js";
+
+/** Enough for a few checkpoints, and for a fault in the middle. */
+const PARAMETERS: JobParameters = { ...CLIP, numInferenceSteps: 20 };
+const RETRY_MS = 50;
+
+const theFarm = sharedFarm(2);
+let farm: FaultFarm;
+let expected: FileHashes;
+beforeAll(async () => {
+  farm = theFarm();
+  expected = (await undisturbed(PARAMETERS))[0]!;
+}, 60_000);
+
+/** Asks again while nobody answers, as a client would; `settled` says that it was done already. */
+async function insist<A>(call: () => Promise<A>, settled: FarmErrorCode[] = []): Promise<A | null> {
+  for (;;) {
+    try {
+      return await call();
+    } catch (error) {
+      const { code } = asFarmError(error);
+      if (settled.includes(code)) return null;
+      if (code !== "unreachable") throw error;
+      await sleep(RETRY_MS);
+    }
+  }
+}
+
+/** One job and what is done with it; everything may meet a dead coordinator. */
+class Story {
+  readonly requestId = randomUUID();
+  jobId = "";
+
+  async submit(
+    parameters: Partial<JobParameters> = {},
+    options: Partial<JobOptions> = {},
+  ): Promise<void> {
+    const { requestId } = this;
+    const send = () => farm.submit({ ...PARAMETERS, ...parameters }, { requestId, options });
+    this.jobId = (await insist(send))!.jobId;
+  }
+
+  until(test: (job: JobView) => boolean): Promise<JobView> {
+    return farm.follow(this.jobId).until(test);
+  }
+
+  end(): Promise<JobView> {
+    return farm.follow(this.jobId).end();
+  }
+
+  ask(verb: "pauseJob" | "resumeJob" | "cancelJob" | "retryJob" | "deleteJob"): Promise<unknown> {
+    return insist<unknown>(() => farm.client[verb](this.jobId), ["wrong-state", "not-found"]);
+  }
+}
+
+type Teller = (story: Story) => Promise<void>;
+
+const inMidDenoise: Teller = async (story) => {
+  await story.submit();
+  await story.until((job) => isMidDenoise(job));
+};
+
+/** What makes each kind of event happen, and how often in the life of such a job. */
+const stories: [kind: string, times: number, tell: Teller][] = [
+  ["farm-started", 1, (story) => story.submit()],
+  ["node-joined", 2, (story) => story.submit()],
+  ["job-created", 1, (story) => story.submit()],
+  ["task-granted", 5, (story) => story.submit()],
+  ["task-finished", 5, (story) => story.submit()],
+  ["task-checkpointed", 2, (story) => story.submit()],
+  ["clip-published", 1, (story) => story.submit()],
+  ["job-paused", 1, pauseAndResume],
+  ["task-yielded", 1, pauseAndResume],
+  ["job-resumed", 1, pauseAndResume],
+  ["node-drained", 1, drainAndUndrain],
+  ["node-undrained", 1, drainAndUndrain],
+  ["task-asked-to-yield", 1, drainAndUndrain],
+  ["job-cancelled", 1, cancelAndRetry],
+  ["job-retried", 1, cancelAndRetry],
+  ["job-due", 1, (story) => story.submit({}, { startAfterMs: Date.now() + 300 })],
+  ["job-prioritized", 1, prioritize],
+  ["node-left", 1, (story) => endNode(story, "SIGKILL")],
+  ["node-stopping", 1, (story) => endNode(story, "SIGTERM")],
+  ["task-failed", 1, killRuntimes],
+  ["pair-broken", 1, cutPair],
+];
+
+async function pauseAndResume(story: Story): Promise<void> {
+  await inMidDenoise(story);
+  await story.ask("pauseJob");
+  await story.until((job) => job.state === "paused" && nobodyWorks(job));
+  await story.ask("resumeJob");
+}
+
+/** The second node comes late: the clip gives its node back, to go on as a pair. */
+async function drainAndUndrain(story: Story): Promise<void> {
+  await insist(() => farm.client.drainNode("node-2"));
+  await inMidDenoise(story);
+  await insist(() => farm.client.undrainNode("node-2"));
+}
+
+async function cancelAndRetry(story: Story): Promise<void> {
+  await inMidDenoise(story);
+  await story.ask("cancelJob");
+  expect((await story.end()).state).toBe("cancelled");
+  await story.ask("retryJob");
+}
+
+async function prioritize(story: Story): Promise<void> {
+  await inMidDenoise(story);
+  await insist(() => farm.client.setJobPriority(story.jobId, 90), ["wrong-state"]);
+}
+
+async function endNode(story: Story, signal: NodeJS.Signals): Promise<void> {
+  await inMidDenoise(story);
+  const { process: node } = farm.node("node-2");
+  process.kill(node.pid!, signal);
+  await node.ended;
+}
+
+async function killRuntimes(story: Story): Promise<void> {
+  await inMidDenoise(story);
+  for (const nodeId of farm.nodes.keys()) process.kill(farm.runtimePid(nodeId), "SIGKILL");
+}
+
+async function cutPair(story: Story): Promise<void> {
+  await story.submit({ pair: "always" });
+  await story.until((job) => isMidDenoise(job));
+  for (const { bus } of farm.nodes.values()) bus.setBoth({ kind: "reset_peer" });
+}
+
+function nobodyWorks(job: JobView): boolean {
+  return job.clips.every((clip) => clip.stepsDone === (clip.stepsKept.at(-1) ?? 0));
+}
+
+const points = stories.flatMap(([kind, times, tell]) =>
+  Array.from({ length: times }, (_, i) => i + 1).flatMap((n) =>
+    (["before", "after"] as const).map((when) => [`${kind}:${when}:${n}`, tell] as const),
+  ),
+);
+
+test.each(selected(points, 10))("at %s", async (failpoint, tell) => {
+  await farm.killCoordinator();
+  const doomed = await farm.startDoomedCoordinator(failpoint);
+  const story = new Story();
+  await tell(story);
+  const ended = await story.end();
+  expect(doomed.hasDied(), "the coordinator to have died").toBe(true);
+  await doomed.replaced;
+
+  expect(await farm.published(ended)).toEqual(expected);
+  await story.submit();
+  expect(story.jobId).toBe(ended.jobId);
+  const remembered = await farm.client.getJob(ended.jobId);
+  expect(remembered).toEqual(ended);
+  await farm.killCoordinator();
+  await farm.startCoordinator();
+  expect(await farm.client.getJob(ended.jobId)).toEqual(remembered);
+});
