@@ -134,6 +134,14 @@ const cases: Case[] = [
     [],
   ],
   [
+    "one of a pair is the third distinct node that fails",
+    at(onPair, failedOn("c", "d")),
+    failed("a", "runtime-failed"),
+    "failed",
+    3,
+    ["cancel b 3"],
+  ],
+  [
     "the same node fails a third time",
     at(onA, failedOn("a", "a")),
     failed("a", "runtime-failed"),
