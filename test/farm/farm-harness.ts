@@ -40,6 +40,8 @@ export const CLIP: JobParameters = {
   pair: "auto",
 };
 
+/** For what starts or stops farms around tests; on a busy machine that takes longer than vitest waits. */
+export const HOOK_MS_MAX = 60_000;
 /** A test that hears nothing for this long has failed. */
 const SILENCE_MS_MAX = 40_000;
 const COORDINATOR_READY_MS = 10_000;
@@ -47,7 +49,7 @@ const COORDINATOR_READY_MS = 10_000;
 /** A farm of one test, stopped when the test ends, however it ends. */
 export async function startFarm(nodeCount: number): Promise<TestFarm> {
   const farm = await TestFarm.start(nodeCount);
-  onTestFinished(() => farm.stop());
+  onTestFinished(() => farm.stop(), HOOK_MS_MAX);
   return farm;
 }
 
@@ -199,7 +201,7 @@ export class TestFarm {
     this.client.close();
     await this.#farm.stop();
     await this.#restarted?.stop();
-    await waitUntilGone(this.#pids);
+    await waitUntilGone((p) => this.#pids.has(p.pid) || p.command.includes(this.#scratch));
     removeEmpty(this.#scratch);
   }
 
