@@ -1,6 +1,6 @@
 /** @file Cancelled jobs: their nodes are free for the next one, and whoever watches hears of the end. */
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { HOOK_MS_MAX, hashesOf, stageOf, TestFarm } from "./farm-harness.js";
+import { hashesOf, stageOf, TestFarm } from "./farm-harness.js";
 
 /** Far more steps than are ever made. */
 const ENDLESS = { numInferenceSteps: 1000 };
@@ -9,8 +9,8 @@ const SHORT = { numInferenceSteps: 2 };
 let farm: TestFarm;
 beforeAll(async () => {
   farm = await TestFarm.start(2);
-}, HOOK_MS_MAX);
-afterAll(() => farm.stop(), HOOK_MS_MAX);
+});
+afterAll(() => farm.stop());
 
 /** Renders a clip that takes every node there is. */
 async function renderOnBothNodes(): Promise<void> {

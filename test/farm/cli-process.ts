@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
-import { HOOK_MS_MAX, makeScratch, removeEmpty } from "./farm-harness.js";
+import { makeScratch, removeEmpty } from "./farm-harness.js";
 import { descendantsOf, waitUntilGone } from "./processes.js";
 
 const RENDERFARM = join(import.meta.dirname, "../../bin/renderfarm");
@@ -30,7 +30,7 @@ export function startCli(args: readonly string[]): CliProcess {
   onTestFinished(async () => {
     await started.stop();
     removeEmpty(scratch);
-  }, HOOK_MS_MAX);
+  });
   return started;
 }
 

@@ -40,8 +40,6 @@ export const CLIP: JobParameters = {
   pair: "auto",
 };
 
-/** For what starts or stops farms around tests; on a busy machine that takes longer than vitest waits. */
-export const HOOK_MS_MAX = 60_000;
 /** A test that hears nothing for this long has failed. */
 const SILENCE_MS_MAX = 40_000;
 const COORDINATOR_READY_MS = 10_000;
@@ -49,7 +47,7 @@ const COORDINATOR_READY_MS = 10_000;
 /** A farm of one test, stopped when the test ends, however it ends. */
 export async function startFarm(nodeCount: number): Promise<TestFarm> {
   const farm = await TestFarm.start(nodeCount);
-  onTestFinished(() => farm.stop(), HOOK_MS_MAX);
+  onTestFinished(() => farm.stop());
   return farm;
 }
 

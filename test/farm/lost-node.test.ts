@@ -8,7 +8,6 @@ import {
   CHECKPOINT,
   CLIP,
   type FileHashes,
-  HOOK_MS_MAX,
   hashesOf,
   isMidDenoise,
   PICTURE,
@@ -20,7 +19,7 @@ import {
 let expected: FileHashes;
 beforeAll(async () => {
   expected = (await undisturbed(CLIP))[0]!;
-}, HOOK_MS_MAX);
+});
 
 describe("two nodes denoise one clip", () => {
   test("one is killed: the other goes on alone from the same step", async () => {
