@@ -13,5 +13,7 @@ export default defineConfig({
     pool: "forks",
     maxWorkers: 2,
     testTimeout: 120_000,
+    // Hooks start farms; on a loaded machine that takes longer than vitest's 10 s.
+    hookTimeout: 120_000,
   },
 });

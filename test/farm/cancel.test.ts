@@ -45,8 +45,8 @@ test("a job of which one clip is decoded and another denoised: the next job has 
 
 test("twice, or before its turn: it stays cancelled, and a watch that comes later ends at once", async () => {
   const first = await farm.submit({ ...ENDLESS, pair: "always" });
-  const second = await farm.submit({ ...ENDLESS, pair: "always" });
   await farm.follow(first.jobId).until((state) => state.clips[0]!.stepsDone >= 2);
+  const second = await farm.submit({ ...ENDLESS, pair: "always" });
   for (const { jobId } of [second, first]) {
     const cancelled = await farm.client.cancelJob(jobId);
     expect(cancelled.state).toBe("cancelled");

@@ -7,6 +7,9 @@ import { descendantsOf, waitUntilGone } from "./processes.js";
 
 const RENDERFARM = join(import.meta.dirname, "../../bin/renderfarm");
 
+/** A command that takes longer to end in good order hangs. */
+const STOP_MS_MAX = 15_000;
+
 /** How a command ended and all that it said. */
 export interface Ended {
   /** Null when a signal ended it. */
@@ -34,13 +37,15 @@ export function startCli(args: readonly string[]): CliProcess {
 export class CliProcess {
   /** Resolves when it is gone and everything it said is read. */
   readonly ended: Promise<Ended>;
+  readonly #scratch: string;
   readonly #child: ChildProcess;
   readonly #said = { stdout: "", stderr: "" };
   readonly #listeners = new Set<() => void>();
-  /** Everything that it has started, as far as anybody looked. */
+  /** Everything that it has started; looked for whenever it says something. */
   readonly #pids = new Set<number>();
 
   constructor(args: readonly string[], scratch: string) {
+    this.#scratch = scratch;
     const { RENDERFARM_ADDRESS: _, ...environment } = process.env;
     this.#child = spawn(process.execPath, [RENDERFARM, ...args], {
       stdio: ["ignore", "pipe", "pipe"],
@@ -49,6 +54,7 @@ export class CliProcess {
     for (const name of ["stdout", "stderr"] as const) {
       this.#child[name]!.setEncoding("utf8").on("data", (text: string) => {
         this.#said[name] += text;
+        this.pidsOf("");
         for (const listener of this.#listeners) listener();
       });
     }
@@ -91,14 +97,15 @@ export class CliProcess {
 
   /** Waits until nothing that it has started lives any more. */
   async leftNothing(): Promise<void> {
-    await waitUntilGone(this.#pids);
+    await waitUntilGone((p) => this.#pids.has(p.pid) || p.command.includes(this.#scratch));
   }
 
   /** Ends it in good order if it still runs. */
   async stop(): Promise<void> {
-    this.pidsOf("");
     if (this.#child.exitCode === null && this.#child.signalCode === null) this.signal("SIGTERM");
+    const kill = setTimeout(() => this.signal("SIGKILL"), STOP_MS_MAX);
     await this.ended;
+    clearTimeout(kill);
     await this.leftNothing();
   }
 }

@@ -5,7 +5,6 @@ import { join } from "node:path";
 import { beforeEach, expect, onTestFinished, test } from "vitest";
 import { type CliProcess, runCli, startCli } from "./cli-process.js";
 import { CHECKPOINT, PICTURE } from "./farm-harness.js";
-import { waitUntilGone } from "./processes.js";
 
 const SMALL = ["--height", "16", "--width", "16", "--num-frames", "4", "--seed", "7"];
 const FAST = [...SMALL, "--num-inference-steps", "2"];
@@ -37,13 +36,12 @@ test("dev says where it is and what to type next; that command makes a clip; SIG
   expect(readFileSync(out).subarray(4, 8).toString("latin1")).toBe("ftyp");
   expect(readdirSync(folder).sort()).toEqual(["clip.json", "clip.mp4"]);
 
-  const started = dev.pidsOf("");
   expect(dev.pidsOf("coordinator/main.js")).toHaveLength(1);
   expect(dev.pidsOf("gpu-node/main.js")).toHaveLength(2);
   expect(dev.pidsOf("runtime-child.js")).toHaveLength(2);
   dev.signal("SIGINT");
   expect(await dev.ended).toMatchObject({ exitCode: 0, stdout: `${address}\n` });
-  await waitUntilGone(started);
+  await dev.leftNothing();
 
   const late = await runCli([...typed, ...FAST]);
   expect(late.exitCode).toBe(3);

@@ -205,7 +205,7 @@ export class TestFarm {
     this.client.close();
     await this.#farm.stop();
     await this.#restarted?.stop();
-    await waitUntilGone(this.#pids);
+    await waitUntilGone((p) => this.#pids.has(p.pid) || p.command.includes(this.#scratch));
     removeEmpty(this.#scratch);
   }
 

@@ -28,15 +28,14 @@ export function descendantsOf(pid: number): ProcessEntry[] {
 }
 
 /**
- * Waits until none of the processes lives. They are not our children, so nothing tells us.
+ * Waits until no such process lives. They are not our children, so nothing tells us.
  *
  * @throws Error that names whoever still lives after 10 s
  */
-export async function waitUntilGone(pids: Iterable<number>): Promise<void> {
-  const wanted = new Set(pids);
+export async function waitUntilGone(isMeant: (entry: ProcessEntry) => boolean): Promise<void> {
   const deadlineMs = Date.now() + GONE_MS_MAX;
   for (;;) {
-    const left = livingProcesses().filter(({ pid }) => wanted.has(pid));
+    const left = livingProcesses().filter(isMeant);
     if (left.length === 0) return;
     if (Date.now() > deadlineMs) {
       const names = left.map(({ pid, command }) => `${pid} (${command})`).join(", ");

@@ -39,10 +39,7 @@ function animation(frames: Uint8Array, { width, height, frames: count }: Animati
  * How long each frame is shown, in ms, as multiples of the format's unit: each frame ends at the
  * multiple nearest to its true end, so that errors do not add up.
  */
-function frameDelaysMs(
-  format: Pick<AnimationFormat, "frames" | "fps">,
-  unitMs: number,
-): number[] {
+function frameDelaysMs(format: Pick<AnimationFormat, "frames" | "fps">, unitMs: number): number[] {
   const endOf = (frame: number) => Math.round((frame * 1000) / format.fps / unitMs) * unitMs;
   return Array.from({ length: format.frames }, (_, i) => endOf(i + 1) - endOf(i));
 }
