@@ -237,6 +237,6 @@ test("has these fields: where they change, SNAPSHOT_VERSION is to be raised", ()
     nodeRecords: draining failedJobIds heldUntilMs lostAtMs quarantined
     jobs: branch branchLatents createdAtMs dependsOn due endedAtMs images jobId modelDigest modelName owner parameters paused priority requestId run startAfterMs startedAtMs state swept waitsFor
     clips: failure imageIndex index outputs run state taskIds
-    tasks: attempts checkpoint chunkIndex clipIndex endMs epoch failures firstGrantMs jobId kept plans stage state taskId workedNodeIds"
+    tasks: attempts checkpoint chunkIndex clipIndex endMs epoch failures firstGrantMs jobId kept origin plans stage state taskId workedNodeIds"
   `);
 });

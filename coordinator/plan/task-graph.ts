@@ -16,7 +16,7 @@ export function planTasks(job: NewJob, atMs: number): { clips: Clip[]; tasks: Ta
   for (let index = 0; index < job.images.length * numVideosPerPrompt; index++) {
     const own = [
       newTask(job.jobId, index, "condition", 0),
-      { ...newTask(job.jobId, index, "denoise", 0), checkpoint: branchCheckpoint(job, atMs) },
+      { ...newTask(job.jobId, index, "denoise", 0), ...branched(job, atMs) },
       ...Array.from({ length: chunkCount }, (_, i) => newTask(job.jobId, index, "decode", i)),
       newTask(job.jobId, index, "mux", 0),
     ];
@@ -37,9 +37,10 @@ export function planTasks(job: NewJob, atMs: number): { clips: Clip[]; tasks: Ta
 }
 
 /** A branched clip resumes from the other clip's latents as if they were its own. */
-function branchCheckpoint(job: NewJob, atMs: number): Task["checkpoint"] {
-  if (!job.branch || !job.branchLatents) return null;
-  return { step: job.branch.step, blob: job.branchLatents, atMs };
+function branched(job: NewJob, atMs: number): Pick<Task, "origin" | "checkpoint"> {
+  if (!job.branch || !job.branchLatents) return { origin: null, checkpoint: null };
+  const origin = { step: job.branch.step, blob: job.branchLatents };
+  return { origin, checkpoint: { ...origin, atMs } };
 }
 
 function newTask(jobId: string, clipIndex: number, stage: Stage, chunkIndex: number): Task {
@@ -56,6 +57,7 @@ function newTask(jobId: string, clipIndex: number, stage: Stage, chunkIndex: num
     failures: [],
     workedNodeIds: [],
     plans: [],
+    origin: null,
     checkpoint: null,
     kept: [],
     firstGrantMs: null,

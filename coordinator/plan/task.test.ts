@@ -35,6 +35,7 @@ const at = (state: TaskState, change: Partial<Task> = {}): Task => ({
   failures: [],
   workedNodeIds: [],
   plans: [],
+  origin: null,
   checkpoint: null,
   kept: [],
   firstGrantMs: 5,
@@ -51,7 +52,7 @@ const finished = (nodeId: string, epoch = 3): TaskEvent => ({
 });
 const failed = (
   nodeId: string,
-  code: "runtime-failed" | "invalid-argument" | "numerical",
+  code: "runtime-failed" | "invalid-argument" | "numerical" | "blob-corrupt",
   epoch = 3,
 ) => ({ kind: "failed", nodeId, epoch, failure: { code, detail: "why" }, atMs: 9_000 }) as const;
 const granted: TaskEvent = { kind: "granted", members: [{ nodeId: "a", half: null }], atMs: 9_000 };
@@ -296,6 +297,9 @@ test("only a later step replaces a checkpoint, and NaN drops it", () => {
   expect(reduceTask(from, checkpointed(8))[0].kept).toEqual([step(8)]);
   expect(reduceTask(from, lost("a"))[0].checkpoint).toEqual(kept);
   expect(reduceTask(from, failed("a", "numerical"))[0].checkpoint).toBeNull();
+  expect(reduceTask(from, failed("a", "blob-corrupt"))[0].checkpoint).toBeNull();
+  const branched = { ...from, origin: step(2) };
+  expect(reduceTask(branched, failed("a", "numerical"))[0].checkpoint?.step).toBe(2);
 });
 
 test("members are charged to their end; what a checkpoint saved is not wasted", () => {

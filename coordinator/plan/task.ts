@@ -58,6 +58,8 @@ export interface Task {
   readonly workedNodeIds: readonly string[];
   /** The plans it was granted under, e.g. ["pair", "single"]. */
   readonly plans: readonly ("single" | "pair")[];
+  /** denoise: the latents that a branched clip begins with; null: the noise. */
+  readonly origin: StepCheckpoint | null;
   /** denoise: the latest latents in the store, from which any node can go on. */
   readonly checkpoint: (StepCheckpoint & { readonly atMs: number }) | null;
   /** denoise: every step whose latents were stored, the latest last; another clip may branch there. */
@@ -223,12 +225,26 @@ function retryOrFail(task: Task, nodeId: string, failure: TaskFailure, atMs: num
   const hopeless =
     new FarmError(failure.code, failure.detail).retry === "never" || isSpent(failures);
   if (hopeless) return [{ ...task, failures, state: { kind: "failed", failure }, endMs: atMs }, []];
-  // Latents that became NaN may have been on their way there for some steps: from the start, then.
-  const checkpoint = failure.code === "numerical" ? null : task.checkpoint;
+  const checkpoint = DISTRUSTED.has(failure.code) ? originOf(task, atMs) : task.checkpoint;
   return [
     { ...task, failures, checkpoint, state: { kind: "ready" } },
     [count("task_retries_total")],
   ];
+}
+
+/**
+ * Failures after which the latest latents are not gone on from: those that became NaN may have been
+ * on their way there for some steps, and those that cannot be read fail every node.
+ */
+const DISTRUSTED: ReadonlySet<FarmErrorCode> = new Set([
+  "numerical",
+  "blob-missing",
+  "blob-corrupt",
+]);
+
+/** Where the task began: at the noise, or at the step that it branched from. */
+function originOf({ origin }: Task, atMs: number): Task["checkpoint"] {
+  return origin && { ...origin, atMs };
 }
 
 /** Whether so many failures are the task's own fault. */
@@ -337,7 +353,7 @@ function cancel(task: Task, atMs: number): Step {
 function reset(task: Task, event: On<"reset">): Step {
   if (!isEnded(task)) return [task, []];
   const state: TaskState = event.blocked ? { kind: "blocked" } : { kind: "ready" };
-  const latents = event.blocked ? { checkpoint: null, kept: [] } : {};
+  const latents = event.blocked ? { checkpoint: originOf(task, event.atMs), kept: [] } : {};
   return [{ ...task, state, ...latents, failures: [], endMs: null }, []];
 }
 

@@ -280,7 +280,7 @@ export class FaultFarm {
     if (this.coordinator && !this.coordinator.hasEnded) wake(this.coordinator);
     await this.coordinator?.stop();
     await Promise.all(this.#proxies().map((proxy) => proxy.stop()));
-    await waitUntilGone(this.#pids);
+    await waitUntilGone(({ pid }) => this.#pids.has(pid));
     rmSync(this.data, { recursive: true, force: true });
     for (const name of ["coordinator", ...this.nodes.keys()]) rmSync(this.#logPath(name));
     removeEmpty(this.#scratch);
