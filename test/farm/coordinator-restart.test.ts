@@ -18,7 +18,8 @@ test("in mid-denoise: the nodes dial again, and the watched job ends with the sa
   expect(ended.jobId).toBe(jobId);
   expect(ended.createdAtMs).toBe(before.createdAtMs);
   expect(stageOf(ended, "condition")).toEqual(stageOf(before, "condition"));
-  expect(stageOf(ended, "denoise")!.attempts).toBe(2);
+  // Once more for the node that came back first, and again as a pair when the other one had.
+  expect([2, 3]).toContain(stageOf(ended, "denoise")!.attempts);
 
   await farm.nodesJoined(2);
   expect(["node-1", "node-2"].map((node) => farm.agentPid(node))).toEqual(pids);
