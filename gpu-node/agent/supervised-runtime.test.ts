@@ -88,7 +88,26 @@ test("a child that does not start again is tried three times, then the node is t
   expect(log).toEqual(["restart: signal SIGKILL", "gone: try 2"]);
 });
 
-test("a run that takes half an hour is stopped by the end of its child", async () => {
+test.each([
+  ["a minute", 100, 60_000],
+  ["ten times its longest run", 30_000, 300_000],
+])("a graph that ran before may take %s", async (_name, tookMs, deadlineMs) => {
+  const runtime = await started();
+  const first = runtime.run(GRAPH, {});
+  await turn();
+  clock.advance(tookMs);
+  child.runs[0]!.resolve();
+  await first;
+  const second = runtime.run(GRAPH, {});
+  await turn();
+  clock.advance(deadlineMs - 1);
+  expect(child.calls).toEqual([]);
+  clock.advance(1);
+  await expect(second).rejects.toThrow("SIGKILL");
+  expect(child.restarts).toHaveLength(1);
+});
+
+test("a first run that takes half an hour is stopped by the end of its child", async () => {
   const runtime = await started();
   const run = runtime.run(GRAPH, {});
   await turn();

@@ -1,8 +1,8 @@
 /**
  * @file A runtime that outlives its child: a dead child fails its runs at once and is replaced.
  *
- * Runs wait while a new child opens the checkpoint. A run that takes longer than any run may is
- * stopped the only way there is, by the end of the child.
+ * Runs wait while a new child opens the checkpoint. A run that takes far longer than those before it
+ * hangs; it is stopped the only way there is, by the end of the child.
  */
 import { asFarmError, FarmError } from "../../shared/core/errors.js";
 import type { Clock } from "../../shared/ports/clock.js";
@@ -28,6 +28,10 @@ export interface SupervisionOptions {
 
 /** A half of a step of SVD-XT takes minutes on a slow processor; nothing takes this long. */
 const RUN_MS_MAX = 1_800_000;
+/** A graph that ran before may take this many times its longest run so far, model load included. */
+const HUNG_FACTOR = 10;
+/** But never less than this: a machine may be busy with something else. */
+const HUNG_MS_MIN = 60_000;
 const RESTARTS_MAX = 3;
 /** Between one failed restart and the next. */
 const RESTART_DELAY_MS = 2_000;
@@ -35,6 +39,8 @@ const RESTART_DELAY_MS = 2_000;
 export class SupervisedRuntime implements Runtime {
   readonly #options: SupervisionOptions;
   #child: ChildRuntime | null = null;
+  /** Longest run so far, in milliseconds, by graph. */
+  readonly #longestMs = new Map<string, number>();
   /** Settles when the child that is being started has opened the checkpoint, or never will. */
   #ready: Promise<unknown> = Promise.resolve();
   #closed = false;
@@ -61,13 +67,20 @@ export class SupervisedRuntime implements Runtime {
     inputs: Readonly<Record<string, Tensor>>,
   ): Promise<Record<string, Tensor>> {
     await this.#ready;
-    const cancelDeadline = this.#options.clock.after(RUN_MS_MAX, () => {
+    const { clock } = this.#options;
+    const name = describeGraph(graph);
+    const deadlineMs = this.#deadlineMs(name);
+    const startMs = clock.nowMs();
+    const cancelDeadline = clock.after(deadlineMs, () => {
       this.#started().kill();
-      const detail = `${describeGraph(graph)}: the run took over ${RUN_MS_MAX} ms and was stopped`;
+      const detail = `${name}: the run took over ${deadlineMs} ms and was stopped`;
       this.#revive(new FarmError("runtime-failed", detail));
     });
     try {
-      return await this.#started().run(graph, inputs);
+      const outputs = await this.#started().run(graph, inputs);
+      const tookMs = clock.nowMs() - startMs;
+      this.#longestMs.set(name, Math.max(tookMs, this.#longestMs.get(name) ?? 0));
+      return outputs;
     } finally {
       cancelDeadline();
     }
@@ -76,6 +89,13 @@ export class SupervisedRuntime implements Runtime {
   async close(): Promise<void> {
     this.#closed = true;
     await this.#started().close();
+  }
+
+  /** A run cannot be asked whether it gets on; how long others took says when it does not. */
+  #deadlineMs(name: string): number {
+    const longestMs = this.#longestMs.get(name);
+    if (longestMs === undefined) return RUN_MS_MAX;
+    return Math.min(RUN_MS_MAX, Math.max(HUNG_MS_MIN, HUNG_FACTOR * longestMs));
   }
 
   #revive(reason: FarmError): void {

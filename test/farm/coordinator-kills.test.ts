@@ -8,7 +8,7 @@ import { beforeAll, expect, test } from "vitest";
 import { asFarmError, type FarmErrorCode } from "../../shared/core/errors.js";
 import type { JobOptions, JobView } from "../../shared/farm/job.js";
 import type { JobParameters } from "../../shared/farm/parameters.js";
-import { CLIP, type FileHashes, isMidDenoise, undisturbed } from "./farm-harness.js";
+import { CLIP, type FileHashes, isMidDenoise, stageOf, undisturbed } from "./farm-harness.js";
 import { type FaultFarm, sharedFarm } from "./fault-farm.js";
 import { selected } from "./selection.js";
 
@@ -130,9 +130,15 @@ async function endNode(story: Story, signal: NodeJS.Signals): Promise<void> {
   await node.ended;
 }
 
+/** A child that dies between two runs is replaced and nobody hears of it, so it dies a few times. */
 async function killRuntimes(story: Story): Promise<void> {
-  await inMidDenoise(story);
-  for (const nodeId of farm.nodes.keys()) process.kill(farm.runtimePid(nodeId), "SIGKILL");
+  await story.submit({ pair: "never" });
+  const job = farm.follow(story.jobId);
+  for (let step = 1; step <= 3; step++) {
+    const state = await job.until(({ clips }) => clips[0]!.stepsDone >= step);
+    const [worker] = stageOf(state, "denoise")!.nodeIds.slice(-1);
+    process.kill(farm.runtimePid(worker!), "SIGKILL");
+  }
 }
 
 async function cutPair(story: Story): Promise<void> {

@@ -212,8 +212,8 @@ export class FaultFarm {
     return this.follow((await this.submit(parameters, options)).jobId).end();
   }
 
-  follow(jobId: string): Following {
-    const signals = [this.#stopping.signal, AbortSignal.timeout(SILENCE_MS_MAX)];
+  follow(jobId: string, msMax = SILENCE_MS_MAX): Following {
+    const signals = [this.#stopping.signal, AbortSignal.timeout(msMax)];
     return new Following(this.client.watchJob(jobId, AbortSignal.any(signals)));
   }
 
