@@ -104,7 +104,7 @@ export async function gc(flags: JobFlags & { readonly dryRun?: boolean }): Promi
 }
 
 /** @throws FarmError "invalid-argument" naming the field and its range */
-export function readWhole(field: string, text: string, min: number, max: number): number {
+function readWhole(field: string, text: string, min: number, max: number): number {
   const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
   if (!(value >= min && value <= max)) {
     const description = `'${text.slice(0, 40)}' is no whole number from ${min} to ${max}`;

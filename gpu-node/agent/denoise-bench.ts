@@ -11,14 +11,14 @@ import { decodeLatents } from "../stages/tensor-blobs.js";
 import { DenoiseShell } from "./denoise-shell.js";
 
 export const JOB = "0123456789abcdefghjkmnpqrs";
-export const SHAPE = [3, 4, 2, 3];
-export const parameters = {
+const SHAPE = [3, 4, 2, 3];
+const parameters = {
   ...{ height: 16, width: 24, numFrames: 3, numInferenceSteps: 4, sigmas: null },
   ...{ minGuidanceScale: 1, maxGuidanceScale: 3, fps: 7, motionBucketId: 127 },
   ...{ noiseAugStrength: 0.02, decodeChunkSize: 3 },
 };
-export const scheduler = EULER_DISCRETE_DEFAULTS;
-export const wave = (shape: readonly number[], scale: number): Tensor => {
+const scheduler = EULER_DISCRETE_DEFAULTS;
+const wave = (shape: readonly number[], scale: number): Tensor => {
   const length = shape.reduce((a, b) => a * b, 1);
   return tensor(
     shape,
@@ -40,7 +40,7 @@ function answer(inputs: Readonly<Record<string, Tensor>>): Tensor {
 }
 
 /** A runtime whose runs end when the test says so, or at once. */
-export class FakeRuntime implements Runtime {
+class FakeRuntime implements Runtime {
   readonly runs: { graph: GraphSpec; finish: () => void; fail: (error: Error) => void }[] = [];
   isHeld = false;
 
