@@ -92,13 +92,22 @@ export function guideAndStep(step: GuidedStep): void {
   const guided = new Float32Array(frameLength);
   for (let frame = 0; frame < frames; frame++) {
     const start = frame * frameLength;
-    const scale = guidance[frame]!;
-    for (let i = 0; i < frameLength; i++) {
-      const base = uncond[start + i]!;
-      guided[i] = base + fround(scale * fround(cond[start + i]! - base));
-    }
     const end = start + frameLength;
+    guideFrame(uncond.subarray(start, end), cond.subarray(start, end), guidance[frame]!, guided);
     updateValues(step, latents.subarray(start, end), guided, out.subarray(start, end));
+  }
+}
+
+/** A function of its own, since what is called once a step stays uncompiled for half a clip. */
+function guideFrame(
+  uncond: Float32Array,
+  cond: Float32Array,
+  scale: number,
+  out: Float32Array,
+): void {
+  for (let i = 0; i < out.length; i++) {
+    const base = uncond[i]!;
+    out[i] = base + fround(scale * fround(cond[i]! - base));
   }
 }
 

@@ -41,7 +41,7 @@ export interface DenoiseReplica {
   readonly graph: GraphSpec;
   /** [F, C, h, w] after `step` steps. They are replaced, not changed, by the next step. */
   readonly latents: Tensor;
-  /** The UNet's inputs for one half of the next step. */
+  /** The UNet's inputs for one half of the next step; good until that half of the step after it. */
   unetInputs(half: GuidanceHalf): Record<string, Tensor>;
   /**
    * Makes the next step.
@@ -149,16 +149,27 @@ function unetInputBuilder(conditioning: Conditioning, parameters: ClipParameters
   const zeroEmbedding = tensor(imageEmbedding.shape, new Float32Array(imageEmbedding.data.length));
   const timeIds = tensor([1, 3], addedTimeIds(parameters));
 
-  return (latents: Tensor, sigma: number, timestep: number, half: GuidanceHalf) => {
-    // [F, C, h, w] and [C', h, w] side by side in every frame; without the picture it stays zero.
-    const own = channels * cells;
-    const perFrame = own + imageChannels * cells;
+  // [F, C, h, w] and [C', h, w] side by side in every frame; without the picture it stays zero. Only
+  // the former changes: made anew for every half, the inputs would be most of a node's garbage.
+  const own = channels * cells;
+  const perFrame = own + imageChannels * cells;
+  const samples = { uncond: new Float32Array(0), cond: new Float32Array(0) };
+  const sampleOf = (half: GuidanceHalf): Float32Array => {
+    if (samples[half].length > 0) return samples[half];
     const sample = new Float32Array(frames * perFrame);
+    for (let frame = 0; frame < frames && half === "cond"; frame++) {
+      sample.set(imageLatents.data, frame * perFrame + own);
+    }
+    samples[half] = sample;
+    return sample;
+  };
+
+  return (latents: Tensor, sigma: number, timestep: number, half: GuidanceHalf) => {
+    const sample = sampleOf(half);
     for (let frame = 0; frame < frames; frame++) {
       const from = latents.data.subarray(frame * own, (frame + 1) * own);
       const at = frame * perFrame;
       scaleModelInput(from, sigma, sample.subarray(at, at + own));
-      if (half === "cond") sample.set(imageLatents.data, at + own);
     }
     return {
       sample: tensor([1, frames, channels + imageChannels, height, width], sample),
