@@ -49,8 +49,8 @@ async function main(): Promise<void> {
   });
   const { address, loop } = coordinator;
   log.info({ address, jobs: loop.farm.jobs.size }, "listening");
-  process.send?.({ kind: "ready", address });
   stopOnSignals(coordinator);
+  process.send?.({ kind: "ready", address });
 }
 
 /** @throws FarmError "invalid-argument" */

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import pino from "pino";
 import { FarmClient } from "../../cli/farm-client.js";
 import { type Coordinator, startCoordinator } from "../../coordinator/coordinator.js";
@@ -99,7 +100,8 @@ async function measureLoad(
   }
 }
 
-async function handOut({ address }: Coordinator, { nodes, jobs }: Load): Promise<Dispatched> {
+async function handOut(coordinator: Coordinator, { nodes, jobs }: Load): Promise<Dispatched> {
+  const { address, loop } = coordinator;
   const crowd = Array.from({ length: nodes }, (_, i) => new IdleNode(address, `node-${i + 1}`));
   const client = new FarmClient(address);
   try {
@@ -108,8 +110,10 @@ async function handOut({ address }: Coordinator, { nodes, jobs }: Load): Promise
     const startMs = monotonicMs();
     for (const node of crowd) node.go();
     const done = () => crowd.reduce((sum, node) => sum + node.tasksDone, 0);
-    while (done() < jobs * TASKS_OF_JOB) await new Promise((resolve) => setTimeout(resolve, 1));
+    while (done() < jobs * TASKS_OF_JOB) await sleep(1);
     const seconds = (monotonicMs() - startMs) / 1000;
+    // The last clips are still being published.
+    while (loop.farm.openJobCount > 0) await sleep(1);
     const waits = crowd.flatMap((node) => node.waitsMs).sort((a, b) => a - b);
     const quantile = (share: number) => waits[Math.floor(share * (waits.length - 1))]!;
     return {

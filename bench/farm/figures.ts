@@ -25,13 +25,22 @@ export function noted(name: string, measured: number, unit: string): Figure {
 
 /** A table in Markdown. */
 export function figureTable(figures: readonly Figure[]): string {
-  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |\n`;
-  const rows = figures.map(({ name, target, measured, unit, ok }) =>
-    line([name, target, `${readable(measured)} ${unit}`.trim(), verdict(ok)]),
-  );
   return (
-    line(["figure", "target", "measured", ""]) + line(["---", "---", "---", "---"]) + rows.join("")
+    line(["figure", "target", "measured", ""]) + line(Array(4).fill("---")) + figureRows(figures)
   );
+}
+
+/** Its rows alone. */
+export function figureRows(figures: readonly Figure[]): string {
+  return figures
+    .map(({ name, target, measured, unit, ok }) =>
+      line([name, target, `${readable(measured)} ${unit}`.trim(), verdict(ok)]),
+    )
+    .join("");
+}
+
+function line(cells: readonly string[]): string {
+  return `| ${cells.join(" | ")} |\n`;
 }
 
 function verdict(ok: boolean | null): string {

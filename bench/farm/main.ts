@@ -10,7 +10,7 @@ import { measureBatchScaling } from "./batch-scaling.js";
 import { measureCancel } from "./cancel.js";
 import { measureDispatch } from "./dispatch.js";
 import { measureFailover } from "./failover.js";
-import { type Figure, figureTable } from "./figures.js";
+import { type Figure, figureRows, figureTable } from "./figures.js";
 import { measurePairSpeed } from "./pair-speed.js";
 import { measurePipeline } from "./pipeline.js";
 import { measureRestart } from "./restart.js";
@@ -43,7 +43,9 @@ export async function benchFarm(args: readonly string[]): Promise<boolean> {
       return false;
     }
     process.stderr.write(`measuring ${group}\n`);
-    figures.push(...(await measure()));
+    const measured = await measure();
+    process.stderr.write(figureRows(measured));
+    figures.push(...measured);
   }
   const machine = `${cpus()[0]?.model ?? "?"}, ${cpus().length} cores, Node ${process.version}`;
   const text = json

@@ -66,19 +66,28 @@ export class SleepingFarm {
 
   /** Runs `use` with a farm of "node-1" ... that have all joined, then ends every process. */
   static async with<T>(
-    nodeCount: number,
+    nodes: number,
     times: SleepTimes,
     use: (farm: SleepingFarm) => Promise<T>,
   ): Promise<T> {
-    const farm = new SleepingFarm(times);
+    const [result] = await SleepingFarm.withAll([{ nodes, times }], use);
+    return result!;
+  }
+
+  /** As `with`, for several farms at a time; all stand before the first is used. */
+  static async withAll<T>(
+    shapes: readonly { readonly nodes: number; readonly times: SleepTimes }[],
+    use: (farm: SleepingFarm, index: number) => Promise<T>,
+  ): Promise<T[]> {
+    const farms = shapes.map(({ times }) => new SleepingFarm(times));
     try {
-      await farm.#start(nodeCount);
-      return await use(farm);
+      await Promise.all(farms.map((farm, i) => farm.#start(shapes[i]!.nodes)));
+      return await Promise.all(farms.map(use));
     } catch (error) {
-      process.stderr.write(`${farm.#logTails()}\n`);
+      for (const farm of farms) process.stderr.write(`${farm.#logTails()}\n`);
       throw error;
     } finally {
-      await farm.#stop();
+      await Promise.all(farms.map((farm) => farm.#stop()));
     }
   }
 

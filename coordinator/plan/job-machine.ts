@@ -60,7 +60,7 @@ export function waitForOthers(farm: Farm, jobId: string, atMs: number): FarmEffe
 }
 
 /** Puts the ready tasks of a job into the queue, or takes them out while the job is held. */
-export function queueReady(farm: Farm, job: Job): void {
+function queueReady(farm: Farm, job: Job): void {
   const held = isHeld(job) || isTerminal(job.state);
   for (const clip of job.clips) {
     for (const taskId of clip.taskIds) {

@@ -236,7 +236,7 @@ test("has these fields: where they change, SNAPSHOT_VERSION is to be raised", ()
     nodes: apart gpuTaskId info muxTaskId stopping
     nodeRecords: draining failedJobIds heldUntilMs lostAtMs quarantined
     jobs: branch branchLatents createdAtMs dependsOn due endedAtMs images jobId modelDigest modelName owner parameters paused priority requestId run startAfterMs startedAtMs state swept waitsFor
-    clips: failure imageIndex index outputs run state taskIds
+    clips: failure imageIndex index outputs run state swept taskIds
     tasks: attempts checkpoint chunkIndex clipIndex endMs epoch failures firstGrantMs jobId kept plans stage state taskId workedNodeIds"
   `);
 });

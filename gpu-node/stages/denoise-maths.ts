@@ -150,16 +150,15 @@ function unetInputBuilder(conditioning: Conditioning, parameters: ClipParameters
   const timeIds = tensor([1, 3], addedTimeIds(parameters));
 
   return (latents: Tensor, sigma: number, timestep: number, half: GuidanceHalf) => {
-    const scaled = new Float32Array(latents.data.length);
-    scaleModelInput(latents.data, sigma, scaled);
-
     // [F, C, h, w] and [C', h, w] side by side in every frame; without the picture it stays zero.
-    const perFrame = (channels + imageChannels) * cells;
+    const own = channels * cells;
+    const perFrame = own + imageChannels * cells;
     const sample = new Float32Array(frames * perFrame);
     for (let frame = 0; frame < frames; frame++) {
-      const own = scaled.subarray(frame * channels * cells, (frame + 1) * channels * cells);
-      sample.set(own, frame * perFrame);
-      if (half === "cond") sample.set(imageLatents.data, frame * perFrame + channels * cells);
+      const from = latents.data.subarray(frame * own, (frame + 1) * own);
+      const at = frame * perFrame;
+      scaleModelInput(from, sigma, sample.subarray(at, at + own));
+      if (half === "cond") sample.set(imageLatents.data, at + own);
     }
     return {
       sample: tensor([1, frames, channels + imageChannels, height, width], sample),

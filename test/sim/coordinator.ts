@@ -120,9 +120,10 @@ export class SimCoordinator {
     world.journal.onTorn = () => this.#died();
   }
 
-  /** The loop that answers users; null while the coordinator is down or replays. */
+  /** The loop that answers users; null while the coordinator is down, stopped or replays. */
   get serving(): SimLoop | null {
-    return this.#listening && this.process.alive ? this.#loop : null;
+    const answers = this.#listening && this.process.alive && !this.process.frozen;
+    return answers ? this.#loop : null;
   }
 
   /** Replays the journal, then listens, as `startCoordinator` does. */

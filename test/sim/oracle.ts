@@ -144,7 +144,8 @@ export class Oracle {
     hold(known, "I1", () => `job ${jobId} was accepted and is not in the journal`);
     const before = this.#acked.get(requestId) ?? jobId;
     // With its job a request is forgotten.
-    const isSame = before === jobId || this.#deleted.has(before);
+    const isGone = this.#deleted.has(before) || this.#deleted.has(jobId);
+    const isSame = before === jobId || isGone;
     hold(isSame, "I1", () => `request ${requestId} made ${before} and ${jobId}`);
     this.#acked.set(requestId, jobId);
   }
