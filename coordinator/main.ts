@@ -86,7 +86,9 @@ function stopOnSignals(coordinator: Coordinator): void {
 main().catch((error: unknown) => {
   const known = asFarmError(error);
   log.fatal({ err: error, code: known.code }, known.detail);
-  process.send?.({ kind: "failed", code: known.code, detail: known.detail });
-  process.exitCode = known.code === "invalid-argument" ? 2 : 1;
-  process.disconnect?.();
+  // What has begun by now, timers and publications, must not keep the process.
+  const leave = () => process.exit(known.code === "invalid-argument" ? 2 : 1);
+  if (process.send) {
+    process.send({ kind: "failed", code: known.code, detail: known.detail }, leave);
+  } else leave();
 });

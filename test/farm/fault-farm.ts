@@ -135,15 +135,16 @@ export class FaultFarm {
   }
 
   /** Starts a node, or one that has ended once more, and waits until it is ready. */
-  async startNode(nodeId: string, env: Readonly<Record<string, string>> = {}): Promise<FaultNode> {
+  async startNode(nodeId: string, options: { blobDir?: string } = {}): Promise<FaultNode> {
     const known = this.nodes.get(nodeId);
     const link = known?.link ?? (await TcpProxy.start(this.front.target));
     const bus = known?.bus ?? (await TcpProxy.start(null));
     const logPath = this.#logPath(nodeId);
     const from = known ? readFileSync(logPath, "utf8").length : 0;
     const args = ["--coordinator", link.address, "--bus-advertise", bus.address];
-    args.push("--checkpoint", CHECKPOINT, "--blob-dir", join(this.data, "blobs"));
-    const started = this.launch(nodeId, "gpu-node", [...args, "--node-id", nodeId], env);
+    const { blobDir = join(this.data, "blobs") } = options;
+    args.push("--checkpoint", CHECKPOINT, "--blob-dir", blobDir, "--node-id", nodeId);
+    const started = this.#launch(nodeId, "gpu-node", args);
     const node = known ?? { nodeId, link, bus, process: started };
     node.process = started;
     this.nodes.set(nodeId, node);
@@ -151,6 +152,15 @@ export class FaultFarm {
     const ready = logEntries(readFileSync(logPath, "utf8").slice(from)).find((e) => e["bus"]);
     bus.target = String(ready?.["bus"]);
     return node;
+  }
+
+  /** Ends a node that was started for one test only, in good order. */
+  async removeNode(nodeId: string): Promise<void> {
+    const { process: each, link, bus } = this.node(nodeId);
+    await each.stop();
+    await Promise.all([link.stop(), bus.stop()]);
+    this.nodes.delete(nodeId);
+    rmSync(this.#logPath(nodeId));
   }
 
   node(nodeId: string): FaultNode {
@@ -172,7 +182,7 @@ export class FaultFarm {
   }
 
   /** Starts one of our programs, with its log kept. */
-  launch(
+  #launch(
     name: string,
     entry: "coordinator" | "gpu-node",
     args: readonly string[],
@@ -289,7 +299,7 @@ export class FaultFarm {
   #launchCoordinator(failpoint: string): FarmProcess {
     const args = ["--listen", "127.0.0.1:0", "--data", this.data];
     const env = { RENDERFARM_FAILPOINT: failpoint };
-    this.coordinator = this.launch("coordinator", "coordinator", args, env);
+    this.coordinator = this.#launch("coordinator", "coordinator", args, env);
     return this.coordinator;
   }
 
