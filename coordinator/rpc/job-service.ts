@@ -18,7 +18,7 @@ import type { FarmLoop } from "../shell/farm-loop.js";
 import { collectGarbage } from "../shell/janitor.js";
 import { findBranch } from "./branch.js";
 import { drainNode, undrainNode, viewFarm } from "./farm-verbs.js";
-import { checkInputKey, newInputKey, sendBlob, storeInput } from "./inputs.js";
+import { checkInputKey, newInputKey, sendBlob, storeInput, written } from "./inputs.js";
 import {
   cancelJob,
   deleteJob,
@@ -158,30 +158,29 @@ function watchJob(
   call: ServerWritableStream<wire.WatchJobRequest, wire.WatchJobResponse>,
 ): void {
   const { jobId } = call.request;
-  let waiting: JobView | null = null;
-  let full = false;
-  const send = (job: JobView) => {
-    if (full) {
-      waiting = job;
-      return;
-    }
-    full = !call.write({ job: encodeJob(job) });
-    if (isTerminal(job.state)) finish();
+  let newest: JobView | null = null;
+  let sending = false;
+  const take = (job: JobView) => {
+    newest = job;
+    if (!sending) void sendNewest();
   };
-  const unwatch = loop.watch(jobId, send);
+  const sendNewest = async () => {
+    sending = true;
+    for (let job = newest; job !== null && !call.cancelled; job = newest) {
+      newest = null;
+      await written(call, { job: encodeJob(job) });
+      if (isTerminal(job.state)) finish();
+    }
+    sending = false;
+  };
+  const unwatch = loop.watch(jobId, take);
   const finish = () => {
     unwatch();
     call.end();
   };
-  call.on("drain", () => {
-    full = false;
-    const newest = waiting;
-    waiting = null;
-    if (newest) send(newest);
-  });
   call.on("cancelled", unwatch);
   try {
-    send(findJob(loop, jobId));
+    take(findJob(loop, jobId));
   } catch (error) {
     unwatch();
     throw error;
