@@ -6,18 +6,15 @@
  */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import pino from "pino";
 import { systemClock } from "../shared/adapters/clock/system-clock.js";
 import { FileBlobStore } from "../shared/adapters/files/file-blob-store.js";
 import { FileJournal } from "../shared/adapters/files/file-journal.js";
-import { asFarmError, FarmError } from "../shared/core/errors.js";
+import { asFarmError } from "../shared/core/errors.js";
 import { type Coordinator, startCoordinator } from "./coordinator.js";
+import { readSettings, USAGE } from "./settings.js";
 import { readFailpoint } from "./shell/failpoint.js";
 import { POLICY_DEFAULT } from "./shell/farm-loop.js";
-
-const LISTEN_DEFAULT = "127.0.0.1:7433";
-const LOOPBACK_HOSTS = ["127.0.0.1", "localhost", "[::1]"];
 
 const log = pino(
   { name: "coordinator", formatters: { level: (label) => ({ level: label }) } },
@@ -25,7 +22,12 @@ const log = pino(
 );
 
 async function main(): Promise<void> {
-  const { listen, data } = readSettings();
+  const settings = readSettings(process.argv.slice(2), process.env);
+  if (!settings) {
+    process.stderr.write(USAGE);
+    process.exit(0);
+  }
+  const { listen, data } = settings;
   const failpoint = readFailpoint({
     env: process.env,
     onRefused: (reason) => log.warn(reason),
@@ -51,22 +53,6 @@ async function main(): Promise<void> {
   log.info({ address, jobs: loop.farm.jobs.size }, "listening");
   stopOnSignals(coordinator);
   process.send?.({ kind: "ready", address });
-}
-
-/** @throws FarmError "invalid-argument" */
-function readSettings(): { listen: string; data: string } {
-  const { values } = parseArgs({
-    options: { listen: { type: "string" }, data: { type: "string" } },
-  });
-  const listen = values.listen ?? LISTEN_DEFAULT;
-  if (!values.data) throw new FarmError("invalid-argument", "--data DIR is missing");
-  if (!LOOPBACK_HOSTS.includes(listen.slice(0, listen.lastIndexOf(":")))) {
-    throw new FarmError(
-      "invalid-argument",
-      `--listen ${listen}: without TLS and keys only loopback is allowed, as in ${LISTEN_DEFAULT}`,
-    );
-  }
-  return { listen, data: values.data };
 }
 
 /** First signal: stops in order. Second: exits at once. */

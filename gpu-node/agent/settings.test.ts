@@ -54,10 +54,10 @@ test("all wrong settings are named at once", () => {
     expect((error as FarmError).violations.map(({ field }) => field)).toEqual([
       "--checkpoint",
       "--blob-dir",
-      "--coordinator",
-      "--node-id",
       "--threads",
       "--variant",
+      "--coordinator",
+      "--node-id",
       "LOG_LEVEL",
     ]);
   }

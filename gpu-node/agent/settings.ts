@@ -1,8 +1,8 @@
 /** @file The settings of a node process, from its flags and environment; flags go first. */
+import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
-import { parseArgs } from "node:util";
 import { NODE_ID_PATTERN } from "../../shared/adapters/grpc/wire-checks.js";
-import { FarmError, refuseViolations, type Violation } from "../../shared/core/errors.js";
+import { type Environment, SettingReader } from "../../shared/settings/setting-reader.js";
 
 export interface NodeSettings {
   /** host:port of the coordinator, on this machine. */
@@ -40,8 +40,6 @@ LOG_LEVEL: trace, debug, info (default), warn, error, fatal or silent.
 Exit codes: 0 stopped, 1 broke down, 2 bad settings or checkpoint.
 `;
 
-type Environment = Readonly<Record<string, string | undefined>>;
-
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"];
 const VARIANTS = ["auto", "fp32", "fp16"] as const;
 /** More than any machine has; the point is to catch a typing error. */
@@ -67,62 +65,36 @@ const FLAGS = {
  * @throws FarmError "invalid-argument" with every wrong setting at once
  */
 export function readSettings(args: readonly string[], env: Environment): NodeSettings | null {
-  const flags = parseFlags(args);
-  if (flags.help) return null;
-  const violations: Violation[] = [];
-  const setting = (name: Exclude<keyof typeof FLAGS, "help">, otherwise?: string): string => {
-    const variable = `RENDERFARM_${name.toUpperCase().replaceAll("-", "_")}`;
-    const value = flags[name] ?? (env[variable] || otherwise);
-    if (value) return value;
-    const description = `is missing; give --${name} or set ${variable}`;
-    violations.push({ field: `--${name}`, description });
-    return "";
+  const readFile = (path: string) => readFileSync(path, "utf8");
+  const reader = new SettingReader(FLAGS, { args, env, readFile });
+  if (reader.isSet("help")) return null;
+  const settings = {
+    coordinator: reader.text("coordinator"),
+    checkpoint: reader.text("checkpoint"),
+    blobDir: reader.text("blob-dir"),
+    nodeId: reader.text("node-id", defaultNodeId()),
+    threads: reader.integer("threads", [1, THREADS_MAX], 1),
+    variant: reader.choice("variant", VARIANTS, "auto"),
+    busListen: reader.text("bus-listen", "127.0.0.1:0"),
+    busAdvertise: reader.optional("bus-advertise"),
+    logLevel: env["LOG_LEVEL"] || "info",
   };
-  const check = (field: string, isLegal: boolean, description: string): void => {
-    if (!isLegal) violations.push({ field, description });
-  };
-
-  const coordinator = setting("coordinator");
-  const checkpoint = setting("checkpoint");
-  const blobDir = setting("blob-dir");
-  const nodeId = setting("node-id", defaultNodeId());
-  const threads = setting("threads", "1");
-  const variant = setting("variant", "auto");
-  const busListen = setting("bus-listen", "127.0.0.1:0");
-  const busAdvertise = flags["bus-advertise"] ?? (env["RENDERFARM_BUS_ADVERTISE"] || null);
-  const logLevel = env["LOG_LEVEL"] || "info";
-
-  const checkAddress = (field: string, address: string, portMin: number): void => {
-    const port = Number(LOOPBACK_PATTERN.exec(address)?.[1]);
-    const loopback = "127.0.0.1:PORT; other machines want TLS, which a node has not";
-    check(field, port >= portMin && port <= 65_535, `"${address}" is not ${loopback}`);
-  };
-  if (coordinator !== "") checkAddress("--coordinator", coordinator, 1);
-  checkAddress("--bus-listen", busListen, 0);
-  if (busAdvertise !== null) checkAddress("--bus-advertise", busAdvertise, 1);
+  const { coordinator, nodeId, busListen, busAdvertise, logLevel } = settings;
+  if (coordinator !== "") checkAddress(reader, "--coordinator", coordinator, 1);
+  checkAddress(reader, "--bus-listen", busListen, 0);
+  if (busAdvertise !== null) checkAddress(reader, "--bus-advertise", busAdvertise, 1);
   const label = "1 to 63 characters of [a-z0-9-] without a dash at the ends";
-  check("--node-id", NODE_ID_PATTERN.test(nodeId), `"${nodeId}" is not ${label}`);
-  const isCount = /^\d+$/.test(threads) && Number(threads) >= 1 && Number(threads) <= THREADS_MAX;
-  check("--threads", isCount, `"${threads}" is not an integer from 1 to ${THREADS_MAX}`);
-  const isVariant = (VARIANTS as readonly string[]).includes(variant);
-  check("--variant", isVariant, `"${variant}" is not one of ${VARIANTS.join(", ")}`);
+  reader.check("--node-id", NODE_ID_PATTERN.test(nodeId), `"${nodeId}" is not ${label}`);
   const levels = LOG_LEVELS.join(", ");
-  check("LOG_LEVEL", LOG_LEVELS.includes(logLevel), `"${logLevel}" is not one of ${levels}`);
-  refuseViolations(violations);
-  return {
-    ...{ coordinator, checkpoint, blobDir, nodeId, busListen, busAdvertise, logLevel },
-    threads: Number(threads),
-    variant: variant as NodeSettings["variant"],
-  };
+  reader.check("LOG_LEVEL", LOG_LEVELS.includes(logLevel), `"${logLevel}" is not one of ${levels}`);
+  reader.done();
+  return settings;
 }
 
-function parseFlags(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], options: FLAGS, strict: true }).values;
-  } catch (error) {
-    // An unknown flag, a flag without its value, or a word that belongs to no flag.
-    throw new FarmError("invalid-argument", (error as Error).message, { cause: error });
-  }
+function checkAddress(reader: SettingReader, field: string, address: string, portMin: number) {
+  const port = Number(LOOPBACK_PATTERN.exec(address)?.[1]);
+  const loopback = "127.0.0.1:PORT; other machines want TLS, which a node has not";
+  reader.check(field, port >= portMin && port <= 65_535, `"${address}" is not ${loopback}`);
 }
 
 /** The host's name in the characters of a DNS label, and this process. */
