@@ -15,10 +15,10 @@ import { planDryRun } from "../plan/dry-run.js";
 import { OPEN_JOBS_MAX } from "../plan/limits.js";
 import type { Node } from "../plan/node.js";
 import type { FarmLoop } from "../shell/farm-loop.js";
-import { collectGarbage } from "../shell/janitor.js";
+import type { Janitor } from "../shell/janitor.js";
 import { findBranch } from "./branch.js";
 import { drainNode, undrainNode, viewFarm } from "./farm-verbs.js";
-import { checkInputKey, newInputKey, sendBlob, storeInput } from "./inputs.js";
+import { checkInputKey, newInputKey, sendBlob, storeInput, written } from "./inputs.js";
 import {
   cancelJob,
   deleteJob,
@@ -34,11 +34,12 @@ import {
 export interface JobServiceParts {
   readonly loop: FarmLoop;
   readonly blobs: BlobStore;
+  readonly janitor: Janitor;
 }
 
 /** The handlers of JobService; every error leaves as a gRPC status with its details. */
 export function jobServiceHandlers(parts: JobServiceParts): wire.JobServiceServer {
-  const { loop, blobs } = parts;
+  const { loop, blobs, janitor } = parts;
   return {
     createJob: unary((request) => createJob(parts, request)),
     getJob: unary(async ({ jobId }) => ({ job: encodeJob(findJob(loop, jobId)) })),
@@ -55,7 +56,7 @@ export function jobServiceHandlers(parts: JobServiceParts): wire.JobServiceServe
     undrainNode: unary(async ({ nodeId }) => ({ node: await undrainNode(loop, nodeId) })),
     getFarm: unary(async () => viewFarm(loop)),
     collectGarbage: unary(async ({ dryRun }) => {
-      const found = await collectGarbage(blobs, loop.farm, { dryRun, nowMs: loop.nowMs() });
+      const found = await janitor.collect({ dryRun });
       return { blobs: BigInt(found.blobs), bytes: BigInt(found.bytes) };
     }),
     watchJob: (call) => streaming(call, async () => watchJob(loop, call)),
@@ -65,7 +66,7 @@ export function jobServiceHandlers(parts: JobServiceParts): wire.JobServiceServe
 }
 
 async function createJob(
-  { loop, blobs }: JobServiceParts,
+  { loop, blobs, janitor }: JobServiceParts,
   request: wire.CreateJobRequest,
 ): Promise<wire.CreateJobResponse> {
   const { images, parameters: raw, modelDigest, requestId, options } = decodeCreateJob(request);
@@ -95,20 +96,27 @@ async function createJob(
     const dryRun = planDryRun(loop.farm, wanted, loop.nowMs());
     return { job: undefined, dryRun: encodeDryRun(dryRun, parameters) };
   }
-  await checkInputs(blobs, images, parameters.latents);
   const jobId = idFromBytes(randomBytes(16));
-  // The other job may be swept or deleted while this one waits.
-  const branchLatents = kept && (await blobs.put(newInputKey(), blobs.read(kept.blob)));
-  await loop.dispatch({
-    kind: "job-created",
-    job: {
-      ...{ jobId, parameters, images, requestId, branchLatents },
-      modelDigest: model.digest,
-      modelName: model.name,
-      stepsTotal: stepsMade(parameters, model),
-      ...options,
-    },
-  });
+  const inputs = [...images, ...(parameters.latents ? [parameters.latents] : [])];
+  const branchKey = newInputKey();
+  const release = janitor.claim([branchKey, ...inputs.map(({ key }) => key)]);
+  try {
+    await checkInputs(blobs, images, parameters.latents);
+    // The other job may be swept or deleted while this one waits.
+    const branchLatents = kept && (await blobs.put(branchKey, blobs.read(kept.blob)));
+    await loop.dispatch({
+      kind: "job-created",
+      job: {
+        ...{ jobId, parameters, images, requestId, branchLatents },
+        modelDigest: model.digest,
+        modelName: model.name,
+        stepsTotal: stepsMade(parameters, model),
+        ...options,
+      },
+    });
+  } finally {
+    release();
+  }
   // Another call with the same request id may have come first.
   return accepted(loop.farm.jobIdByRequestId.get(requestId) ?? jobId);
 }
@@ -159,30 +167,29 @@ function watchJob(
   call: ServerWritableStream<wire.WatchJobRequest, wire.WatchJobResponse>,
 ): void {
   const { jobId } = call.request;
-  let waiting: JobView | null = null;
-  let full = false;
-  const send = (job: JobView) => {
-    if (full) {
-      waiting = job;
-      return;
-    }
-    full = !call.write({ job: encodeJob(job) });
-    if (isTerminal(job.state)) finish();
+  let newest: JobView | null = null;
+  let sending = false;
+  const take = (job: JobView) => {
+    newest = job;
+    if (!sending) void sendNewest();
   };
-  const unwatch = loop.watch(jobId, send);
+  const sendNewest = async () => {
+    sending = true;
+    for (let job = newest; job !== null && !call.cancelled; job = newest) {
+      newest = null;
+      await written(call, { job: encodeJob(job) });
+      if (isTerminal(job.state)) finish();
+    }
+    sending = false;
+  };
+  const unwatch = loop.watch(jobId, take);
   const finish = () => {
     unwatch();
     call.end();
   };
-  call.on("drain", () => {
-    full = false;
-    const newest = waiting;
-    waiting = null;
-    if (newest) send(newest);
-  });
   call.on("cancelled", unwatch);
   try {
-    send(findJob(loop, jobId));
+    take(findJob(loop, jobId));
   } catch (error) {
     unwatch();
     throw error;
