@@ -44,7 +44,7 @@ const agent: Agent = await startAgent({
   settings: {
     coordinator: values.coordinator ?? "",
     checkpoint: "none",
-    blobDir: values["blob-dir"] ?? "",
+    blobs: `file:${values["blob-dir"] ?? ""}`,
     nodeId: values["node-id"] ?? "",
     threads: 1,
     variant: "auto",

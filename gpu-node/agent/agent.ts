@@ -1,15 +1,14 @@
 /** @file The agent of a node put together: runtime, blob store, tensor bus, tasks, and the stream. */
 import { randomBytes } from "node:crypto";
-import { stat } from "node:fs/promises";
 import { arch, cpus } from "node:os";
 import type { Logger } from "pino";
 import { systemClock } from "../../shared/adapters/clock/system-clock.js";
-import { FileBlobStore } from "../../shared/adapters/files/file-blob-store.js";
 import type { NodeIdentity } from "../../shared/adapters/grpc/node-codec.js";
+import { openBlobStore } from "../../shared/adapters/open-blob-store.js";
 import { endpointOf } from "../../shared/adapters/socket/socket-channel.js";
 import { SocketTensorBus } from "../../shared/adapters/socket/socket-tensor-bus.js";
 import { assertNever } from "../../shared/core/assert.js";
-import { FarmError } from "../../shared/core/errors.js";
+import type { FarmError } from "../../shared/core/errors.js";
 import { idFromBytes } from "../../shared/core/ids.js";
 import type { TaskReport } from "../../shared/farm/work.js";
 import { runtimePlanHash } from "../runtime/plan-hash.js";
@@ -58,8 +57,7 @@ const CLOSE_MS_MAX = 3_000;
 export async function startAgent(options: AgentOptions): Promise<Agent> {
   const { settings, version, log, openRuntime = superviseChild } = options;
   const clock = systemClock;
-  await refuseMissingFolder(settings.blobDir);
-  const blobs = await FileBlobStore.open(settings.blobDir);
+  const blobs = await openBlobStore(settings.blobs, { env: process.env, log, role: "uses" });
   const ffmpeg = await findFfmpeg();
   const runtime = await openRuntime(options);
   const { info } = runtime;
@@ -119,14 +117,6 @@ function superviseChild({ settings, log, onBroken }: AgentOptions): Promise<Supe
     onRestart: ({ detail }) => log.error({ detail }, "the runtime child is started again"),
     onGone: onBroken,
   });
-}
-
-/** A mistyped folder would be an empty store in which every blob is missing. */
-async function refuseMissingFolder(path: string): Promise<void> {
-  const stats = await stat(path).catch(() => null);
-  if (stats?.isDirectory()) return;
-  const text = `--blob-dir: ${path} is not a folder; the coordinator makes one named "blobs" in its data folder`;
-  throw new FarmError("invalid-argument", text);
 }
 
 function identityOf(

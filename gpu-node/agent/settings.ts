@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { NODE_ID_PATTERN } from "../../shared/adapters/grpc/wire-checks.js";
+import { BLOBS_FORM, isBlobsUrl } from "../../shared/adapters/open-blob-store.js";
 import { type Environment, SettingReader } from "../../shared/settings/setting-reader.js";
 
 export interface NodeSettings {
@@ -9,8 +10,8 @@ export interface NodeSettings {
   readonly coordinator: string;
   /** A diffusers folder. */
   readonly checkpoint: string;
-  /** Folder of the farm's blob store; it must be there, since the coordinator makes it. */
-  readonly blobDir: string;
+  /** The farm's blob store, as the coordinator has it: file:DIR or s3://... */
+  readonly blobs: string;
   /** A DNS label; unique in the farm. */
   readonly nodeId: string;
   /** Threads of one run of a graph. */
@@ -28,7 +29,9 @@ export const USAGE = `usage: node dist/gpu-node/main.js [flags]
 
   --coordinator HOST:PORT    where the coordinator listens         RENDERFARM_COORDINATOR
   --checkpoint DIR           diffusers folder to serve             RENDERFARM_CHECKPOINT
-  --blob-dir DIR             folder of the farm's blob store       RENDERFARM_BLOB_DIR
+  --blobs URL                the farm's blob store, file:DIR or    RENDERFARM_BLOBS
+                             s3://BUCKET[/PREFIX]?endpoint=...
+  --blob-dir DIR             the same as --blobs file:DIR          RENDERFARM_BLOB_DIR
   --node-id ID               name in the farm (HOSTNAME-PID)       RENDERFARM_NODE_ID
   --threads N                threads of a run (1)                  RENDERFARM_THREADS
   --variant NAME             auto, fp32 or fp16 (auto)             RENDERFARM_VARIANT
@@ -36,6 +39,7 @@ export const USAGE = `usage: node dist/gpu-node/main.js [flags]
   --bus-advertise HOST:PORT  what partners dial (bus-listen)       RENDERFARM_BUS_ADVERTISE
   --help                     print this and exit
 
+RENDERFARM_S3_ACCESS_KEY, RENDERFARM_S3_SECRET_KEY: for s3://, or files that ..._FILE name.
 LOG_LEVEL: trace, debug, info (default), warn, error, fatal or silent.
 Exit codes: 0 stopped, 1 broke down, 2 bad settings or checkpoint.
 `;
@@ -50,6 +54,7 @@ const LOOPBACK_PATTERN = /^(?:127\.0\.0\.1|localhost|\[::1\]):(\d{1,5})$/;
 const FLAGS = {
   coordinator: { type: "string" },
   checkpoint: { type: "string" },
+  blobs: { type: "string" },
   "blob-dir": { type: "string" },
   "node-id": { type: "string" },
   threads: { type: "string" },
@@ -71,7 +76,7 @@ export function readSettings(args: readonly string[], env: Environment): NodeSet
   const settings = {
     coordinator: reader.text("coordinator"),
     checkpoint: reader.text("checkpoint"),
-    blobDir: reader.text("blob-dir"),
+    blobs: blobsOf(reader),
     nodeId: reader.text("node-id", defaultNodeId()),
     threads: reader.integer("threads", [1, THREADS_MAX], 1),
     variant: reader.choice("variant", VARIANTS, "auto"),
@@ -89,6 +94,17 @@ export function readSettings(args: readonly string[], env: Environment): NodeSet
   reader.check("LOG_LEVEL", LOG_LEVELS.includes(logLevel), `"${logLevel}" is not one of ${levels}`);
   reader.done();
   return settings;
+}
+
+/** `--blob-dir DIR` is an older name of `--blobs file:DIR`. */
+function blobsOf(reader: SettingReader): string {
+  const folder = reader.optional("blob-dir");
+  const blobs = reader.optional("blobs") ?? (folder && `file:${folder}`);
+  const isDouble = folder !== null && blobs !== `file:${folder}`;
+  reader.check("--blobs", !isDouble, "is given beside --blob-dir; give one of them");
+  if (blobs === null) reader.refuse("--blobs", `is missing; give ${BLOBS_FORM}`);
+  else reader.check("--blobs", isBlobsUrl(blobs), `"${blobs}" is not ${BLOBS_FORM}`);
+  return blobs ?? "";
 }
 
 function checkAddress(reader: SettingReader, field: string, address: string, portMin: number) {
