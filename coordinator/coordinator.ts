@@ -8,6 +8,7 @@ import { FarmError } from "../shared/core/errors.js";
 import type { BlobStore } from "../shared/ports/blob-store.js";
 import type { Clock } from "../shared/ports/clock.js";
 import type { Journal } from "../shared/ports/journal.js";
+import { jobApi } from "./rpc/job-api.js";
 import { jobServiceHandlers } from "./rpc/job-service.js";
 import { connectHandler } from "./rpc/node-service.js";
 import type { Failpoint } from "./shell/failpoint.js";
@@ -105,7 +106,7 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
   sessions.start();
 
   const server = new Server(serverOptions);
-  server.addService(JobServiceService, jobServiceHandlers({ loop, blobs, janitor }));
+  server.addService(JobServiceService, jobServiceHandlers(jobApi({ loop, blobs, janitor })));
   server.addService(NodeServiceService, {
     connect: connectHandler({ loop, sessions, clock, onError: onBroken }),
   });
