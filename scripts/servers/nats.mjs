@@ -65,7 +65,12 @@ function fromPath() {
 
 function versionOf(path) {
   const { stdout } = spawnSync(path, ["--version"], { encoding: "utf8", timeout: 10_000 });
-  return /v(\d+)\.(\d+)\.(\d+)/.exec(stdout ?? "")?.slice(1).map(Number) ?? null;
+  return (
+    /v(\d+)\.(\d+)\.(\d+)/
+      .exec(stdout ?? "")
+      ?.slice(1)
+      .map(Number) ?? null
+  );
 }
 
 function isNewEnough(version) {
