@@ -13,8 +13,8 @@ import { idFromBytes } from "../../shared/core/ids.js";
 import { INPUT_BYTES_MAX } from "../../shared/farm/limits.js";
 import type { BlobRef, BlobStore } from "../../shared/ports/blob-store.js";
 
-/** Bytes of one piece on the way out: small enough for every client's default limits. */
-const PIECE_BYTES_MAX = 256 * 1024;
+/** Bytes of one piece on the way out: what a thousand clients that do not read may hold at a time. */
+const PIECE_BYTES_MAX = 32 * 1024;
 
 /** Key of an input: never a user's file name. */
 const INPUT_KEY_PATTERN = /^v1\/inputs\/[a-z0-9]{26}$/;
@@ -65,21 +65,25 @@ export async function sendBlob(
   for await (const bytes of blobs.read(ref)) {
     for (let start = 0; start < bytes.length; start += PIECE_BYTES_MAX) {
       if (call.cancelled) return;
-      const piece = Buffer.from(bytes.subarray(start, start + PIECE_BYTES_MAX));
-      if (!call.write({ piece })) await drained(call);
+      const length = Math.min(PIECE_BYTES_MAX, bytes.length - start);
+      const piece = Buffer.from(bytes.buffer, bytes.byteOffset + start, length);
+      await written(call, { piece });
     }
   }
   call.end();
 }
 
-function drained(call: ServerWritableStream<unknown, unknown>): Promise<void> {
+/**
+ * Writes a message; resolves once it is on its way, or the client has gone. What `write` returns is
+ * no help: the stream counts messages, not bytes, and says that it is full at sixteen.
+ */
+export function written<A>(call: ServerWritableStream<unknown, A>, message: A): Promise<void> {
   return new Promise((resolve) => {
     const go = () => {
-      call.off("drain", go);
       call.off("cancelled", go);
       resolve();
     };
-    call.on("drain", go);
     call.on("cancelled", go);
+    call.write(message, go);
   });
 }
