@@ -1,7 +1,7 @@
 /** @file What would become of a job if it were submitted now: who could do it, how, and how soon. */
 import type { DryRunView, JobOptions } from "../../shared/farm/job.js";
 import type { JobParameters } from "../../shared/farm/parameters.js";
-import { isGuided, planChunks, stepCount } from "../../shared/farm/parameters.js";
+import { isGuided, planChunks } from "../../shared/farm/parameters.js";
 import type { Stage } from "../../shared/farm/work.js";
 import type { Farm } from "./farm-state.js";
 import { recordOf } from "./farm-state.js";
@@ -18,6 +18,8 @@ import { workKindOf } from "./work-kind.js";
 export interface WantedJob {
   readonly modelDigest: string;
   readonly parameters: JobParameters;
+  /** Denoising steps of each clip. */
+  readonly stepsTotal: number;
   readonly imageCount: number;
   readonly options: JobOptions;
 }
@@ -138,7 +140,11 @@ function estimate(
 
 function secondsOfClip(
   farm: Farm,
-  { modelDigest, parameters }: Pick<WantedJob, "modelDigest" | "parameters">,
+  {
+    modelDigest,
+    parameters,
+    stepsTotal,
+  }: Pick<WantedJob, "modelDigest" | "parameters" | "stepsTotal">,
   provider: string,
 ): number | null {
   const known = (stage: WorkKind["stage"], chunkFrames = 0) =>
@@ -150,7 +156,7 @@ function secondsOfClip(
   const chunks = planChunks(parameters.numFrames, parameters.decodeChunkSize);
   const parts = [
     known("condition"),
-    step === null ? null : step * stepCount(parameters),
+    step === null ? null : step * stepsTotal,
     ...chunks.map(({ frameCount }) => known("decode", frameCount)),
     known("mux"),
   ];

@@ -68,9 +68,13 @@ export class SimJanitor {
     this.#going.add(key);
     oracle.count("orphan removed");
     checkRemoval(oracle.durable, key);
-    store.removeWhere("coordinator", (other) => other === key, () => {
-      this.#going.delete(key);
-      next();
-    });
+    store.removeWhere(
+      "coordinator",
+      (other) => other === key,
+      () => {
+        this.#going.delete(key);
+        next();
+      },
+    );
   }
 }

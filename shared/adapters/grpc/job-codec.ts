@@ -3,7 +3,11 @@
  * job_service.proto. The coordinator and its clients use the same functions.
  */
 import * as wire from "../../../proto/gen/renderfarm/v1/job.js";
-import type { CreateJobRequest, DryRun, DryRun_Node } from "../../../proto/gen/renderfarm/v1/job_service.js";
+import type {
+  CreateJobRequest,
+  DryRun,
+  DryRun_Node,
+} from "../../../proto/gen/renderfarm/v1/job_service.js";
 import { type FarmErrorCode, isFarmErrorCode } from "../../core/errors.js";
 import {
   type ClipView,
