@@ -267,7 +267,8 @@ export class Oracle {
         hold(!isCurrent || code !== "blob-missing", "I4", () => `${event.taskId}: ${detail}`);
         const isHonest = !detail.includes("diverged") || this.#wrong.size > 0;
         hold(isHonest, "I2", () => `${event.taskId}: ${detail}, and nothing went wrong`);
-        if (isCurrent && code === "blob-corrupt") this.#checkDistrust(farm.tasks.get(event.taskId)!);
+        if (isCurrent && code === "blob-corrupt")
+          this.#checkDistrust(farm.tasks.get(event.taskId)!);
         return;
       }
       case "task-checkpointed":
@@ -288,14 +289,20 @@ export class Oracle {
     const { sha256 } = branchLatents;
     if (this.#excused.has(from) || this.#wrong.has(sha256)) return;
     const right = this.#references.get(from)?.latents[branch.step] === sha256;
-    hold(right, "I2", () => `${jobId} begins with other latents than step ${branch.step} of ${from}`);
+    hold(
+      right,
+      "I2",
+      () => `${jobId} begins with other latents than step ${branch.step} of ${from}`,
+    );
   }
 
   /** Latents that cannot be read are not gone on from, and only what has rotted cannot be read. */
   #checkDistrust(task: Task): void {
     this.count("rotten blob found");
     const at = () => `${task.taskId} was told of a rotten blob`;
-    hold(this.#store.rots > 0, "I2", () => `${at()}, and none has rotted`);
+    // The replicas of a pair that differ in their last step write over each other.
+    const hasReason = this.#store.rots > 0 || this.#excused.has(`${task.jobId}-${task.clipIndex}`);
+    hold(hasReason, "I2", () => `${at()}, and none has rotted`);
     const isBack = task.checkpoint?.step === task.origin?.step;
     hold(task.state.kind !== "ready" || isBack, "I2", () => `${at()} and goes on from it`);
   }
