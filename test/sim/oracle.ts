@@ -267,8 +267,8 @@ export class Oracle {
   #checkDistrust(task: Task): void {
     this.count("rotten blob found");
     const at = () => `${task.taskId} was told of a rotten blob`;
-    // The replicas of a pair that differ in their last step write over each other.
-    const hasReason = this.#store.rots > 0 || this.#excused.has(`${task.jobId}-${task.clipIndex}`);
+    // The replicas of a pair that differ write over each other, where nobody has compared them yet.
+    const hasReason = this.#store.rots > 0 || this.#wrong.size > 0;
     hold(hasReason, "I2", () => `${at()}, and none has rotted`);
     const isBack = task.checkpoint?.step === task.origin?.step;
     hold(task.state.kind !== "ready" || isBack, "I2", () => `${at()} and goes on from it`);
