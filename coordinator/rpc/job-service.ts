@@ -4,16 +4,19 @@ import type { ServerUnaryCall, ServerWritableStream, sendUnaryData } from "@grpc
 import type * as wire from "../../proto/gen/renderfarm/v1/job_service.js";
 import { decodeCreateJob, encodeDryRun, encodeJob } from "../../shared/adapters/grpc/job-codec.js";
 import { toServiceError } from "../../shared/adapters/grpc/status.js";
+import { encodeOutput } from "../../shared/adapters/grpc/work-codec.js";
 import { FarmError, refusal } from "../../shared/core/errors.js";
 import { idFromBytes } from "../../shared/core/ids.js";
 import type { JobView } from "../../shared/farm/job.js";
 import { isTerminal } from "../../shared/farm/job.js";
+import { stepsMade } from "../../shared/farm/parameters.js";
 import { resolveParameters } from "../../shared/farm/validate-request.js";
-import type { ModelInfo } from "../../shared/farm/work.js";
+import type { ModelInfo, Output } from "../../shared/farm/work.js";
 import type { BlobRef, BlobStore } from "../../shared/ports/blob-store.js";
 import { planDryRun } from "../plan/dry-run.js";
-import { OPEN_JOBS_MAX } from "../plan/limits.js";
+import { OPEN_JOBS_MAX, OPEN_TASKS_MAX } from "../plan/limits.js";
 import type { Node } from "../plan/node.js";
+import { tasksPerClip } from "../plan/task-graph.js";
 import type { FarmLoop } from "../shell/farm-loop.js";
 import type { Janitor } from "../shell/janitor.js";
 import { findBranch } from "./branch.js";
@@ -37,9 +40,23 @@ export interface JobServiceParts {
   readonly janitor: Janitor;
 }
 
-/** The handlers of JobService; every error leaves as a gRPC status with its details. */
+/**
+ * The handlers of JobService; every error leaves as a gRPC status with its details.
+ *
+ * The farm in memory is ahead of the journal while an append is under way. So every answer, also one
+ * that only looks, waits until the journal has what it says: a crash takes back nothing that was told.
+ */
 export function jobServiceHandlers(parts: JobServiceParts): wire.JobServiceServer {
   const { loop, blobs, janitor } = parts;
+  const unary = <Q, A>(handle: (request: Q) => Promise<A>) => {
+    return (call: ServerUnaryCall<Q, A>, callback: sendUnaryData<A>): void => {
+      const result = Promise.resolve().then(() => handle(call.request));
+      answer(
+        result.finally(() => loop.settled()),
+        callback,
+      );
+    };
+  };
   return {
     createJob: unary((request) => createJob(parts, request)),
     getJob: unary(async ({ jobId }) => ({ job: encodeJob(findJob(loop, jobId)) })),
@@ -59,7 +76,17 @@ export function jobServiceHandlers(parts: JobServiceParts): wire.JobServiceServe
       const found = await janitor.collect({ dryRun });
       return { blobs: BigInt(found.blobs), bytes: BigInt(found.bytes) };
     }),
-    watchJob: (call) => streaming(call, async () => watchJob(loop, call)),
+    listOutputs: unary(async ({ jobId, clipIndex }) => ({
+      outputs: outputsOf(loop, jobId, clipIndex).map(encodeOutput),
+    })),
+    watchJob: (call) =>
+      streaming(call, async () => {
+        try {
+          watchJob(loop, call);
+        } finally {
+          await loop.settled();
+        }
+      }),
     uploadInput: (call, callback) => answer(storeInput(blobs, call), callback),
     downloadOutput: (call) => streaming(call, () => downloadOutput(parts, call)),
   };
@@ -72,11 +99,7 @@ async function createJob(
   const { images, parameters: raw, modelDigest, requestId, options } = decodeCreateJob(request);
   const accepted = (jobId: string) => ({ job: encodeJob(findJob(loop, jobId)), dryRun: undefined });
   const known = loop.farm.jobIdByRequestId.get(requestId);
-  if (requestId !== "" && known !== undefined) {
-    await loop.settled();
-    return accepted(known);
-  }
-  refuseFull(loop);
+  if (requestId !== "" && known !== undefined) return accepted(known);
   const nodes = [...loop.farm.nodes.values()];
   const model = chooseModel(nodes, modelDigest);
   const resolved = resolveParameters(raw, {
@@ -87,12 +110,16 @@ async function createJob(
   });
   if (!("parameters" in resolved)) throw refusal(resolved.violations);
   const { parameters } = resolved;
+  const taskCount = images.length * parameters.numVideosPerPrompt * tasksPerClip(parameters);
+  refuseFull(loop, taskCount);
   refuseUnknownJobs(loop, options.dependsOn);
   const kept = options.branch
     ? findBranch(loop.farm, options.branch, { parameters, modelDigest: model.digest, images })
     : null;
+  const stepsTotal = stepsMade(parameters, model);
   if (request.validateOnly) {
-    const wanted = { modelDigest: model.digest, parameters, imageCount: images.length, options };
+    const { digest: modelDigest } = model;
+    const wanted = { modelDigest, parameters, stepsTotal, imageCount: images.length, options };
     const dryRun = planDryRun(loop.farm, wanted, loop.nowMs());
     return { job: undefined, dryRun: encodeDryRun(dryRun, parameters) };
   }
@@ -110,6 +137,7 @@ async function createJob(
         ...{ jobId, parameters, images, requestId, branchLatents },
         modelDigest: model.digest,
         modelName: model.name,
+        stepsTotal,
         ...options,
       },
     });
@@ -120,12 +148,19 @@ async function createJob(
   return accepted(loop.farm.jobIdByRequestId.get(requestId) ?? jobId);
 }
 
-function refuseFull(loop: FarmLoop): void {
-  if (loop.farm.openJobCount < OPEN_JOBS_MAX) return;
-  throw new FarmError(
-    "exhausted",
-    `the farm has ${OPEN_JOBS_MAX} jobs that have not ended, the most it takes; try again later`,
-  );
+/** @throws FarmError "exhausted" with what there is, and the most that the farm takes */
+function refuseFull({ farm }: FarmLoop, taskCount: number): void {
+  const { openJobCount, openTaskCount } = farm;
+  if (openJobCount >= OPEN_JOBS_MAX) {
+    const detail = `the farm has ${openJobCount} jobs that have not ended, the most it takes`;
+    throw new FarmError("exhausted", `${detail}; try again later`);
+  }
+  if (openTaskCount + taskCount > OPEN_TASKS_MAX) {
+    const detail =
+      `the farm's jobs have ${openTaskCount} tasks and this one would add ${taskCount}; the farm ` +
+      `takes ${OPEN_TASKS_MAX} (3 a clip, and one for each decode chunk)`;
+    throw new FarmError("exhausted", `${detail}; send fewer clips, or try again later`);
+  }
 }
 
 /** Reading an input through is the only way to know that it is there and whole. */
@@ -165,7 +200,6 @@ function watchJob(
   loop: FarmLoop,
   call: ServerWritableStream<wire.WatchJobRequest, wire.WatchJobResponse>,
 ): void {
-  const { jobId } = call.request;
   let newest: JobView | null = null;
   let sending = false;
   const take = (job: JobView) => {
@@ -181,18 +215,22 @@ function watchJob(
     }
     sending = false;
   };
+  const { jobId } = call.request;
+  findJob(loop, jobId);
   const unwatch = loop.watch(jobId, take);
   const finish = () => {
     unwatch();
     call.end();
   };
   call.on("cancelled", unwatch);
-  try {
-    take(findJob(loop, jobId));
-  } catch (error) {
-    unwatch();
-    throw error;
-  }
+}
+
+/** @throws FarmError "not-found" */
+function outputsOf(loop: FarmLoop, jobId: string, clipIndex: number): readonly Output[] {
+  findJob(loop, jobId);
+  const clip = loop.farm.jobs.get(jobId)?.clips[clipIndex];
+  if (clip) return clip.outputs;
+  throw new FarmError("not-found", `job ${jobId} has no clip ${clipIndex}`);
 }
 
 async function downloadOutput(
@@ -200,8 +238,8 @@ async function downloadOutput(
   call: ServerWritableStream<wire.DownloadOutputRequest, wire.DownloadOutputResponse>,
 ): Promise<void> {
   const { jobId, clipIndex, fileName } = call.request;
-  const clip = findJob(loop, jobId).clips[clipIndex];
-  const output = clip?.outputs.find((o) => o.fileName === fileName);
+  const output = outputsOf(loop, jobId, clipIndex).find((o) => o.fileName === fileName);
+  await loop.settled();
   if (!output) {
     throw new FarmError(
       "not-found",
@@ -209,15 +247,6 @@ async function downloadOutput(
     );
   }
   await sendBlob(blobs, output.blob, call);
-}
-
-function unary<Q, A>(handle: (request: Q) => Promise<A>) {
-  return (call: ServerUnaryCall<Q, A>, callback: sendUnaryData<A>): void => {
-    answer(
-      Promise.resolve().then(() => handle(call.request)),
-      callback,
-    );
-  };
 }
 
 function answer<A>(result: Promise<A>, callback: sendUnaryData<A>): void {

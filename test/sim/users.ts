@@ -3,8 +3,7 @@ import type { RetryScope } from "../../coordinator/plan/events.js";
 import type { NewJob } from "../../coordinator/plan/job.js";
 import type { Occurrence } from "../../coordinator/shell/farm-loop.js";
 import { isTerminal } from "../../shared/farm/job.js";
-import type { JobParameters } from "../../shared/farm/parameters.js";
-import { planChunks } from "../../shared/farm/parameters.js";
+import { type JobParameters, planChunks, stepCount } from "../../shared/farm/parameters.js";
 import { admit } from "./admission.js";
 import type { SimCoordinator, SimLoop } from "./coordinator.js";
 import { MODEL, type Poison } from "./node.js";
@@ -218,11 +217,13 @@ export class Users {
       this.#world.store.upload(key, content);
       return { key, sha256: content, size: content.length };
     });
+    const parameters = this.#parameters();
     return {
       jobId: "",
       requestId,
       images,
-      parameters: this.#parameters(),
+      parameters,
+      stepsTotal: stepCount(parameters),
       modelDigest: MODEL.digest,
       modelName: MODEL.name,
       owner: random.pick(["ann", "bob"]),
