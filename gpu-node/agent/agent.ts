@@ -5,8 +5,6 @@ import type { Logger } from "pino";
 import { systemClock } from "../../shared/adapters/clock/system-clock.js";
 import type { NodeIdentity } from "../../shared/adapters/grpc/node-codec.js";
 import { openBlobStore } from "../../shared/adapters/open-blob-store.js";
-import { endpointOf } from "../../shared/adapters/socket/socket-channel.js";
-import { SocketTensorBus } from "../../shared/adapters/socket/socket-tensor-bus.js";
 import { assertNever } from "../../shared/core/assert.js";
 import type { FarmError } from "../../shared/core/errors.js";
 import { idFromBytes } from "../../shared/core/ids.js";
@@ -17,6 +15,7 @@ import type { RuntimeInfo } from "../runtime/runtime-info.js";
 import { findFfmpeg } from "../stages/media/find-ffmpeg.js";
 import { drain } from "./drain.js";
 import { NodeLink, type TaskOrder } from "./node-link.js";
+import { type OpenedBus, openBus } from "./open-bus.js";
 import type { NodeSettings } from "./settings.js";
 import { SupervisedRuntime } from "./supervised-runtime.js";
 import { TaskRunner } from "./task-runner.js";
@@ -61,10 +60,8 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const ffmpeg = await findFfmpeg();
   const runtime = await openRuntime(options);
   const { info } = runtime;
-  const bus = await SocketTensorBus.listen({
-    ...endpointOf(settings.busListen),
-    token: randomBytes(32).toString("hex"),
-    clock,
+  const bus = await openBus(settings, {
+    ...{ env: process.env, clock, log },
     onRefused: (what) => log.warn({ what }, "the tensor bus did not take what came"),
   });
   const identity = identityOf(settings, info, bus, ffmpeg !== null);
@@ -122,7 +119,7 @@ function superviseChild({ settings, log, onBroken }: AgentOptions): Promise<Supe
 function identityOf(
   settings: NodeSettings,
   info: RuntimeInfo,
-  bus: SocketTensorBus,
+  bus: OpenedBus,
   hasFfmpeg: boolean,
 ): NodeIdentity {
   return {
@@ -205,7 +202,7 @@ async function closeAll(
   link: NodeLink,
   runner: TaskRunner,
   runtime: Runtime,
-  bus: SocketTensorBus,
+  bus: OpenedBus,
 ): Promise<void> {
   link.close();
   runner.cancelAll();
