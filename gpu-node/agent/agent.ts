@@ -79,7 +79,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       log.warn({ task_id: taskId, code, detail }, "latents on their way were not saved"),
   });
   const link: NodeLink = new NodeLink({
-    address: settings.coordinator,
+    addresses: settings.coordinator.split(","),
     identity,
     clock,
     random: Math.random,
