@@ -1,6 +1,6 @@
 /** @file The agent of a node put together: runtime, blob store, tensor bus, tasks, and the stream. */
 import { randomBytes } from "node:crypto";
-import { arch, cpus } from "node:os";
+import { arch, cpus, totalmem } from "node:os";
 import type { Logger } from "pino";
 import { systemClock } from "../../shared/adapters/clock/system-clock.js";
 import type { NodeIdentity } from "../../shared/adapters/grpc/node-codec.js";
@@ -14,6 +14,7 @@ import type { Runtime } from "../runtime/runtime.js";
 import type { RuntimeInfo } from "../runtime/runtime-info.js";
 import { findFfmpeg } from "../stages/media/find-ffmpeg.js";
 import { drain } from "./drain.js";
+import { usableMemory } from "./memory.js";
 import { NodeLink, type TaskOrder } from "./node-link.js";
 import { type OpenedBus, openBus } from "./open-bus.js";
 import type { NodeSettings } from "./settings.js";
@@ -138,6 +139,8 @@ function identityOf(
     busAddress: settings.busAdvertise ?? bus.address,
     busToken: bus.token,
     hasFfmpeg,
+    memoryBytes: settings.memoryBytes ?? usableMemory(process.constrainedMemory(), totalmem()),
+    prefers: settings.prefers,
   };
 }
 
