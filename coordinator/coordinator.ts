@@ -80,6 +80,7 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
         loop.dispatch({ kind: "clip-published", jobId, clipIndex, run }).catch(onBroken);
       },
       (error: unknown) => {
+        if (hasClosed) return;
         log.error({ err: error, job_id: jobId }, "a clip could not be published; trying again");
         clock.after(PUBLISH_RETRY_MS, () => publish(publication));
       },

@@ -48,6 +48,7 @@ const agent: Agent = await startAgent({
     nodeId: values["node-id"] ?? "",
     threads: 1,
     variant: "auto",
+    bus: process.env["RENDERFARM_BUS"] || "tcp",
     busListen: "127.0.0.1:0",
     busAdvertise: null,
     memoryBytes: null,

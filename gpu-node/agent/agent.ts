@@ -5,8 +5,6 @@ import type { Logger } from "pino";
 import { systemClock } from "../../shared/adapters/clock/system-clock.js";
 import type { NodeIdentity } from "../../shared/adapters/grpc/node-codec.js";
 import { openBlobStore } from "../../shared/adapters/open-blob-store.js";
-import { endpointOf } from "../../shared/adapters/socket/socket-channel.js";
-import { SocketTensorBus } from "../../shared/adapters/socket/socket-tensor-bus.js";
 import { assertNever } from "../../shared/core/assert.js";
 import type { FarmError } from "../../shared/core/errors.js";
 import { idFromBytes } from "../../shared/core/ids.js";
@@ -18,6 +16,7 @@ import { findFfmpeg } from "../stages/media/find-ffmpeg.js";
 import { drain } from "./drain.js";
 import { usableMemory } from "./memory.js";
 import { NodeLink, type TaskOrder } from "./node-link.js";
+import { type OpenedBus, openBus } from "./open-bus.js";
 import type { NodeSettings } from "./settings.js";
 import { SupervisedRuntime } from "./supervised-runtime.js";
 import { TaskRunner } from "./task-runner.js";
@@ -62,10 +61,8 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const ffmpeg = await findFfmpeg();
   const runtime = await openRuntime(options);
   const { info } = runtime;
-  const bus = await SocketTensorBus.listen({
-    ...endpointOf(settings.busListen),
-    token: randomBytes(32).toString("hex"),
-    clock,
+  const bus = await openBus(settings, {
+    ...{ env: process.env, clock, log },
     onRefused: (what) => log.warn({ what }, "the tensor bus did not take what came"),
   });
   const identity = identityOf(settings, info, bus, ffmpeg !== null);
@@ -83,7 +80,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       log.warn({ task_id: taskId, code, detail }, "latents on their way were not saved"),
   });
   const link: NodeLink = new NodeLink({
-    address: settings.coordinator,
+    addresses: settings.coordinator.split(","),
     identity,
     clock,
     random: Math.random,
@@ -123,7 +120,7 @@ function superviseChild({ settings, log, onBroken }: AgentOptions): Promise<Supe
 function identityOf(
   settings: NodeSettings,
   info: RuntimeInfo,
-  bus: SocketTensorBus,
+  bus: OpenedBus,
   hasFfmpeg: boolean,
 ): NodeIdentity {
   return {
@@ -208,7 +205,7 @@ async function closeAll(
   link: NodeLink,
   runner: TaskRunner,
   runtime: Runtime,
-  bus: SocketTensorBus,
+  bus: OpenedBus,
 ): Promise<void> {
   link.close();
   runner.cancelAll();
