@@ -1,6 +1,7 @@
 /** @file The coordinator put together: loop, node sessions and the gRPC server over given ports. */
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import type { Logger } from "pino";
+import type { Registry } from "prom-client";
 import { JobServiceService } from "../proto/gen/renderfarm/v1/job_service.js";
 import { NodeServiceService } from "../proto/gen/renderfarm/v1/node_service.js";
 import { serverOptions } from "../shared/adapters/grpc/connection-options.js";
@@ -8,6 +9,7 @@ import { FarmError } from "../shared/core/errors.js";
 import type { BlobStore } from "../shared/ports/blob-store.js";
 import type { Clock } from "../shared/ports/clock.js";
 import type { Journal } from "../shared/ports/journal.js";
+import { measured } from "./measured.js";
 import { jobServiceHandlers } from "./rpc/job-service.js";
 import { connectHandler } from "./rpc/node-service.js";
 import type { Failpoint } from "./shell/failpoint.js";
@@ -39,6 +41,8 @@ export interface CoordinatorParts {
   readonly onBroken: (error: unknown) => void;
   /** Where a test lets this process die. */
   readonly failpoint?: Failpoint | null;
+  /** Where the farm's metrics go; null or absent: nothing is measured. */
+  readonly registry?: Registry | null;
 }
 
 export interface Coordinator {
@@ -56,16 +60,21 @@ export interface Coordinator {
  *   "wrong-state" when the journal is damaged
  */
 export async function startCoordinator(parts: CoordinatorParts): Promise<Coordinator> {
-  const { journal, blobs, clock, log, onBroken } = parts;
+  const { clock, log, onBroken } = parts;
+  const { journal, blobs, observer, interceptors } = measured({
+    ...{ registry: null, ...parts },
+    silenceMs: () => sessions.silenceMs(),
+  });
   let hasClosed = false;
   const loop = new FarmLoop(journal, parts.wallMs, parts.policy, {
     log,
     failpoint: parts.failpoint ?? null,
+    observer,
     onBroken: (error) => {
       if (!hasClosed) onBroken(error);
     },
   });
-  const sessions = new NodeSessions(loop, clock, onBroken);
+  const sessions: NodeSessions = new NodeSessions(loop, clock, onBroken);
   const publish = (publication: Publication): void => {
     const { jobId, clipIndex, run } = publication;
     publishClip(blobs, publication).then(
@@ -103,7 +112,7 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
   });
   sessions.start();
 
-  const server = new Server(serverOptions);
+  const server = new Server({ ...serverOptions, interceptors });
   server.addService(JobServiceService, jobServiceHandlers({ loop, blobs }));
   server.addService(NodeServiceService, {
     connect: connectHandler({ loop, sessions, clock, onError: onBroken }),

@@ -7,10 +7,12 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import pino from "pino";
+import { openMetrics } from "../shared/adapters/metrics/open-metrics.js";
 import { systemClock } from "../shared/adapters/clock/system-clock.js";
 import { FileBlobStore } from "../shared/adapters/files/file-blob-store.js";
 import { FileJournal } from "../shared/adapters/files/file-journal.js";
 import { asFarmError } from "../shared/core/errors.js";
+import { packageVersion } from "../shared/adapters/files/package-version.js";
 import { type Coordinator, startCoordinator } from "./coordinator.js";
 import { readSettings, USAGE } from "./settings.js";
 import { readFailpoint } from "./shell/failpoint.js";
@@ -34,8 +36,14 @@ async function main(): Promise<void> {
     exit: (code) => process.exit(code),
   });
   await mkdir(data, { recursive: true });
+  let whyNotReady: string | null = "recovering the farm from its journal";
+  const metrics = await openMetrics(settings.metrics, {
+    version: packageVersion(),
+    whyNotReady: () => whyNotReady,
+  });
   const coordinator = await startCoordinator({
     listen,
+    registry: metrics?.registry ?? null,
     journal: await FileJournal.open(join(data, "journal"), log),
     blobs: await FileBlobStore.open(join(data, "blobs")),
     clock: systemClock,
@@ -50,9 +58,11 @@ async function main(): Promise<void> {
     },
   });
   const { address, loop } = coordinator;
-  log.info({ address, jobs: loop.farm.jobs.size }, "listening");
+  whyNotReady = null;
+  const jobs = loop.farm.jobs.size;
+  log.info({ address, jobs, metrics: metrics?.address ?? null }, "listening");
   stopOnSignals(coordinator);
-  process.send?.({ kind: "ready", address });
+  process.send?.({ kind: "ready", address, metrics: metrics?.address ?? null });
 }
 
 /** First signal: stops in order. Second: exits at once. */

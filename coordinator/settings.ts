@@ -1,5 +1,6 @@
 /** @file The settings of a coordinator process, from its flags and environment; flags go first. */
 import { readFileSync } from "node:fs";
+import { readMetricsAddress } from "../shared/settings/metrics-address.js";
 import { type Environment, SettingReader } from "../shared/settings/setting-reader.js";
 
 export interface CoordinatorSettings {
@@ -7,12 +8,15 @@ export interface CoordinatorSettings {
   readonly listen: string;
   /** Folder of the journal and the blobs. */
   readonly data: string;
+  /** HOST:PORT of /metrics, /healthz and /readyz; null: there is no such port. */
+  readonly metrics: string | null;
 }
 
 export const USAGE = `usage: node dist/coordinator/main.js [flags]
 
   --listen HOST:PORT         where the API listens (127.0.0.1:7433)  RENDERFARM_LISTEN
   --data DIR                 folder of journal and blobs             RENDERFARM_DATA
+  --metrics HOST:PORT        /metrics, /healthz, /readyz (none)      RENDERFARM_METRICS
   --help                     print this and exit
 
 Exit codes: 0 stopped, 1 broke down, 2 bad settings.
@@ -24,6 +28,7 @@ const LOOPBACK_HOSTS = ["127.0.0.1", "localhost", "[::1]"];
 const FLAGS = {
   listen: { type: "string" },
   data: { type: "string" },
+  metrics: { type: "string" },
   help: { type: "boolean" },
 } as const;
 
@@ -39,7 +44,11 @@ export function readSettings(
   const readFile = (path: string) => readFileSync(path, "utf8");
   const reader = new SettingReader(FLAGS, { args, env, readFile });
   if (reader.isSet("help")) return null;
-  const settings = { listen: reader.text("listen", LISTEN_DEFAULT), data: reader.text("data") };
+  const settings = {
+    listen: reader.text("listen", LISTEN_DEFAULT),
+    data: reader.text("data"),
+    metrics: readMetricsAddress(reader, false),
+  };
   const host = settings.listen.slice(0, settings.listen.lastIndexOf(":"));
   const loopback = `without TLS and keys only loopback is allowed, as in ${LISTEN_DEFAULT}`;
   reader.check("--listen", LOOPBACK_HOSTS.includes(host), `"${settings.listen}": ${loopback}`);
