@@ -22,7 +22,7 @@ import { drain, nodes, undrain } from "./nodes.js";
 import { addRenderFlags, type RenderFlags } from "./render-flags.js";
 import { run } from "./run.js";
 import { DEFAULT_ADDRESS, type SubmitFlags, submit } from "./submit.js";
-import { packageVersion } from "./version.js";
+import { packageVersion } from "../shared/adapters/files/package-version.js";
 import { type WatchFlags, watch } from "./watch.js";
 
 const EXAMPLES = `Examples:

@@ -50,6 +50,8 @@ const agent: Agent = await startAgent({
     variant: "auto",
     busListen: "127.0.0.1:0",
     busAdvertise: null,
+    memoryBytes: null,
+    prefers: "any",
     logLevel: "info",
   },
   version: "bench",

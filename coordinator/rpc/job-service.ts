@@ -105,6 +105,7 @@ async function createJob(
       ...{ jobId, parameters, images, requestId, branchLatents },
       modelDigest: model.digest,
       modelName: model.name,
+      stepsTotal: stepsMade(parameters, model),
       ...options,
     },
   });

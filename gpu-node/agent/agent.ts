@@ -1,7 +1,7 @@
 /** @file The agent of a node put together: runtime, blob store, tensor bus, tasks, and the stream. */
 import { randomBytes } from "node:crypto";
 import { stat } from "node:fs/promises";
-import { arch, cpus } from "node:os";
+import { arch, cpus, totalmem } from "node:os";
 import type { Logger } from "pino";
 import { systemClock } from "../../shared/adapters/clock/system-clock.js";
 import { FileBlobStore } from "../../shared/adapters/files/file-blob-store.js";
@@ -18,6 +18,7 @@ import type { RuntimeInfo } from "../runtime/runtime-info.js";
 import { findFfmpeg } from "../stages/media/find-ffmpeg.js";
 import { drain } from "./drain.js";
 import { NodeLink, type TaskOrder } from "./node-link.js";
+import { usableMemory } from "./memory.js";
 import type { NodeSettings } from "./settings.js";
 import { SupervisedRuntime } from "./supervised-runtime.js";
 import { TaskRunner } from "./task-runner.js";
@@ -151,6 +152,8 @@ function identityOf(
     busAddress: settings.busAdvertise ?? bus.address,
     busToken: bus.token,
     hasFfmpeg,
+    memoryBytes: settings.memoryBytes ?? usableMemory(process.constrainedMemory(), totalmem()),
+    prefers: settings.prefers,
   };
 }
 

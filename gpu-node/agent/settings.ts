@@ -2,6 +2,8 @@
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { NODE_ID_PATTERN } from "../../shared/adapters/grpc/wire-checks.js";
+import { parseBytes } from "../../shared/core/bytes.js";
+import { NODE_PREFERENCES, type NodePreference } from "../../shared/farm/work.js";
 import { type Environment, SettingReader } from "../../shared/settings/setting-reader.js";
 
 export interface NodeSettings {
@@ -21,6 +23,10 @@ export interface NodeSettings {
   readonly busListen: string;
   /** host:port under which partners reach the tensor bus; null: where it listens. */
   readonly busAdvertise: string | null;
+  /** Bytes that the runtime may use; null: what the machine has, or its container. */
+  readonly memoryBytes: number | null;
+  /** The work it takes first when several kinds wait. */
+  readonly prefers: NodePreference;
   readonly logLevel: string;
 }
 
@@ -34,6 +40,10 @@ export const USAGE = `usage: node dist/gpu-node/main.js [flags]
   --variant NAME             auto, fp32 or fp16 (auto)             RENDERFARM_VARIANT
   --bus-listen HOST:PORT     where halves come in (127.0.0.1:0)    RENDERFARM_BUS_LISTEN
   --bus-advertise HOST:PORT  what partners dial (bus-listen)       RENDERFARM_BUS_ADVERTISE
+  --memory BYTES             what the runtime may use, as 24GiB   RENDERFARM_MEMORY
+                             (all that the machine has)
+  --prefer KIND              denoise, decode or any (any): taken   RENDERFARM_PREFER
+                             first when both wait, else anything
   --help                     print this and exit
 
 LOG_LEVEL: trace, debug, info (default), warn, error, fatal or silent.
@@ -56,6 +66,8 @@ const FLAGS = {
   variant: { type: "string" },
   "bus-listen": { type: "string" },
   "bus-advertise": { type: "string" },
+  memory: { type: "string" },
+  prefer: { type: "string" },
   help: { type: "boolean" },
 } as const;
 
@@ -77,6 +89,8 @@ export function readSettings(args: readonly string[], env: Environment): NodeSet
     variant: reader.choice("variant", VARIANTS, "auto"),
     busListen: reader.text("bus-listen", "127.0.0.1:0"),
     busAdvertise: reader.optional("bus-advertise"),
+    memoryBytes: readMemory(reader),
+    prefers: reader.choice("prefer", NODE_PREFERENCES, "any"),
     logLevel: env["LOG_LEVEL"] || "info",
   };
   const { coordinator, nodeId, busListen, busAdvertise, logLevel } = settings;
@@ -95,6 +109,15 @@ function checkAddress(reader: SettingReader, field: string, address: string, por
   const port = Number(LOOPBACK_PATTERN.exec(address)?.[1]);
   const loopback = "127.0.0.1:PORT; other machines want TLS, which a node has not";
   reader.check(field, port >= portMin && port <= 65_535, `"${address}" is not ${loopback}`);
+}
+
+function readMemory(reader: SettingReader): number | null {
+  const text = reader.optional("memory");
+  if (text === null) return null;
+  const bytes = parseBytes(text);
+  const legal = "an amount of memory such as 24GiB, 512MiB or 8000000000";
+  reader.check("--memory", bytes !== null, `"${text}" is not ${legal}`);
+  return bytes;
 }
 
 /** The host's name in the characters of a DNS label, and this process. */

@@ -71,6 +71,13 @@ export function atLeast(value: number, min: number, field: string): number {
     : refuseField(field, `${value} is not an integer of at least ${min}`);
 }
 
+/** A 64-bit number that a double holds exactly. */
+export function safeInteger(value: bigint, field: string): number {
+  return value >= 0n && value <= BigInt(Number.MAX_SAFE_INTEGER)
+    ? Number(value)
+    : refuseField(field, `${value} is not an integer from 0 to ${Number.MAX_SAFE_INTEGER}`);
+}
+
 /** Any number but NaN and the infinities. */
 export function finite(value: number, field: string): number {
   return Number.isFinite(value) ? value : refuseField(field, `${value} is not a finite number`);
