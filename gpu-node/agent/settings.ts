@@ -4,6 +4,7 @@ import { hostname } from "node:os";
 import { NODE_ID_PATTERN } from "../../shared/adapters/grpc/wire-checks.js";
 import { parseBytes } from "../../shared/core/bytes.js";
 import { NODE_PREFERENCES, type NodePreference } from "../../shared/farm/work.js";
+import { readMetricsAddress } from "../../shared/settings/metrics-address.js";
 import { type Environment, SettingReader } from "../../shared/settings/setting-reader.js";
 
 export interface NodeSettings {
@@ -27,6 +28,8 @@ export interface NodeSettings {
   readonly memoryBytes: number | null;
   /** The work it takes first when several kinds wait. */
   readonly prefers: NodePreference;
+  /** HOST:PORT of /metrics, /healthz and /readyz; null: there is no such port. */
+  readonly metrics: string | null;
   readonly logLevel: string;
 }
 
@@ -44,6 +47,7 @@ export const USAGE = `usage: node dist/gpu-node/main.js [flags]
                              (all that the machine has)
   --prefer KIND              denoise, decode or any (any): taken   RENDERFARM_PREFER
                              first when both wait, else anything
+  --metrics HOST:PORT        /metrics, /healthz, /readyz (none)   RENDERFARM_METRICS
   --help                     print this and exit
 
 LOG_LEVEL: trace, debug, info (default), warn, error, fatal or silent.
@@ -68,6 +72,7 @@ const FLAGS = {
   "bus-advertise": { type: "string" },
   memory: { type: "string" },
   prefer: { type: "string" },
+  metrics: { type: "string" },
   help: { type: "boolean" },
 } as const;
 
@@ -91,6 +96,7 @@ export function readSettings(args: readonly string[], env: Environment): NodeSet
     busAdvertise: reader.optional("bus-advertise"),
     memoryBytes: readMemory(reader),
     prefers: reader.choice("prefer", NODE_PREFERENCES, "any"),
+    metrics: readMetricsAddress(reader, false),
     logLevel: env["LOG_LEVEL"] || "info",
   };
   const { coordinator, nodeId, busListen, busAdvertise, logLevel } = settings;
