@@ -1,7 +1,6 @@
 /** @file The coordinator put together: loop, node sessions and the gRPC server over given ports. */
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import type { Logger } from "pino";
-import type { Registry } from "prom-client";
 import { JobServiceService } from "../proto/gen/renderfarm/v1/job_service.js";
 import { NodeServiceService } from "../proto/gen/renderfarm/v1/node_service.js";
 import { serverOptions } from "../shared/adapters/grpc/connection-options.js";
@@ -9,7 +8,7 @@ import { FarmError } from "../shared/core/errors.js";
 import type { BlobStore } from "../shared/ports/blob-store.js";
 import type { Clock } from "../shared/ports/clock.js";
 import type { Journal } from "../shared/ports/journal.js";
-import { measured } from "./measured.js";
+import type { CoordinatorMeters } from "./measured.js";
 import { jobServiceHandlers } from "./rpc/job-service.js";
 import { connectHandler } from "./rpc/node-service.js";
 import type { Failpoint } from "./shell/failpoint.js";
@@ -41,8 +40,8 @@ export interface CoordinatorParts {
   readonly onBroken: (error: unknown) => void;
   /** Where a test lets this process die. */
   readonly failpoint?: Failpoint | null;
-  /** Where the farm's metrics go; null or absent: nothing is measured. */
-  readonly registry?: Registry | null;
+  /** Null or absent: nothing is measured. */
+  readonly meters?: CoordinatorMeters | null;
 }
 
 export interface Coordinator {
@@ -60,21 +59,19 @@ export interface Coordinator {
  *   "wrong-state" when the journal is damaged
  */
 export async function startCoordinator(parts: CoordinatorParts): Promise<Coordinator> {
-  const { clock, log, onBroken } = parts;
-  const { journal, blobs, observer, interceptors } = measured({
-    ...{ registry: null, ...parts },
-    silenceMs: () => sessions.silenceMs(),
-  });
+  const { blobs, clock, log, onBroken, meters = null } = parts;
+  const journal = meters ? meters.journal(parts.journal) : parts.journal;
   let hasClosed = false;
   const loop = new FarmLoop(journal, parts.wallMs, parts.policy, {
     log,
     failpoint: parts.failpoint ?? null,
-    observer,
+    observer: meters?.farm ?? null,
     onBroken: (error) => {
       if (!hasClosed) onBroken(error);
     },
   });
-  const sessions: NodeSessions = new NodeSessions(loop, clock, onBroken);
+  const sessions = new NodeSessions(loop, clock, onBroken);
+  meters?.farm.listen(() => sessions.silenceMs());
   const publish = (publication: Publication): void => {
     const { jobId, clipIndex, run } = publication;
     publishClip(blobs, publication).then(
@@ -84,6 +81,7 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
         loop.dispatch({ kind: "clip-published", jobId, clipIndex, run }).catch(onBroken);
       },
       (error: unknown) => {
+        if (hasClosed) return;
         log.error({ err: error, job_id: jobId }, "a clip could not be published; trying again");
         clock.after(PUBLISH_RETRY_MS, () => publish(publication));
       },
@@ -112,7 +110,7 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
   });
   sessions.start();
 
-  const server = new Server({ ...serverOptions, interceptors });
+  const server = new Server({ ...serverOptions, interceptors: meters ? [meters.interceptor] : [] });
   server.addService(JobServiceService, jobServiceHandlers({ loop, blobs }));
   server.addService(NodeServiceService, {
     connect: connectHandler({ loop, sessions, clock, onError: onBroken }),
@@ -127,6 +125,7 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
       sessions.stop();
       await ended;
       hasClosed = true;
+      meters?.farm.ended();
       await journal.close();
     },
   };

@@ -1,4 +1,7 @@
-/** @file Puts the meters on a coordinator's parts, or leaves them as they are. */
+/**
+ * @file The meters of a coordinator process. One set a process: it lives on while the process leads,
+ * stands by and leads again, each time with another farm in memory.
+ */
 import type { ServerInterceptor } from "@grpc/grpc-js";
 import type { Registry } from "prom-client";
 import { grpcServerMetrics } from "../shared/adapters/metrics/grpc-server-metrics.js";
@@ -8,41 +11,34 @@ import { transferMetrics } from "../shared/adapters/metrics/transfer-metrics.js"
 import type { BlobStore } from "../shared/ports/blob-store.js";
 import type { Clock } from "../shared/ports/clock.js";
 import type { Journal } from "../shared/ports/journal.js";
-import type { FarmObserver } from "./shell/farm-observer.js";
+import type { TransferObserver } from "../shared/ports/transfer-observer.js";
 import { FarmMetrics } from "./shell/metrics.js";
 
-export interface MeasurableParts {
-  /** Null: nothing is measured. */
-  readonly registry: Registry | null;
-  readonly journal: Journal;
-  readonly blobs: BlobStore;
-  readonly clock: Clock;
-  /** Milliseconds since 1970. */
-  readonly wallMs: () => number;
-  /** Milliseconds since the longest silent node was heard. */
-  readonly silenceMs: () => number;
-}
+export class CoordinatorMeters {
+  /** Counts every call; for the options of the server. */
+  readonly interceptor: ServerInterceptor;
+  readonly farm: FarmMetrics;
+  readonly #clock: Pick<Clock, "nowMs">;
+  readonly #transfers: TransferObserver;
 
-export interface MeasuredParts {
-  readonly journal: Journal;
-  readonly blobs: BlobStore;
-  readonly observer: FarmObserver | null;
-  readonly interceptors: ServerInterceptor[];
-}
+  /** @param wallMs milliseconds since 1970 */
+  constructor(registry: Registry, clock: Pick<Clock, "nowMs">, wallMs: () => number) {
+    this.#clock = clock;
+    this.#transfers = transferMetrics(registry);
+    this.farm = new FarmMetrics(registry, wallMs);
+    this.interceptor = grpcServerMetrics(registry, clock);
+  }
 
-export function measured(parts: MeasurableParts): MeasuredParts {
-  const { registry, journal, blobs, clock, wallMs, silenceMs } = parts;
-  if (!registry) return { journal, blobs, observer: null, interceptors: [] };
-  const transfers = transferMetrics(registry);
-  const farm = new FarmMetrics({ registry, wallMs, silenceMs, isLeader: () => true });
-  const journalObserver = {
-    appended: (seconds: number) => farm.appended(seconds),
-    failed: transfers.failed.bind(null, "journal"),
-  };
-  return {
-    journal: observedJournal(journal, journalObserver, clock),
-    blobs: new ObservedBlobStore(blobs, "store", transfers, clock),
-    observer: farm,
-    interceptors: [grpcServerMetrics(registry, clock)],
-  };
+  journal(journal: Journal): Journal {
+    const observer = {
+      appended: (seconds: number) => this.farm.appended(seconds),
+      failed: this.#transfers.failed.bind(null, "journal"),
+    };
+    return observedJournal(journal, observer, this.#clock);
+  }
+
+  /** @param transport "files" or "s3" */
+  blobs(store: BlobStore, transport: string): BlobStore {
+    return new ObservedBlobStore(store, transport, this.#transfers, this.#clock);
+  }
 }

@@ -1,5 +1,5 @@
 /**
- * @file The node process: `gpu-node/main.js --coordinator HOST:PORT --checkpoint DIR --blob-dir DIR`.
+ * @file The node process: `gpu-node/main.js --coordinator HOST:PORT --checkpoint DIR --blobs URL`.
  *
  * Started with an IPC channel it tells its parent {kind: "ready"} or {kind: "failed", code, detail},
  * and stops when the parent goes away. Nothing goes to stdout; logs go to stderr.

@@ -44,10 +44,11 @@ const agent: Agent = await startAgent({
   settings: {
     coordinator: values.coordinator ?? "",
     checkpoint: "none",
-    blobDir: values["blob-dir"] ?? "",
+    blobs: `file:${values["blob-dir"] ?? ""}`,
     nodeId: values["node-id"] ?? "",
     threads: 1,
     variant: "auto",
+    bus: process.env["RENDERFARM_BUS"] || "tcp",
     busListen: "127.0.0.1:0",
     busAdvertise: null,
     memoryBytes: null,

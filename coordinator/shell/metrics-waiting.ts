@@ -23,9 +23,13 @@ export class WaitingTasks {
     return first ?? null;
   }
 
+  clear(): void {
+    for (const waiting of this.#sinceMs.values()) waiting.clear();
+  }
+
   /** What waited when the coordinator before this one ended began to wait when its job was due. */
   recover(farm: Farm): void {
-    for (const waiting of this.#sinceMs.values()) waiting.clear();
+    this.clear();
     const jobs = [...farm.jobs.values()];
     for (const job of jobs.sort((a, b) => dueMs(a) - dueMs(b))) {
       for (const task of tasksOf(farm, job.clips)) this.#note(job, task, dueMs(job));

@@ -24,18 +24,9 @@ const APPEND_SECONDS = exponentialBuckets(0.0001, 2, 16);
 const NODE_STATES = ["idle", "working", "stopping", "draining", "quarantined", "held"] as const;
 type NodeState = (typeof NODE_STATES)[number];
 
-export interface FarmMetricsParts {
-  readonly registry: Registry;
-  /** Milliseconds since 1970. */
-  readonly wallMs: () => number;
-  /** Milliseconds since the node that was silent the longest was heard; 0 without nodes. */
-  readonly silenceMs: () => number;
-  /** Whether this coordinator leads the farm; a standby does not. */
-  readonly isLeader: () => boolean;
-}
-
 export class FarmMetrics implements FarmObserver {
-  readonly #parts: FarmMetricsParts;
+  readonly #registry: Registry;
+  readonly #wallMs: () => number;
   readonly #waiting = new WaitingTasks();
   /** As last seen, by job. */
   readonly #stateOf = new Map<string, JobState>();
@@ -50,11 +41,14 @@ export class FarmMetrics implements FarmObserver {
   readonly #lost: Counter;
   readonly #events: Counter;
   readonly #appends: Histogram;
+  /** Null while another coordinator leads. */
   #farm: Farm | null = null;
+  #silenceMs: () => number = () => 0;
 
-  constructor(parts: FarmMetricsParts) {
-    this.#parts = parts;
-    const { registry } = parts;
+  /** @param wallMs milliseconds since 1970 */
+  constructor(registry: Registry, wallMs: () => number) {
+    this.#registry = registry;
+    this.#wallMs = wallMs;
     const registers = [registry];
     const counter = <L extends string = never>(name: string, help: string, labels: L[] = []) =>
       new Counter({ name: `renderfarm_${name}`, help, labelNames: labels, registers });
@@ -99,7 +93,24 @@ export class FarmMetrics implements FarmObserver {
     this.#gauges();
   }
 
+  /** @param silenceMs milliseconds since the longest silent node was heard; 0 without nodes */
+  listen(silenceMs: () => number): void {
+    this.#silenceMs = silenceMs;
+  }
+
+  /** This process leads no longer. */
+  ended(): void {
+    this.#farm = null;
+    this.#silenceMs = () => 0;
+    this.#stateOf.clear();
+    for (const state of JOB_STATES) this.#jobsBy.set(state, 0);
+    this.#waiting.clear();
+  }
+
   started(farm: Farm): void {
+    const silenceMs = this.#silenceMs;
+    this.ended();
+    this.#silenceMs = silenceMs;
     this.#farm = farm;
     for (const job of farm.jobs.values()) this.#moveJob(job.jobId, job.state);
     this.#waiting.recover(farm);
@@ -155,7 +166,6 @@ export class FarmMetrics implements FarmObserver {
   }
 
   #gauges(): void {
-    const { silenceMs, isLeader, wallMs } = this.#parts;
     this.#gauge("jobs", "Jobs that are kept, by state.", "state", (set) => {
       for (const [state, jobs] of this.#jobsBy) if (state !== "paused") set(state, jobs);
     });
@@ -166,7 +176,7 @@ export class FarmMetrics implements FarmObserver {
     this.#gauge("queue_oldest_task_age_seconds", ageHelp, "stage", (set) => {
       for (const stage of STAGES) {
         const sinceMs = this.#waiting.oldestSinceMs(stage);
-        set(stage, sinceMs === null ? 0 : Math.max(0, wallMs() - sinceMs) / 1_000);
+        set(stage, sinceMs === null ? 0 : Math.max(0, this.#wallMs() - sinceMs) / 1_000);
       }
     });
     this.#gauge("leases", "Tasks that nodes hold now.", "stage", (set) => {
@@ -184,15 +194,15 @@ export class FarmMetrics implements FarmObserver {
       new Gauge({
         name: `renderfarm_${name}`,
         help,
-        registers: [this.#parts.registry],
+        registers: [this.#registry],
         collect() {
           this.set(value());
         },
       });
     const silence = "Seconds since the longest silent of the connected nodes was heard.";
-    one("node_heartbeat_age_seconds", silence, () => silenceMs() / 1_000);
+    one("node_heartbeat_age_seconds", silence, () => this.#silenceMs() / 1_000);
     one("coordinator_leader", "1 while this coordinator leads, 0 while it stands by.", () =>
-      isLeader() ? 1 : 0,
+      this.#farm === null ? 0 : 1,
     );
   }
 
@@ -206,7 +216,7 @@ export class FarmMetrics implements FarmObserver {
       name: `renderfarm_${name}`,
       help,
       labelNames: [label],
-      registers: [this.#parts.registry],
+      registers: [this.#registry],
       collect() {
         read((value, number) => this.set({ [label]: value }, number));
       },
@@ -221,7 +231,7 @@ export class FarmMetrics implements FarmObserver {
       name: `renderfarm_gpu_seconds_${which}_total`,
       help,
       labelNames: ["stage"],
-      registers: [this.#parts.registry],
+      registers: [this.#registry],
       collect() {
         this.reset();
         for (const stage of STAGES) this.inc({ stage }, usageOf(stage));
@@ -236,7 +246,7 @@ export class FarmMetrics implements FarmObserver {
   #stateOfNode(node: Node): NodeState {
     if (node.stopping) return "stopping";
     const record = recordOf(this.#farm!, node.info.nodeId);
-    const refusal = refusalOf(record, this.#parts.wallMs());
+    const refusal = refusalOf(record, this.#wallMs());
     if (refusal === "draining" || refusal === "quarantined") return refusal;
     if (refusal !== null) return "held";
     return node.gpuTaskId === null && node.muxTaskId === null ? "idle" : "working";

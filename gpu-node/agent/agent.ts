@@ -1,16 +1,13 @@
 /** @file The agent of a node put together: runtime, blob store, tensor bus, tasks, and the stream. */
 import { randomBytes } from "node:crypto";
-import { stat } from "node:fs/promises";
 import { arch, cpus, totalmem } from "node:os";
 import type { Logger } from "pino";
 import type { Registry } from "prom-client";
 import { systemClock } from "../../shared/adapters/clock/system-clock.js";
-import { FileBlobStore } from "../../shared/adapters/files/file-blob-store.js";
 import type { NodeIdentity } from "../../shared/adapters/grpc/node-codec.js";
-import { endpointOf } from "../../shared/adapters/socket/socket-channel.js";
-import { SocketTensorBus } from "../../shared/adapters/socket/socket-tensor-bus.js";
+import { openBlobStore } from "../../shared/adapters/open-blob-store.js";
 import { assertNever } from "../../shared/core/assert.js";
-import { FarmError } from "../../shared/core/errors.js";
+import type { FarmError } from "../../shared/core/errors.js";
 import { idFromBytes } from "../../shared/core/ids.js";
 import type { TaskReport } from "../../shared/farm/work.js";
 import { runtimePlanHash } from "../runtime/plan-hash.js";
@@ -19,8 +16,9 @@ import type { RuntimeInfo } from "../runtime/runtime-info.js";
 import { findFfmpeg } from "../stages/media/find-ffmpeg.js";
 import { drain } from "./drain.js";
 import { nodeMeters } from "./measured.js";
-import { NodeLink, type TaskOrder } from "./node-link.js";
 import { usableMemory } from "./memory.js";
+import { NodeLink, type TaskOrder } from "./node-link.js";
+import { type OpenedBus, openBus } from "./open-bus.js";
 import type { NodeSettings } from "./settings.js";
 import { SupervisedRuntime } from "./supervised-runtime.js";
 import { TaskRunner } from "./task-runner.js";
@@ -67,29 +65,27 @@ const CLOSE_MS_MAX = 3_000;
 export async function startAgent(options: AgentOptions): Promise<Agent> {
   const { settings, version, log, openRuntime = superviseChild } = options;
   const clock = systemClock;
-  await refuseMissingFolder(settings.blobDir);
   const { nodeId, prefers } = settings;
   const measuring = { nodeId, prefers, provider: PROVIDER };
   const meters = nodeMeters(options.registry ?? null, measuring, clock);
   const { observer } = meters;
-  const blobs = meters.blobs(await FileBlobStore.open(settings.blobDir), "files");
+  const store = await openBlobStore(settings.blobs, { env: process.env, log, role: "uses" });
+  const blobs = meters.blobs(store, settings.blobs.startsWith("s3:") ? "s3" : "files");
   const ffmpeg = await findFfmpeg();
   const startMs = clock.nowMs();
   const opened = await openRuntime({ ...options, onRestart: () => observer.runtimeRestarted() });
   const { info } = opened;
   observer.modelLoaded(info.model.name, (clock.nowMs() - startMs) / 1_000);
   const runtime = meters.runtime(opened);
-  const bus = await SocketTensorBus.listen({
-    ...endpointOf(settings.busListen),
-    token: randomBytes(32).toString("hex"),
-    clock,
+  const bus = await openBus(settings, {
+    ...{ env: process.env, clock, log },
     onRefused: (what) => log.warn({ what }, "the tensor bus did not take what came"),
   });
   const identity = identityOf(settings, info, bus, ffmpeg !== null);
   const { planHash } = identity;
   const runner = new TaskRunner({
     ...{ runtime, blobs, clock, configs: info.configs, planHash, ffmpeg, version, observer },
-    bus: meters.bus(bus, "socket"),
+    bus: meters.bus(bus, settings.bus === "tcp" ? "socket" : "nats"),
     holdsLease: () => link.holdsLease(),
     report: (taskId, epoch, report) => {
       observer.reported(taskId, report);
@@ -137,7 +133,12 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   };
 }
 
-function superviseChild({ settings, log, onBroken, onRestart }: AgentOptions): Promise<SupervisedRuntime> {
+function superviseChild({
+  settings,
+  log,
+  onBroken,
+  onRestart,
+}: AgentOptions): Promise<SupervisedRuntime> {
   return SupervisedRuntime.start({
     child: {
       checkpointDir: settings.checkpoint,
@@ -154,18 +155,10 @@ function superviseChild({ settings, log, onBroken, onRestart }: AgentOptions): P
   });
 }
 
-/** A mistyped folder would be an empty store in which every blob is missing. */
-async function refuseMissingFolder(path: string): Promise<void> {
-  const stats = await stat(path).catch(() => null);
-  if (stats?.isDirectory()) return;
-  const text = `--blob-dir: ${path} is not a folder; the coordinator makes one named "blobs" in its data folder`;
-  throw new FarmError("invalid-argument", text);
-}
-
 function identityOf(
   settings: NodeSettings,
   info: RuntimeInfo,
-  bus: SocketTensorBus,
+  bus: OpenedBus,
   hasFfmpeg: boolean,
 ): NodeIdentity {
   return {
@@ -250,7 +243,7 @@ async function closeAll(
   link: NodeLink,
   runner: TaskRunner,
   runtime: Runtime,
-  bus: SocketTensorBus,
+  bus: OpenedBus,
 ): Promise<void> {
   link.close();
   runner.cancelAll();

@@ -3,8 +3,8 @@
  * made for those work here.
  */
 import {
-  type ServerInterceptor,
   ServerInterceptingCall,
+  type ServerInterceptor,
   type ServerListener,
   status,
 } from "@grpc/grpc-js";
