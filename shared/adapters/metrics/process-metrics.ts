@@ -20,10 +20,10 @@ export interface BuildInfo {
 
 /** How often the event loop's delay is sampled; shorter would cost more than it shows. */
 const SAMPLE_MS = 20;
-const QUANTILES = [
-  ["0.5", 50],
-  ["0.99", 99],
-  ["1", 100],
+const PARTS = [
+  ["p50", 50],
+  ["p99", 99],
+  ["max", 100],
 ] as const;
 
 /** @returns stops what samples in the background */
@@ -75,13 +75,13 @@ function registerLoopLag(registry: Registry): () => void {
   delays.enable();
   new Gauge({
     name: "renderfarm_event_loop_lag_seconds",
-    help: "How late the event loop ran its timers since the last scrape, by quantile.",
-    labelNames: ["quantile"],
+    help: "How late the event loop ran its timers since the last scrape: median, p99, worst.",
+    labelNames: ["part"],
     registers: [registry],
     collect() {
-      for (const [quantile, percent] of QUANTILES) {
+      for (const [part, percent] of PARTS) {
         const seconds = delays.count === 0 ? 0 : delays.percentile(percent) / 1e9;
-        this.set({ quantile }, Math.max(0, seconds - SAMPLE_MS / 1_000));
+        this.set({ part }, Math.max(0, seconds - SAMPLE_MS / 1_000));
       }
       delays.reset();
     },
