@@ -155,7 +155,7 @@ class IdleNode {
       welcome = resolve;
     });
     this.#link = new NodeLink({
-      address,
+      addresses: [address],
       identity: {
         ...{ nodeId, bootId: idFromBytes(randomBytes(16)), model: SLEEPING_MODEL },
         ...{ provider: "cpu", planHash: "0".repeat(64) },

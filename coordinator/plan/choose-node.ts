@@ -37,7 +37,8 @@ export function rankNodes(
   const kind = workKindOf(job, task, { provider: "" });
   const tooLittle = farm.learned.tooLittleFor(kind, nowMs);
   const isBig = (node: Node) => tooLittle === null || node.info.memoryBytes > tooLittle;
-  const hasBigger = tooLittle !== null && all.some((node) => isBig(node) && canRun(node, job, task));
+  const hasBigger =
+    tooLittle !== null && all.some((node) => isBig(node) && canRun(node, job, task));
   const fitting = hasBigger ? able.filter(isBig) : able;
   if (fitting.length < 2) return fitting;
   const failed = new Set(task.failures.map((failure) => failure.nodeId));

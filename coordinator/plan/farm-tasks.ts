@@ -119,12 +119,7 @@ function blamedNodes({ failedOn }: Job, task: Task, event: TaskEvent): string[] 
 }
 
 /** What has finished stays; every other clip fails. */
-function quarantine(
-  farm: Farm,
-  jobId: string,
-  failure: TaskFailure,
-  atMs: number,
-): FarmEffect[] {
+function quarantine(farm: Farm, jobId: string, failure: TaskFailure, atMs: number): FarmEffect[] {
   return jobById(farm, jobId).clips.flatMap((clip) => {
     if (isTerminal(clip.state)) return [];
     const rest = cancelTasks(farm, clip, atMs);

@@ -169,11 +169,7 @@ class Placing {
   }
 
   /** One node or two: the policy of the job decides, and for "auto" the length of the queue. */
-  #denoise(
-    what: { job: Job; task: Task },
-    free: ReadonlySet<Node>,
-    allowed: number,
-  ): Grant | null {
+  #denoise(what: { job: Job; task: Task }, free: ReadonlySet<Node>, allowed: number): Grant | null {
     const { parameters } = what.job;
     const { pair } = parameters;
     if (pair === "never" || !isGuided(parameters) || allowed < 2) return this.#single(what, free);

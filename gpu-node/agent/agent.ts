@@ -102,7 +102,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     },
   });
   const link: NodeLink = new NodeLink({
-    address: settings.coordinator,
+    addresses: settings.coordinator.split(","),
     identity,
     clock,
     random: Math.random,

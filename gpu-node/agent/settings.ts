@@ -10,7 +10,7 @@ import { type Environment, SettingReader } from "../../shared/settings/setting-r
 import { BUS_FORM, isBusUrl } from "./open-bus.js";
 
 export interface NodeSettings {
-  /** host:port of the coordinator, on this machine. */
+  /** host:port of the coordinator, on this machine; of each of several, with commas between. */
   readonly coordinator: string;
   /** A diffusers folder. */
   readonly checkpoint: string;
@@ -39,7 +39,8 @@ export interface NodeSettings {
 
 export const USAGE = `usage: node dist/gpu-node/main.js [flags]
 
-  --coordinator HOST:PORT    where the coordinator listens         RENDERFARM_COORDINATOR
+  --coordinator HOST:PORT    where the coordinator listens; of     RENDERFARM_COORDINATOR
+                             several that stand by: A,B
   --checkpoint DIR           diffusers folder to serve             RENDERFARM_CHECKPOINT
   --blobs URL                the farm's blob store, file:DIR or    RENDERFARM_BLOBS
                              s3://BUCKET[/PREFIX]?endpoint=...
@@ -113,7 +114,9 @@ export function readSettings(args: readonly string[], env: Environment): NodeSet
     logLevel: env["LOG_LEVEL"] || "info",
   };
   const { coordinator, nodeId, bus, busListen, busAdvertise, logLevel } = settings;
-  if (coordinator !== "") checkAddress(reader, "--coordinator", coordinator, 1);
+  for (const address of coordinator === "" ? [] : coordinator.split(",")) {
+    checkAddress(reader, "--coordinator", address, 1);
+  }
   reader.check("--bus", isBusUrl(bus), `"${bus}" is not ${BUS_FORM}`);
   const isAdvertised = busAdvertise === null || bus === "tcp";
   reader.check("--bus-advertise", isAdvertised, "only sockets (--bus tcp) are advertised");

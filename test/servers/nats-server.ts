@@ -169,7 +169,8 @@ function makeCertificate(folder: string): { certFile: string; keyFile: string } 
   return { certFile, keyFile };
 }
 
-async function freePort(): Promise<number> {
+/** A port of this machine that nobody listens on now. */
+export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;

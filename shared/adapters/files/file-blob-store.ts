@@ -30,7 +30,7 @@ type Pieces = Uint8Array | AsyncIterable<Uint8Array>;
 
 const TEMPORARY_FOLDER = ".tmp";
 /** Bytes of one piece of a read. */
-const PIECE_BYTES = 256 * 1024;
+const PIECE_BYTES = 64 * 1024;
 /** A temporary file this old belongs to a process that died in the middle of a put. */
 const ABANDONED_AFTER_MS = 3_600_000;
 
