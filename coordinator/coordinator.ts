@@ -9,6 +9,7 @@ import { FarmError } from "../shared/core/errors.js";
 import type { BlobStore } from "../shared/ports/blob-store.js";
 import type { Clock } from "../shared/ports/clock.js";
 import type { Journal } from "../shared/ports/journal.js";
+import type { CoordinatorMeters } from "./measured.js";
 import { jobApi } from "./rpc/job-api.js";
 import { jobServiceHandlers } from "./rpc/job-service.js";
 import { connectHandler } from "./rpc/node-service.js";
@@ -44,6 +45,8 @@ export interface CoordinatorParts {
   readonly onBroken: (error: unknown) => void;
   /** Where a test lets this process die. */
   readonly failpoint?: Failpoint | null;
+  /** Null or absent: nothing is measured. */
+  readonly meters?: CoordinatorMeters | null;
 }
 
 export interface Coordinator {
@@ -61,16 +64,19 @@ export interface Coordinator {
  *   "wrong-state" when the journal is damaged
  */
 export async function startCoordinator(parts: CoordinatorParts): Promise<Coordinator> {
-  const { journal, blobs, clock, log, onBroken } = parts;
+  const { blobs, clock, log, onBroken, meters = null } = parts;
+  const journal = meters ? meters.journal(parts.journal) : parts.journal;
   let hasClosed = false;
   const loop = new FarmLoop(journal, parts.wallMs, parts.policy, {
     log,
     failpoint: parts.failpoint ?? null,
+    observer: meters?.farm ?? null,
     onBroken: (error) => {
       if (!hasClosed) onBroken(error);
     },
   });
   const sessions = new NodeSessions(loop, clock, onBroken);
+  meters?.farm.listen(() => sessions.silenceMs());
   const publish = (publication: Publication): void => {
     const { jobId, clipIndex, run } = publication;
     publishClip(blobs, publication).then(
@@ -110,7 +116,7 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
   });
   sessions.start();
 
-  const server = new Server(serverOptions);
+  const server = new Server({ ...serverOptions, interceptors: meters ? [meters.interceptor] : [] });
   server.addService(JobServiceService, jobServiceHandlers(jobApi({ loop, blobs, janitor })));
   server.addService(NodeServiceService, {
     connect: connectHandler({ loop, sessions, clock, onError: onBroken }),
@@ -133,6 +139,7 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
       sessions.stop();
       await ended;
       hasClosed = true;
+      meters?.farm.ended();
       await journal.close();
     },
   };

@@ -8,9 +8,12 @@ import { mkdir } from "node:fs/promises";
 import { hostname } from "node:os";
 import pino from "pino";
 import { systemClock } from "../shared/adapters/clock/system-clock.js";
+import { packageVersion } from "../shared/adapters/files/package-version.js";
+import { openMetrics } from "../shared/adapters/metrics/open-metrics.js";
 import { openBlobStore } from "../shared/adapters/open-blob-store.js";
 import { asFarmError } from "../shared/core/errors.js";
 import { startCoordinator } from "./coordinator.js";
+import { CoordinatorMeters } from "./measured.js";
 import { openJournalSource } from "./open-journal.js";
 import { readSettings, USAGE } from "./settings.js";
 import { readFailpoint } from "./shell/failpoint.js";
@@ -33,8 +36,16 @@ async function main(): Promise<void> {
     onRefused: (reason) => log.warn(reason),
     exit: (code) => process.exit(code),
   });
+  let whyNotReady: string | null = "waiting for the lead of the farm";
+  const metrics = await openMetrics(settings.metrics, {
+    version: packageVersion(),
+    whyNotReady: () => whyNotReady,
+  });
   await mkdir(settings.data, { recursive: true });
-  const blobs = await openBlobStore(settings.blobs, { env: process.env, log, role: "publishes" });
+  const meters = metrics ? new CoordinatorMeters(metrics.registry, systemClock, Date.now) : null;
+  const store = await openBlobStore(settings.blobs, { env: process.env, log, role: "publishes" });
+  const transport = settings.blobs.startsWith("s3:") ? "s3" : "files";
+  const blobs = meters ? meters.blobs(store, transport) : store;
   const leadership = new Leadership({
     source: await openJournalSource(settings.journal, {
       ...{ env: process.env, clock: systemClock, log },
@@ -46,14 +57,17 @@ async function main(): Promise<void> {
       startCoordinator({
         ...{ journal, blobs, log, failpoint, onBroken },
         listen: address ?? settings.listen,
+        meters,
         clock: systemClock,
         wallMs: Date.now,
         policy: POLICY_DEFAULT,
       }),
     onStandby: (heldBy) => void process.send?.({ kind: "standby", heldBy }),
     onLead: ({ address, loop }) => {
-      log.info({ address, jobs: loop.farm.jobs.size }, "listening");
-      process.send?.({ kind: "ready", address });
+      whyNotReady = null;
+      const jobs = loop.farm.jobs.size;
+      log.info({ address, jobs, metrics: metrics?.address ?? null }, "listening");
+      process.send?.({ kind: "ready", address, metrics: metrics?.address ?? null });
     },
   });
   stopOnSignals(leadership);

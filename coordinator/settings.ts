@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { BLOBS_FORM, isBlobsUrl } from "../shared/adapters/open-blob-store.js";
+import { readMetricsAddress } from "../shared/settings/metrics-address.js";
 import { type Environment, SettingReader } from "../shared/settings/setting-reader.js";
 import { isJournalUrl, JOURNAL_FORM } from "./open-journal.js";
 
@@ -14,6 +15,8 @@ export interface CoordinatorSettings {
   readonly blobs: string;
   /** Where events are kept: file:DIR or nats://... */
   readonly journal: string;
+  /** HOST:PORT of /metrics, /healthz and /readyz; null: there is no such port. */
+  readonly metrics: string | null;
 }
 
 export const USAGE = `usage: node dist/coordinator/main.js [flags]
@@ -27,6 +30,7 @@ export const USAGE = `usage: node dist/coordinator/main.js [flags]
                              or nats://HOST:PORT[,HOST:PORT]/FARM
                                ?ca=FILE&cert=FILE&key=FILE&prefix=rf
                              On NATS, one of several coordinators leads, the others stand by.
+  --metrics HOST:PORT        /metrics, /healthz, /readyz (none)      RENDERFARM_METRICS
   --help                     print this and exit
 
 RENDERFARM_S3_ACCESS_KEY, RENDERFARM_S3_SECRET_KEY: for s3://, or files that ..._FILE name.
@@ -42,6 +46,7 @@ const FLAGS = {
   data: { type: "string" },
   blobs: { type: "string" },
   journal: { type: "string" },
+  metrics: { type: "string" },
   help: { type: "boolean" },
 } as const;
 
@@ -63,6 +68,7 @@ export function readSettings(
     data,
     blobs: reader.text("blobs", `file:${join(data, "blobs")}`),
     journal: reader.text("journal", `file:${join(data, "journal")}`),
+    metrics: readMetricsAddress(reader, false),
   };
   const { blobs, journal } = settings;
   reader.check("--journal", isJournalUrl(journal), `"${journal}" is not ${JOURNAL_FORM}`);

@@ -53,6 +53,7 @@ const agent: Agent = await startAgent({
     busAdvertise: null,
     memoryBytes: null,
     prefers: "any",
+    metrics: null,
     logLevel: "info",
   },
   version: "bench",

@@ -5,6 +5,7 @@ import { NODE_ID_PATTERN } from "../../shared/adapters/grpc/wire-checks.js";
 import { BLOBS_FORM, isBlobsUrl } from "../../shared/adapters/open-blob-store.js";
 import { parseBytes } from "../../shared/core/bytes.js";
 import { NODE_PREFERENCES, type NodePreference } from "../../shared/farm/work.js";
+import { readMetricsAddress } from "../../shared/settings/metrics-address.js";
 import { type Environment, SettingReader } from "../../shared/settings/setting-reader.js";
 import { BUS_FORM, isBusUrl } from "./open-bus.js";
 
@@ -31,6 +32,8 @@ export interface NodeSettings {
   readonly memoryBytes: number | null;
   /** The work it takes first when several kinds wait. */
   readonly prefers: NodePreference;
+  /** HOST:PORT of /metrics, /healthz and /readyz; null: there is no such port. */
+  readonly metrics: string | null;
   readonly logLevel: string;
 }
 
@@ -53,6 +56,7 @@ export const USAGE = `usage: node dist/gpu-node/main.js [flags]
                              (all that the machine has)
   --prefer KIND              denoise, decode or any (any): taken   RENDERFARM_PREFER
                              first when both wait, else anything
+  --metrics HOST:PORT        /metrics, /healthz, /readyz (none)   RENDERFARM_METRICS
   --help                     print this and exit
 
 RENDERFARM_S3_ACCESS_KEY, RENDERFARM_S3_SECRET_KEY: for s3://, or files that ..._FILE name.
@@ -81,6 +85,7 @@ const FLAGS = {
   "bus-advertise": { type: "string" },
   memory: { type: "string" },
   prefer: { type: "string" },
+  metrics: { type: "string" },
   help: { type: "boolean" },
 } as const;
 
@@ -105,6 +110,7 @@ export function readSettings(args: readonly string[], env: Environment): NodeSet
     busAdvertise: reader.optional("bus-advertise"),
     memoryBytes: readMemory(reader),
     prefers: reader.choice("prefer", NODE_PREFERENCES, "any"),
+    metrics: readMetricsAddress(reader, false),
     logLevel: env["LOG_LEVEL"] || "info",
   };
   const { coordinator, nodeId, bus, busListen, busAdvertise, logLevel } = settings;
