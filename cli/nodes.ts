@@ -1,5 +1,5 @@
 /** @file Verbs on nodes: nodes, drain, undrain. */
-import type { NodeView } from "./farm-client.js";
+import type { NodeView } from "../client/farm-client.js";
 import { type JobFlags, withFarm } from "./jobs.js";
 import { printTable } from "./table.js";
 

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import pino from "pino";
-import { FarmClient } from "../../cli/farm-client.js";
+import { FarmClient } from "../../client/farm-client.js";
 import { type Coordinator, startCoordinator } from "../../coordinator/coordinator.js";
 import { POLICY_DEFAULT } from "../../coordinator/shell/farm-loop.js";
 import { NodeLink, type TaskOrder } from "../../gpu-node/agent/node-link.js";

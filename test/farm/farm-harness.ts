@@ -7,9 +7,9 @@ import { mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished } from "vitest";
-import { FarmClient } from "../../cli/farm-client.js";
 import { FarmProcess } from "../../cli/farm-process.js";
 import { type LocalFarm, startLocalFarm } from "../../cli/local-farm.js";
+import { FarmClient } from "../../client/farm-client.js";
 import {
   isTerminal,
   JOB_OPTIONS_DEFAULT,

@@ -66,7 +66,8 @@ export interface NewJobRequest<P> {
   readonly options: JobOptions;
 }
 
-export function encodeCreateJob(request: NewJobRequest<JobParameters>): CreateJobRequest {
+/** Parameters that are left out are for the farm to choose. */
+export function encodeCreateJob(request: NewJobRequest<Partial<JobParameters>>): CreateJobRequest {
   const { images, parameters, modelDigest, requestId, options } = request;
   return {
     images: images.map(encodeBlobRef),
@@ -196,16 +197,16 @@ function decodeOptions(message: wire.JobOptions | undefined): JobOptions {
   };
 }
 
-function encodeJobParameters(parameters: JobParameters): wire.RenderParameters {
+function encodeJobParameters(parameters: Partial<JobParameters>): wire.RenderParameters {
   const { numInferenceSteps, sigmas, seeds, latents, formats, pair, ...rest } = parameters;
   return {
     ...rest,
     numInferenceSteps: numInferenceSteps ?? undefined,
     sigmas: [...(sigmas ?? [])],
-    seeds: { values: [...seeds] },
+    seeds: seeds && { values: [...seeds] },
     latents: latents ? encodeBlobRef(latents) : undefined,
-    formats: formats.map(encodeOutputFormat),
-    pair: PAIR_ON_WIRE[pair],
+    formats: (formats ?? []).map(encodeOutputFormat),
+    pair: pair ? PAIR_ON_WIRE[pair] : wire.PairPolicy.UNSPECIFIED,
   };
 }
 
