@@ -26,6 +26,7 @@ import {
   encodeCreateJob,
   encodeState,
   type NewJobRequest,
+  type RequestedParameters,
 } from "../shared/adapters/grpc/job-codec.js";
 import { decodeModelInfo } from "../shared/adapters/grpc/model-codec.js";
 import { fromServiceError } from "../shared/adapters/grpc/status.js";
@@ -110,7 +111,7 @@ export class FarmClient {
 
   /** @param request parameters that it leaves out take the farm's defaults */
   async createJob(
-    request: NewJobRequest<Partial<JobParameters>>,
+    request: NewJobRequest<RequestedParameters>,
     signal?: AbortSignal,
   ): Promise<JobView> {
     const message = encodeCreateJob(request);
@@ -122,7 +123,7 @@ export class FarmClient {
 
   /** Checks a job and tells what would become of it; nothing is submitted. */
   async dryRun(
-    request: NewJobRequest<Partial<JobParameters>>,
+    request: NewJobRequest<RequestedParameters>,
     signal?: AbortSignal,
   ): Promise<{ readonly view: DryRunView; readonly parameters: JobParameters }> {
     const message = { ...encodeCreateJob(request), validateOnly: true };

@@ -5,9 +5,10 @@ import { mkdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import type { RequestedParameters } from "../shared/adapters/grpc/job-codec.js";
 import { FarmError, refuseViolations } from "../shared/core/errors.js";
 import { JOB_OPTIONS_DEFAULT, type JobOptions, type JobView } from "../shared/farm/job.js";
-import type { JobParameters, Seeds } from "../shared/farm/parameters.js";
+import type { Seeds } from "../shared/farm/parameters.js";
 import { FarmClient } from "./farm-client.js";
 
 /** Where `renderfarm dev` listens, and where clients look when nothing else is said. */
@@ -18,7 +19,7 @@ export type PictureFile = string | URL | Uint8Array;
 
 /** What a job is made from; whatever is absent takes the farm's or the checkpoint's default. */
 export interface JobRequest
-  extends Partial<Omit<JobParameters, "seeds" | "latents">>,
+  extends Omit<RequestedParameters, "seeds" | "latents">,
     Partial<JobOptions> {
   /** One picture or several, `numVideosPerPrompt` clips each. */
   readonly images: PictureFile | readonly PictureFile[];
@@ -151,7 +152,7 @@ export class RenderFarmClient extends FarmClient {
 /** When and in what order a job runs, apart from what it is made of. */
 function splitRequest(given: Omit<JobRequest, "images" | "seeds" | "latents">): {
   readonly options: JobOptions;
-  readonly parameters: Partial<JobParameters>;
+  readonly parameters: RequestedParameters;
 } {
   const { owner, priority, startAfterMs, dependsOn, branch, ...parameters } = given;
   const fallback = JOB_OPTIONS_DEFAULT;

@@ -3,7 +3,9 @@ import { randomBytes } from "node:crypto";
 import type { RgbPicture } from "../gpu-node/diffusion/rgb-picture.js";
 import { didYouMean } from "../shared/core/closest-name.js";
 import { refuseViolations, type Violation } from "../shared/core/errors.js";
+import type { GuidanceKind } from "../shared/farm/guidance.js";
 import type { JobParameters, Seeds } from "../shared/farm/parameters.js";
+import type { Preset } from "../shared/farm/request-looks.js";
 import {
   latentsShapeProblem,
   type RawParameters,
@@ -45,10 +47,15 @@ export interface CallOptions<T extends OutputType = OutputType>
       | "noiseAugStrength"
       | "decodeChunkSize"
       | "numVideosPerPrompt"
+      | "fit"
     >
   > {
   /** Falling noise levels in place of steps, or "align-your-steps". */
   readonly sigmas?: readonly number[] | string;
+  /** The scales between the two: linear (diffusers'), triangle, constant, or one a frame. */
+  readonly guidance?: Exclude<GuidanceKind, "frames"> | readonly number[];
+  /** Defaults of a published checkpoint in place of this one's. */
+  readonly preset?: Preset;
   /** A seed for the whole batch, or one a clip; absent: one is drawn and reported. */
   readonly generator?: number | bigint | readonly (number | bigint)[];
   /** Initial noise before scaling [clips, frames, C, h, w]. */
@@ -96,6 +103,9 @@ const OPTION_NAMES = Object.keys({
   noiseAugStrength: 0,
   decodeChunkSize: 0,
   numVideosPerPrompt: 0,
+  fit: 0,
+  guidance: 0,
+  preset: 0,
   generator: 0,
   latents: 0,
   outputType: 0,
@@ -115,7 +125,8 @@ export function checkCall(
   imageCount: number,
   model: ModelInfo,
 ): JobParameters {
-  const { generator, latents, outputType, callbackOnStepEnd: _c, signal: _s, ...raw } = options;
+  const { generator, latents, outputType, callbackOnStepEnd: _c, signal: _s, ...rest } = options;
+  const { guidance, ...raw } = rest;
   const violations: Violation[] = Object.keys(options)
     .filter((name) => !OPTION_NAMES.includes(name))
     .map((name) => ({
@@ -126,10 +137,13 @@ export function checkCall(
     const description = `'${String(outputType)}' is unknown; legal are ${OUTPUT_TYPES.join(", ")}`;
     violations.push({ field: "outputType", description });
   }
-  const resolved = resolveParameters({ ...raw, ...seedsOf(generator) } as RawParameters, {
-    ...{ model, imageCount, hasFfmpeg: true, spell: optionName },
-    drawnSeed: randomBytes(6).readUIntBE(0, 6),
-  });
+  const resolved = resolveParameters(
+    { ...raw, ...seedsOf(generator), ...guidanceOf(guidance) } as RawParameters,
+    {
+      ...{ model, imageCount, hasFfmpeg: true, spell: optionName },
+      drawnSeed: randomBytes(6).readUIntBE(0, 6),
+    },
+  );
   if ("violations" in resolved) violations.push(...resolved.violations);
   else if (latents) {
     const { parameters } = resolved;
@@ -145,6 +159,11 @@ export function checkCall(
 function seedsOf(generator: CallOptions["generator"]): Pick<RawParameters, "seeds"> {
   if (generator === undefined) return {};
   return { seeds: [generator].flat().map(String).join(",") };
+}
+
+function guidanceOf(guidance: CallOptions["guidance"]): Pick<RawParameters, "guidance"> {
+  if (guidance === undefined || typeof guidance === "string") return { guidance };
+  return { guidance: { kind: "frames", scales: guidance } };
 }
 
 /** How a caller writes a field of the proto. */

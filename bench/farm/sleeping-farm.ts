@@ -34,6 +34,8 @@ const PARAMETERS: JobParameters = {
   sigmas: null,
   minGuidanceScale: 1,
   maxGuidanceScale: 3,
+  guidance: { kind: "linear" },
+  fit: "stretch",
   fps: 7,
   motionBucketId: 127,
   noiseAugStrength: 0.02,
@@ -43,6 +45,7 @@ const PARAMETERS: JobParameters = {
   latents: null,
   formats: ["safetensors"],
   pair: "auto",
+  clips: [],
 };
 
 const READY_MS = 60_000;

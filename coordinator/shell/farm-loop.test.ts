@@ -54,6 +54,8 @@ const parameters: JobParameters = {
   sigmas: null,
   minGuidanceScale: 1,
   maxGuidanceScale: 3,
+  guidance: { kind: "linear" },
+  fit: "stretch",
   fps: 7,
   motionBucketId: 127,
   noiseAugStrength: 0.02,
@@ -63,6 +65,7 @@ const parameters: JobParameters = {
   latents: null,
   formats: ["gif"],
   pair: "auto",
+  clips: [],
 };
 const jobCreated = {
   kind: "job-created",

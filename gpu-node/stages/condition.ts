@@ -8,6 +8,7 @@ import { type ClipNoise, type ClipNoisePlan, drawClipNoise } from "../diffusion/
 import { clipPixels } from "../diffusion/clip-pixels.js";
 import { planSteps } from "../diffusion/euler-discrete.js";
 import { scaleInitialNoise } from "../diffusion/euler-step.js";
+import { fitPicture } from "../diffusion/fit-picture.js";
 import type { RgbPicture } from "../diffusion/rgb-picture.js";
 import { addImageNoise, vaeInput } from "../diffusion/vae-input.js";
 import { stepRequest } from "./denoise-maths.js";
@@ -57,12 +58,13 @@ export async function conditionClip(
   source: ClipSource,
   context: Omit<StageContext, "blobs">,
 ): Promise<Conditioning> {
-  const { picture, parameters } = source;
+  const { parameters } = source;
   const { configs, signal } = context;
   const shape = latentsShape(parameters, configs);
   const noise = drawNoise(source, shape);
   refuseAborted(signal);
 
+  const picture = fitPicture(source.picture, parameters, parameters.fit);
   const imageEmbedding = await embedPicture(picture, context);
   refuseAborted(signal);
   const imageLatents = await encodePicture(picture, noise.picture, parameters, context);

@@ -34,6 +34,8 @@ export const CLIP: JobParameters = {
   sigmas: null,
   minGuidanceScale: 1,
   maxGuidanceScale: 3,
+  guidance: { kind: "linear" },
+  fit: "stretch",
   fps: 7,
   motionBucketId: 127,
   noiseAugStrength: 0.02,
@@ -43,6 +45,7 @@ export const CLIP: JobParameters = {
   latents: null,
   formats: ["safetensors", "gif"],
   pair: "auto",
+  clips: [],
 };
 
 /** A test that hears nothing for this long has failed. */
