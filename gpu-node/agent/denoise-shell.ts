@@ -25,6 +25,7 @@ import { clipPlace, latentsKey, stepKey } from "../stages/keys.js";
 import { decodeConditioning, decodeLatents, encodeLatents } from "../stages/tensor-blobs.js";
 import { reduceDenoise, startDenoise } from "./denoise-machine.js";
 import type { DenoiseEffect, DenoiseEvent, DenoiseState, DropReason } from "./denoise-state.js";
+import type { DenoiseObserver } from "./node-observer.js";
 import { patiently } from "./patience.js";
 
 export interface DenoiseParts {
@@ -45,6 +46,8 @@ export interface DenoiseParts {
   readonly onFrameDropped: (reason: DropReason | "clip" | "shape") => void;
   /** Hears of latents that the store did not take; the task goes on. */
   readonly onSaveFailed: (reason: FarmError) => void;
+  /** Looks on; absent: nobody does. */
+  readonly observer?: DenoiseObserver;
 }
 
 interface Frame {
@@ -71,6 +74,9 @@ export class DenoiseShell {
   #channel: BusChannel | null = null;
   #clearDeadline: CancelTimer = () => {};
   #draining = false;
+  /** When the step in hand began, and when its own half was there. */
+  #stepMs = 0;
+  #ownHalfMs = 0;
   /** Runs, reads and writes under way. */
   #underWay = 0;
 
@@ -152,7 +158,8 @@ export class DenoiseShell {
       resume,
     };
     const { epoch } = this.#assignment;
-    const [state, effects] = startDenoise(plan, epoch, replica.digest(), clock.nowMs());
+    this.#stepMs = clock.nowMs();
+    const [state, effects] = startDenoise(plan, epoch, replica.digest(), this.#stepMs);
     this.#state = state;
     for (const effect of effects) this.#carryOut(effect, null);
     this.#drain();
@@ -277,12 +284,16 @@ export class DenoiseShell {
 
   async #runHalf(half: GuidanceHalf, step: number): Promise<void> {
     const { graph, unetInputs } = this.#started();
+    const { clock, observer } = this.#parts;
+    const startMs = clock.nowMs();
     const outputs = await this.#parts.runtime.run(graph, unetInputs(half));
     const answer = outputs["out_sample"];
     assert(answer, "the UNet's output out_sample");
     if (this.#state?.kind !== "denoising") return;
     this.#halves.set(`${half} ${step}`, answer);
-    this.#feed({ kind: "half-done", half, nowMs: this.#parts.clock.nowMs() });
+    this.#ownHalfMs = clock.nowMs();
+    observer?.halfMade(half, (this.#ownHalfMs - startMs) / 1_000);
+    this.#feed({ kind: "half-done", half, nowMs: this.#ownHalfMs });
   }
 
   #sendHalf(sent: Extract<DenoiseEffect, { kind: "send-half" }>): void {
@@ -308,6 +319,7 @@ export class DenoiseShell {
 
   #apply(step: number): void {
     const replica = this.#started();
+    const startMs = this.#parts.clock.nowMs();
     try {
       const isGuidedStep = isGuided(this.#work.parameters);
       replica.apply(isGuidedStep ? this.#half("uncond", step) : null, this.#half("cond", step));
@@ -317,7 +329,18 @@ export class DenoiseShell {
     }
     for (const half of ["uncond", "cond"]) this.#halves.delete(`${half} ${step}`);
     const digest = replica.digest();
-    this.#feed({ kind: "applied", digest, nowMs: this.#parts.clock.nowMs() });
+    const nowMs = this.#parts.clock.nowMs();
+    this.#observeStep(startMs, nowMs);
+    this.#feed({ kind: "applied", digest, nowMs });
+  }
+
+  #observeStep(appliedMs: number, nowMs: number): void {
+    const { observer } = this.#parts;
+    const isPair = this.#state?.kind === "denoising" && this.#state.partnership.kind === "together";
+    if (isPair) observer?.waited((appliedMs - this.#ownHalfMs) / 1_000);
+    observer?.combined((nowMs - appliedMs) / 1_000);
+    observer?.stepMade(isPair ? "pair" : "single", (nowMs - this.#stepMs) / 1_000);
+    this.#stepMs = nowMs;
   }
 
   async #store(epoch: number): Promise<void> {
@@ -338,8 +361,12 @@ export class DenoiseShell {
       const { latents, step: made } = this.#started();
       assert(made === step, `the latents after step ${step}, not after ${made}`);
       const key = stepKey({ ...clipPlace(this.#assignment), epoch }, step);
+      const { clock, observer } = this.#parts;
+      const startMs = clock.nowMs();
       const blob = await this.#parts.blobs.put(key, encodeLatents(latents));
-      this.#feed({ kind: "saved", checkpoint: { step, blob }, nowMs: this.#parts.clock.nowMs() });
+      const nowMs = clock.nowMs();
+      observer?.saved((nowMs - startMs) / 1_000);
+      this.#feed({ kind: "saved", checkpoint: { step, blob }, nowMs });
     } catch (error) {
       this.#parts.onSaveFailed(asFarmError(error));
       this.#feed({ kind: "save-failed", step });
