@@ -1,8 +1,9 @@
 /** @file What a command that rendered says on stdout: one JSON object, or the paths. */
+
+import { packageVersion } from "../shared/adapters/files/package-version.js";
 import { stringifyJson } from "../shared/core/json-text.js";
 import type { ClipView, JobView } from "../shared/farm/job.js";
 import type { JobParameters } from "../shared/farm/parameters.js";
-import { packageVersion } from "./version.js";
 import type { WrittenFile } from "./write-outputs.js";
 
 /**

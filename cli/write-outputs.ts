@@ -67,7 +67,7 @@ async function fetchAll(
   const files: StagedFile[] = [];
   const clipPaths: string[] = [];
   for (const clip of job.clips) {
-    for (const output of clip.outputs) {
+    for (const output of await client.outputsOf(job.jobId, clip)) {
       const stagedPath = join(staging, `${clip.index}-${output.fileName}`);
       const bytes = client.download(job.jobId, clip.index, output, signal);
       await pipeline(Readable.from(bytes), createWriteStream(stagedPath, { flags: "wx" }));

@@ -15,6 +15,7 @@ import {
   type GetFarmResponse,
   JobServiceClient,
   type ListJobsResponse,
+  type ListOutputsResponse,
   type UndrainNodeResponse,
   type UploadInputResponse,
 } from "../proto/gen/renderfarm/v1/job_service.js";
@@ -29,11 +30,19 @@ import {
   type RequestedParameters,
 } from "../shared/adapters/grpc/job-codec.js";
 import { decodeModelInfo } from "../shared/adapters/grpc/model-codec.js";
+import { decodePreference } from "../shared/adapters/grpc/node-codec.js";
 import { fromServiceError } from "../shared/adapters/grpc/status.js";
+import { decodeOutput } from "../shared/adapters/grpc/work-codec.js";
 import { asFarmError, FarmError } from "../shared/core/errors.js";
-import { type DryRunView, isTerminal, type JobState, type JobView } from "../shared/farm/job.js";
+import {
+  type ClipView,
+  type DryRunView,
+  isTerminal,
+  type JobState,
+  type JobView,
+} from "../shared/farm/job.js";
 import type { JobParameters } from "../shared/farm/parameters.js";
-import type { ModelInfo, Output } from "../shared/farm/work.js";
+import type { ModelInfo, NodePreference, Output } from "../shared/farm/work.js";
 import type { BlobRef } from "../shared/ports/blob-store.js";
 import {
   deadlineIn,
@@ -62,6 +71,10 @@ export interface NodeView {
   /** "" when it may have work; else why not: draining, quarantined, held down, stopping. */
   readonly refusal: string;
   readonly connected: boolean;
+  /** Bytes that its runtime may use; 0: not known. */
+  readonly memoryBytes: number;
+  /** The work it takes first when several kinds wait. */
+  readonly prefers: NodePreference;
 }
 
 /** A call that takes longer has failed; none of them waits for rendering. */
@@ -139,6 +152,17 @@ export class FarmClient {
       (done, options) => this.#stub.getJob({ jobId }, new Metadata(), options, done),
       signal,
     );
+  }
+
+  /** The finished files of a clip, also where the job does not name them. */
+  async outputsOf(jobId: string, clip: ClipView, signal?: AbortSignal): Promise<readonly Output[]> {
+    if (clip.outputs.length === clip.outputCount) return clip.outputs;
+    const { outputs } = await this.#unary<ListOutputsResponse>(
+      (done, options) =>
+        this.#stub.listOutputs({ jobId, clipIndex: clip.index }, new Metadata(), options, done),
+      signal,
+    );
+    return outputs.map((output, i) => decodeOutput(output, `outputs[${i}]`));
   }
 
   cancelJob(jobId: string, signal?: AbortSignal): Promise<JobView> {
@@ -330,6 +354,6 @@ export class FarmClient {
 
 function viewNode(node: FarmNode | undefined): NodeView {
   if (!node) throw new FarmError("unreachable", "the answer names no node");
-  const { nodeId, modelDigest, provider, taskCount, refusal, connected } = node;
-  return { nodeId, modelDigest, provider, taskCount, refusal, connected };
+  const { memoryBytes, prefers, ...rest } = node;
+  return { ...rest, memoryBytes: Number(memoryBytes), prefers: decodePreference(prefers) };
 }

@@ -1,6 +1,7 @@
 /** @file The tasks of a clip, what each waits for, and the work that a node is handed. */
 import { assert } from "../../shared/core/assert.js";
 import {
+  type ClipParameters,
   clipCountOf,
   clipParametersOf,
   imageIndexOf,
@@ -11,6 +12,14 @@ import type { Partner, Stage, Work } from "../../shared/farm/work.js";
 import type { BlobRef } from "../../shared/ports/blob-store.js";
 import type { Clip, Job, NewJob } from "./job.js";
 import type { Member, Task } from "./task.js";
+
+/** Condition, denoise and mux, and the decode chunks. */
+export function tasksPerClip({
+  numFrames,
+  decodeChunkSize,
+}: Pick<ClipParameters, "numFrames" | "decodeChunkSize">): number {
+  return 3 + planChunks(numFrames, decodeChunkSize).length;
+}
 
 /** Clips and tasks of a new job: only the condition stages are ready, the rest is blocked. */
 export function planTasks(job: NewJob, atMs: number): { clips: Clip[]; tasks: Task[] } {
@@ -60,6 +69,7 @@ function newTask(jobId: string, clipIndex: number, stage: Stage, chunkIndex: num
     epoch: 0,
     attempts: 0,
     failures: [],
+    memoryAboveBytes: null,
     workedNodeIds: [],
     plans: [],
     origin: null,
