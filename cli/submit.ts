@@ -76,7 +76,7 @@ export async function submit(
     }).catch((error: unknown) => {
       throw signal.aborted ? detached(jobId, flags) : error;
     });
-    printResult(job, files, images, flags.json ?? false);
+    printResult(job, files, request!.picturePaths, flags.json ?? false);
   } finally {
     client.close();
   }
