@@ -1,5 +1,6 @@
 /** @file The coordinator put together: loop, node sessions and the gRPC server over given ports. */
 import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { HealthImplementation } from "grpc-health-check";
 import type { Logger } from "pino";
 import { JobServiceService } from "../proto/gen/renderfarm/v1/job_service.js";
 import { NodeServiceService } from "../proto/gen/renderfarm/v1/node_service.js";
@@ -12,6 +13,7 @@ import type { CoordinatorMeters } from "./measured.js";
 import { jobApi } from "./rpc/job-api.js";
 import { jobServiceHandlers } from "./rpc/job-service.js";
 import { connectHandler } from "./rpc/node-service.js";
+import { REFLECTION_SERVICES, reflectionHandlers } from "./rpc/reflection.js";
 import type { Failpoint } from "./shell/failpoint.js";
 import { FarmLoop, type FarmPolicy } from "./shell/farm-loop.js";
 import { Janitor } from "./shell/janitor.js";
@@ -21,6 +23,8 @@ import { sweepJob } from "./shell/sweep.js";
 
 /** How long open streams may take to end before the server closes them. */
 const SHUTDOWN_MS = 2_000;
+/** What health checks ask for: the whole, or one service. */
+const SERVED = ["", "renderfarm.v1.JobService", "renderfarm.v1.NodeService"];
 /** A publication that failed is tried again after this long: the store may be back. */
 const PUBLISH_RETRY_MS = 1_000;
 
@@ -117,11 +121,19 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
   server.addService(NodeServiceService, {
     connect: connectHandler({ loop, sessions, clock, onError: onBroken }),
   });
+  const health = new HealthImplementation(
+    Object.fromEntries(SERVED.map((service) => [service, "SERVING" as const])),
+  );
+  health.addToServer(server);
+  for (const service of REFLECTION_SERVICES)
+    server.addService(service, { ...reflectionHandlers() });
   const address = await listen(server, parts.listen);
   return {
     address,
     loop,
     async stop() {
+      // First of all, so that nobody is sent here any more.
+      for (const service of SERVED) health.setStatus(service, "NOT_SERVING");
       cancelCleaning();
       const ended = shutDown(server, clock);
       sessions.stop();

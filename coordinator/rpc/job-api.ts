@@ -5,12 +5,11 @@
 import type * as wire from "../../proto/gen/renderfarm/v1/job_service.js";
 import { encodeBlobRef } from "../../shared/adapters/grpc/blob-codec.js";
 import { encodeJob } from "../../shared/adapters/grpc/job-codec.js";
+import { encodeOutput } from "../../shared/adapters/grpc/work-codec.js";
 import { FarmError } from "../../shared/core/errors.js";
 import type { JobView } from "../../shared/farm/job.js";
 import type { Output } from "../../shared/farm/work.js";
-import type { BlobRef, BlobStore } from "../../shared/ports/blob-store.js";
-import type { FarmLoop } from "../shell/farm-loop.js";
-import type { Janitor } from "../shell/janitor.js";
+import type { BlobRef } from "../../shared/ports/blob-store.js";
 import { createJob, type JobParts } from "./create-job.js";
 import { drainNode, undrainNode, viewFarm } from "./farm-verbs.js";
 import { boundedInput, newInputKey } from "./inputs.js";
@@ -55,6 +54,7 @@ export interface JobApi {
   readonly deleteJob: Ask<wire.DeleteJobRequest, wire.DeleteJobResponse>;
   readonly drainNode: Ask<wire.DrainNodeRequest, wire.DrainNodeResponse>;
   readonly undrainNode: Ask<wire.UndrainNodeRequest, wire.UndrainNodeResponse>;
+  readonly listOutputs: Ask<wire.ListOutputsRequest, wire.ListOutputsResponse>;
   readonly getFarm: Ask<wire.GetFarmRequest, wire.GetFarmResponse>;
   readonly collectGarbage: Ask<wire.CollectGarbageRequest, wire.CollectGarbageResponse>;
   /** Bytes of an input, in pieces of any size; the bound is on their sum. */
@@ -71,47 +71,65 @@ export interface JobApi {
   watchJob(request: wire.WatchJobRequest, caller: Caller, send: (job: JobView) => void): () => void;
 }
 
+/**
+ * The farm in memory is ahead of the journal while an append is under way. So every answer, also one
+ * that only looks, waits until the journal has what it says: a crash takes back nothing that was told.
+ */
 export function jobApi(parts: JobParts): JobApi {
   const { loop, blobs, janitor } = parts;
+  const told = <Q, A>(ask: (request: Q) => Promise<A>): Ask<Q, A> => {
+    return (request) =>
+      Promise.resolve()
+        .then(() => ask(request))
+        .finally(() => loop.settled());
+  };
   return {
-    createJob: (request) => createJob(parts, request),
-    getJob: async ({ jobId }) => ({ job: encodeJob(findJob(loop, jobId)) }),
-    cancelJob: async ({ jobId }) => ({ job: encodeJob(await cancelJob(loop, jobId)) }),
-    listJobs: async (request) => listJobs(loop, request),
-    pauseJob: async ({ jobId }) => ({ job: encodeJob(await pauseJob(loop, jobId)) }),
-    resumeJob: async ({ jobId }) => ({ job: encodeJob(await resumeJob(loop, jobId)) }),
-    retryJob: async (request) => ({ job: encodeJob(await retryJob(loop, request)) }),
-    setJobPriority: async (request) => ({ job: encodeJob(await setPriority(loop, request)) }),
-    deleteJob: async ({ jobId }) => deleteJob(loop, jobId),
-    drainNode: async ({ nodeId }) => ({ node: await drainNode(loop, nodeId) }),
-    undrainNode: async ({ nodeId }) => ({ node: await undrainNode(loop, nodeId) }),
-    getFarm: async () => viewFarm(loop),
-    collectGarbage: async ({ dryRun }) => {
+    createJob: told((request) => createJob(parts, request)),
+    getJob: told(async ({ jobId }) => ({ job: encodeJob(findJob(loop, jobId)) })),
+    cancelJob: told(async ({ jobId }) => ({ job: encodeJob(await cancelJob(loop, jobId)) })),
+    listJobs: told(async (request) => listJobs(loop, request)),
+    pauseJob: told(async ({ jobId }) => ({ job: encodeJob(await pauseJob(loop, jobId)) })),
+    resumeJob: told(async ({ jobId }) => ({ job: encodeJob(await resumeJob(loop, jobId)) })),
+    retryJob: told(async (request) => ({ job: encodeJob(await retryJob(loop, request)) })),
+    setJobPriority: told(async (request) => ({ job: encodeJob(await setPriority(loop, request)) })),
+    deleteJob: told(async ({ jobId }) => deleteJob(loop, jobId)),
+    drainNode: told(async ({ nodeId }) => ({ node: await drainNode(loop, nodeId) })),
+    undrainNode: told(async ({ nodeId }) => ({ node: await undrainNode(loop, nodeId) })),
+    listOutputs: told(async ({ jobId, clipIndex }) => ({
+      outputs: outputsOf(parts, jobId, clipIndex).map(encodeOutput),
+    })),
+    getFarm: told(async () => viewFarm(loop)),
+    collectGarbage: told(async ({ dryRun }) => {
       const found = await janitor.collect({ dryRun });
       return { blobs: BigInt(found.blobs), bytes: BigInt(found.bytes) };
-    },
+    }),
     uploadInput: async (pieces) => ({
       blob: encodeBlobRef(await blobs.put(newInputKey(), boundedInput(pieces))),
     }),
-    openOutput: async (request) => openOutput(parts, request),
-    inputsOf: async ({ jobId }) => {
+    openOutput: told(async (request) => openOutput(parts, request)),
+    inputsOf: told(async ({ jobId }) => {
       findJob(loop, jobId);
       return loop.farm.jobs.get(jobId)?.images ?? [];
-    },
+    }),
     watchJob: ({ jobId }, _caller, send) => {
-      const now = findJob(loop, jobId);
-      const unwatch = loop.watch(jobId, send);
-      send(now);
-      return unwatch;
+      findJob(loop, jobId);
+      return loop.watch(jobId, send);
     },
   };
 }
 
-function openOutput({ loop, blobs }: JobParts, request: wire.DownloadOutputRequest): OpenOutput {
+/** @throws FarmError "not-found" */
+function outputsOf({ loop }: JobParts, jobId: string, clipIndex: number): readonly Output[] {
+  findJob(loop, jobId);
+  const clip = loop.farm.jobs.get(jobId)?.clips[clipIndex];
+  if (clip) return clip.outputs;
+  throw new FarmError("not-found", `job ${jobId} has no clip ${clipIndex}`);
+}
+
+function openOutput(parts: JobParts, request: wire.DownloadOutputRequest): OpenOutput {
   const { jobId, clipIndex, fileName } = request;
-  const clip = findJob(loop, jobId).clips[clipIndex];
-  const output = clip?.outputs.find((o) => o.fileName === fileName);
-  if (output) return { output, read: () => blobs.read(output.blob) };
+  const output = outputsOf(parts, jobId, clipIndex).find((o) => o.fileName === fileName);
+  if (output) return { output, read: () => parts.blobs.read(output.blob) };
   throw new FarmError(
     "not-found",
     `clip ${clipIndex} of job ${jobId} has no finished output '${fileName.slice(0, 80)}'`,

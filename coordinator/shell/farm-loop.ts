@@ -213,10 +213,15 @@ export class FarmLoop {
     return job ? viewJob(this.farm, job, this.#progress, this.#nowMs()) : null;
   }
 
-  /** Calls the watcher after every change of the job, until the returned function is called. */
+  /**
+   * Calls the watcher with the job as it is, and after every change of it, until the returned
+   * function is called; each time once the journal has what it is told.
+   */
   watch(jobId: string, watcher: JobWatcher): () => void {
     const watchers = this.#watchers.get(jobId) ?? new Set();
     this.#watchers.set(jobId, watchers.add(watcher));
+    const view = this.view(jobId);
+    if (view) this.#tellDurable(() => watchers.has(watcher) && watcher(view));
     return () => {
       watchers.delete(watcher);
       if (watchers.size === 0 && this.#watchers.get(jobId) === watchers) {
@@ -242,7 +247,15 @@ export class FarmLoop {
     if (job && isTerminal(job.state)) this.#forgetProgress(jobId);
     if (!watchers) return;
     const view = this.view(jobId);
-    if (view) for (const watcher of [...watchers]) watcher(view);
+    if (!view) return;
+    this.#tellDurable(() => {
+      for (const watcher of [...watchers]) watcher(view);
+    });
+  }
+
+  /** Appends resolve in order, so watchers hear of states in order; of a broken journal, of nothing. */
+  #tellDurable(tell: () => void): void {
+    this.#appended.then(tell, () => {});
   }
 
   #forgetProgress(jobId: string): void {

@@ -17,7 +17,7 @@ import type {
 import type { BlobStore } from "../../shared/ports/blob-store.js";
 import type { CancelTimer, Clock } from "../../shared/ports/clock.js";
 import type { BusChannel, FrameHeader, TensorBus } from "../../shared/ports/tensor-bus.js";
-import { elementCount, type Tensor, tensor } from "../../shared/tensor/tensor.js";
+import { elementCount, floatsOf, type Tensor, tensor } from "../../shared/tensor/tensor.js";
 import type { CheckpointConfigs } from "../model/configs/components-fit.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { createReplica, type DenoiseReplica } from "../stages/denoise-maths.js";
@@ -26,6 +26,7 @@ import { decodeConditioning, decodeLatents, encodeLatents } from "../stages/tens
 import { reduceDenoise, startDenoise } from "./denoise-machine.js";
 import type { DenoiseEffect, DenoiseEvent, DenoiseState, DropReason } from "./denoise-state.js";
 import type { DenoiseObserver } from "./node-observer.js";
+import { patiently } from "./patience.js";
 
 export interface DenoiseParts {
   readonly runtime: Runtime;
@@ -65,6 +66,7 @@ export class DenoiseShell {
   readonly #idle: Promise<void>;
   #epoch: number;
   #resolveIdle: () => void = () => {};
+  readonly #over = new AbortController();
   #replica: DenoiseReplica | null = null;
   /** Null until the conditioning is read; what happens until then waits in the queue. */
   #state: DenoiseState | null = null;
@@ -139,10 +141,9 @@ export class DenoiseShell {
   async #load(): Promise<void> {
     const { blobs, clock, configs, planHash } = this.#parts;
     const { conditioning, parameters, pair, resume } = this.#work;
-    const [begin, middle] = await Promise.all([
-      blobs.get(conditioning),
-      resume ? blobs.get(resume.blob) : null,
-    ]);
+    const read = () =>
+      Promise.all([blobs.get(conditioning), resume ? blobs.get(resume.blob) : null]);
+    const [begin, middle] = await this.#patiently(read);
     if (this.#state !== null) return; // ended meanwhile
     const from =
       resume && middle ? { step: resume.step, latents: decodeLatents(middle) } : undefined;
@@ -344,7 +345,8 @@ export class DenoiseShell {
 
   async #store(epoch: number): Promise<void> {
     const key = latentsKey({ ...clipPlace(this.#assignment), epoch });
-    const blob = await this.#parts.blobs.put(key, encodeLatents(this.#started().latents));
+    const latents = encodeLatents(this.#started().latents);
+    const blob = await this.#patiently(() => this.#parts.blobs.put(key, latents));
     this.#feed({ kind: "stored", blob, nowMs: this.#parts.clock.nowMs() });
   }
 
@@ -388,7 +390,15 @@ export class DenoiseShell {
   }
 
   #settleIdle(): void {
-    if (this.#state?.kind === "ended" && this.#underWay === 0) this.#resolveIdle();
+    if (this.#state?.kind !== "ended") return;
+    this.#over.abort();
+    if (this.#underWay === 0) this.#resolveIdle();
+  }
+
+  /** Waits for a store that is away, until the task is over. */
+  #patiently<T>(work: () => Promise<T>): Promise<T> {
+    const { clock } = this.#parts;
+    return patiently(work, { clock, signal: this.#over.signal, random: Math.random });
   }
 
   #started(): DenoiseReplica {
@@ -408,12 +418,6 @@ type EndingEvent = Extract<DenoiseEvent, { kind: "cancel" | "fault" | "yield" }>
 
 function isEnding(event: DenoiseEvent): event is EndingEvent {
   return event.kind === "cancel" || event.kind === "fault" || event.kind === "yield";
-}
-
-/** The bytes as float32 values; copied only where they do not lie on a multiple of four. */
-function floatsOf(bytes: Uint8Array): Float32Array {
-  const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
-  return new Float32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 4);
 }
 
 function sha256(data: string | Uint8Array): string {
