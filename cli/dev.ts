@@ -5,7 +5,7 @@ import { checkGraphs, defaultsOf, openForRequest } from "./check-checkpoint.js";
 import { checkFarmFlags, type FarmFlags } from "./farm-flags.js";
 import { startLocalFarm } from "./local-farm.js";
 import { flagName } from "./render-flags.js";
-import { DEFAULT_ADDRESS } from "./submit.js";
+import { DEFAULT_ADDRESS } from "./connection.js";
 
 export interface DevFlags extends FarmFlags {
   readonly port?: string;

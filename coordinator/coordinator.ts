@@ -1,13 +1,18 @@
 /** @file The coordinator put together: loop, node sessions and the gRPC server over given ports. */
-import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { Server, ServerCredentials, type ServerInterceptor } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import { JobServiceService } from "../proto/gen/renderfarm/v1/job_service.js";
 import { NodeServiceService } from "../proto/gen/renderfarm/v1/node_service.js";
 import { serverOptions } from "../shared/adapters/grpc/connection-options.js";
+import { FarmServerCredentials } from "../shared/adapters/tls/grpc-credentials.js";
+import { assert } from "../shared/core/assert.js";
+import { isLoopback } from "../shared/core/endpoint.js";
 import { FarmError } from "../shared/core/errors.js";
 import type { BlobStore } from "../shared/ports/blob-store.js";
 import type { Clock } from "../shared/ports/clock.js";
 import type { Journal } from "../shared/ports/journal.js";
+import type { Access } from "./access/access.js";
+import { type CallerOf, everybodyIsOwner, guardOf } from "./rpc/guard.js";
 import { jobServiceHandlers } from "./rpc/job-service.js";
 import { connectHandler } from "./rpc/node-service.js";
 import type { Failpoint } from "./shell/failpoint.js";
@@ -39,6 +44,8 @@ export interface CoordinatorParts {
   readonly onBroken: (error: unknown) => void;
   /** Where a test lets this process die. */
   readonly failpoint?: Failpoint | null;
+  /** Who may call what; null: everybody everything, on loopback only. */
+  readonly access?: Access | null;
 }
 
 export interface Coordinator {
@@ -103,12 +110,15 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
   });
   sessions.start();
 
-  const server = new Server(serverOptions);
-  server.addService(JobServiceService, jobServiceHandlers({ loop, blobs }));
+  const { access = null } = parts;
+  const { interceptors, callerOf } = door(access);
+  const server = new Server({ ...serverOptions, interceptors });
+  const quotas = access?.quotas ?? null;
+  server.addService(JobServiceService, jobServiceHandlers({ loop, blobs, callerOf, quotas }));
   server.addService(NodeServiceService, {
-    connect: connectHandler({ loop, sessions, clock, onError: onBroken }),
+    connect: connectHandler({ loop, sessions, clock, callerOf, onError: onBroken }),
   });
-  const address = await listen(server, parts.listen);
+  const address = await listen(server, parts.listen, access);
   return {
     address,
     loop,
@@ -119,14 +129,28 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
       await ended;
       hasClosed = true;
       await journal.close();
+      access?.tls.close();
+      access?.keys.close();
+      await access?.audit.close();
     },
   };
 }
 
-function listen(server: Server, address: string): Promise<string> {
+function door(access: Access | null): { interceptors: ServerInterceptor[]; callerOf: CallerOf } {
+  if (access === null) return { interceptors: [], callerOf: everybodyIsOwner };
+  const { interceptor, callerOf } = guardOf(access);
+  return { interceptors: [interceptor], callerOf };
+}
+
+/** Where others can reach it, nothing listens without TLS and keys, whoever starts it. */
+function listen(server: Server, address: string, access: Access | null): Promise<string> {
   const host = address.slice(0, address.lastIndexOf(":"));
+  assert(access !== null || isLoopback(address), `${address} to be loopback without TLS and keys`);
+  const credentials = access
+    ? new FarmServerCredentials(access.tls)
+    : ServerCredentials.createInsecure();
   return new Promise((resolve, reject) => {
-    server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
+    server.bindAsync(address, credentials, (error, port) => {
       if (error) {
         reject(new FarmError("unreachable", `cannot listen on ${address}: ${error.message}`));
       } else resolve(`${host}:${port}`);

@@ -11,6 +11,7 @@ import { systemClock } from "../shared/adapters/clock/system-clock.js";
 import { FileBlobStore } from "../shared/adapters/files/file-blob-store.js";
 import { FileJournal } from "../shared/adapters/files/file-journal.js";
 import { asFarmError } from "../shared/core/errors.js";
+import { openAccess } from "./access/open-access.js";
 import { type Coordinator, startCoordinator } from "./coordinator.js";
 import { readSettings, USAGE } from "./settings.js";
 import { readFailpoint } from "./shell/failpoint.js";
@@ -33,7 +34,10 @@ async function main(): Promise<void> {
     onRefused: (reason) => log.warn(reason),
     exit: (code) => process.exit(code),
   });
+  // A door that cannot be made is said before the journal is looked at.
   await mkdir(data, { recursive: true });
+  const access =
+    settings.access && (await openAccess(settings.access, systemClock, Date.now, log));
   const coordinator = await startCoordinator({
     listen,
     journal: await FileJournal.open(join(data, "journal"), log),
@@ -43,6 +47,7 @@ async function main(): Promise<void> {
     policy: POLICY_DEFAULT,
     log,
     failpoint,
+    access,
     onBroken: (error) => {
       const { code, detail } = asFarmError(error);
       log.fatal({ err: error, code }, `nothing may be promised any more: ${detail}`);

@@ -1,29 +1,52 @@
 /** @file The settings of a coordinator process, from its flags and environment; flags go first. */
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { TlsPaths } from "../shared/adapters/tls/tls-files.js";
+import { isLoopback } from "../shared/core/endpoint.js";
 import { type Environment, SettingReader } from "../shared/settings/setting-reader.js";
+import { readTlsPaths, TLS_FLAGS } from "../shared/settings/tls-settings.js";
 
 export interface CoordinatorSettings {
   /** HOST:PORT of the gRPC API; port 0 takes a free one. */
   readonly listen: string;
   /** Folder of the journal and the blobs. */
   readonly data: string;
+  /** Null: a farm on this machine alone, where everybody may do everything. */
+  readonly access: AccessSettings | null;
+}
+
+/** TLS and keys come together: one without the other would be a lock without a door. */
+export interface AccessSettings {
+  readonly tls: TlsPaths;
+  /** File of `renderfarm keys`. */
+  readonly apiKeys: string;
+  /** File that calls which change something are noted in. */
+  readonly audit: string;
 }
 
 export const USAGE = `usage: node dist/coordinator/main.js [flags]
 
   --listen HOST:PORT         where the API listens (127.0.0.1:7433)  RENDERFARM_LISTEN
   --data DIR                 folder of journal and blobs             RENDERFARM_DATA
+  --tls-ca FILE              roots that are trusted                  RENDERFARM_TLS_CA
+  --tls-cert FILE            the coordinator's certificate           RENDERFARM_TLS_CERT
+  --tls-key FILE             its key                                 RENDERFARM_TLS_KEY
+  --api-keys FILE            keys of users (renderfarm keys)         RENDERFARM_API_KEYS
+  --audit FILE               audit log (DATA/audit.jsonl)            RENDERFARM_AUDIT
   --help                     print this and exit
 
+Beyond loopback nothing listens without TLS and keys: docs/security.md.
 Exit codes: 0 stopped, 1 broke down, 2 bad settings.
 `;
 
 const LISTEN_DEFAULT = "127.0.0.1:7433";
-const LOOPBACK_HOSTS = ["127.0.0.1", "localhost", "[::1]"];
 
 const FLAGS = {
   listen: { type: "string" },
   data: { type: "string" },
+  ...TLS_FLAGS,
+  "api-keys": { type: "string" },
+  audit: { type: "string" },
   help: { type: "boolean" },
 } as const;
 
@@ -39,10 +62,24 @@ export function readSettings(
   const readFile = (path: string) => readFileSync(path, "utf8");
   const reader = new SettingReader(FLAGS, { args, env, readFile });
   if (reader.isSet("help")) return null;
-  const settings = { listen: reader.text("listen", LISTEN_DEFAULT), data: reader.text("data") };
-  const host = settings.listen.slice(0, settings.listen.lastIndexOf(":"));
+  const settings = {
+    listen: reader.text("listen", LISTEN_DEFAULT),
+    data: reader.text("data"),
+    access: readAccess(reader),
+  };
   const loopback = `without TLS and keys only loopback is allowed, as in ${LISTEN_DEFAULT}`;
-  reader.check("--listen", LOOPBACK_HOSTS.includes(host), `"${settings.listen}": ${loopback}`);
+  const isAllowed = settings.access !== null || isLoopback(settings.listen);
+  reader.check("--listen", isAllowed, `"${settings.listen}": ${loopback}`);
   reader.done();
   return settings;
+}
+
+function readAccess(reader: SettingReader): AccessSettings | null {
+  const tls = readTlsPaths(reader);
+  const apiKeys = reader.optional("api-keys");
+  const audit = reader.optional("audit") ?? join(reader.optional("data") ?? "", "audit.jsonl");
+  if (tls === null && apiKeys === null) return null;
+  reader.check("--api-keys", apiKeys !== null, "is missing; TLS and keys come together");
+  reader.check("--tls-cert", tls !== null, "is missing; keys would travel in the clear");
+  return tls && apiKeys !== null ? { tls, apiKeys, audit } : null;
 }

@@ -50,6 +50,7 @@ const agent: Agent = await startAgent({
     variant: "auto",
     busListen: "127.0.0.1:0",
     busAdvertise: null,
+    tls: null,
     logLevel: "info",
   },
   version: "bench",

@@ -1,6 +1,12 @@
 /** @file JobService: what users ask for, checked, and answered from the loop's state. */
 import { randomBytes } from "node:crypto";
-import type { ServerUnaryCall, ServerWritableStream, sendUnaryData } from "@grpc/grpc-js";
+import type {
+  Metadata,
+  sendUnaryData,
+  ServerReadableStream,
+  ServerUnaryCall,
+  ServerWritableStream,
+} from "@grpc/grpc-js";
 import type * as wire from "../../proto/gen/renderfarm/v1/job_service.js";
 import { decodeCreateJob, encodeDryRun, encodeJob } from "../../shared/adapters/grpc/job-codec.js";
 import { toServiceError } from "../../shared/adapters/grpc/status.js";
@@ -11,12 +17,17 @@ import { isTerminal } from "../../shared/farm/job.js";
 import { resolveParameters } from "../../shared/farm/validate-request.js";
 import type { ModelInfo } from "../../shared/farm/work.js";
 import type { BlobRef, BlobStore } from "../../shared/ports/blob-store.js";
+import { type Caller, ownerSeenBy, senderOf } from "../access/caller.js";
+import type { Quotas } from "../access/quotas.js";
 import { planDryRun } from "../plan/dry-run.js";
 import { OPEN_JOBS_MAX } from "../plan/limits.js";
 import type { Node } from "../plan/node.js";
 import type { FarmLoop } from "../shell/farm-loop.js";
 import { collectGarbage } from "../shell/janitor.js";
 import { findBranch } from "./branch.js";
+import type { CallerOf } from "./guard.js";
+import { type JobsLoop, loopSeenBy } from "./owned-loop.js";
+import { openJobsOf, optionsOf, scopedRequestId } from "./sender.js";
 import { drainNode, undrainNode, viewFarm } from "./farm-verbs.js";
 import { checkInputKey, newInputKey, sendBlob, storeInput } from "./inputs.js";
 import {
@@ -34,23 +45,37 @@ import {
 export interface JobServiceParts {
   readonly loop: FarmLoop;
   readonly blobs: BlobStore;
+  readonly callerOf: CallerOf;
+  /** Null on a farm without keys. */
+  readonly quotas: Quotas | null;
 }
 
 /** The handlers of JobService; every error leaves as a gRPC status with its details. */
 export function jobServiceHandlers(parts: JobServiceParts): wire.JobServiceServer {
   const { loop, blobs } = parts;
+  /** The farm as the caller may see it. */
+  const seenBy = ({ metadata }: { readonly metadata: Metadata }) =>
+    loopSeenBy(loop, ownerSeenBy(parts.callerOf(metadata)));
   return {
-    createJob: unary((request) => createJob(parts, request)),
-    getJob: unary(async ({ jobId }) => ({ job: encodeJob(findJob(loop, jobId)) })),
-    cancelJob: unary(async ({ jobId }) => ({ job: encodeJob(await cancelJob(loop, jobId)) })),
-    listJobs: unary(async (request) => listJobs(loop, request)),
-    pauseJob: unary(async ({ jobId }) => ({ job: encodeJob(await pauseJob(loop, jobId)) })),
-    resumeJob: unary(async ({ jobId }) => ({ job: encodeJob(await resumeJob(loop, jobId)) })),
-    retryJob: unary(async (request) => ({ job: encodeJob(await retryJob(loop, request)) })),
-    setJobPriority: unary(async (request) => ({
-      job: encodeJob(await setPriority(loop, request)),
+    createJob: unary((request, call) => createJob(parts, request, parts.callerOf(call.metadata))),
+    getJob: unary(async ({ jobId }, call) => ({ job: encodeJob(findJob(seenBy(call), jobId)) })),
+    cancelJob: unary(async ({ jobId }, call) => ({
+      job: encodeJob(await cancelJob(seenBy(call), jobId)),
     })),
-    deleteJob: unary(async ({ jobId }) => deleteJob(loop, jobId)),
+    listJobs: unary(async (request, call) => listJobs(seenBy(call), request)),
+    pauseJob: unary(async ({ jobId }, call) => ({
+      job: encodeJob(await pauseJob(seenBy(call), jobId)),
+    })),
+    resumeJob: unary(async ({ jobId }, call) => ({
+      job: encodeJob(await resumeJob(seenBy(call), jobId)),
+    })),
+    retryJob: unary(async (request, call) => ({
+      job: encodeJob(await retryJob(seenBy(call), request)),
+    })),
+    setJobPriority: unary(async (request, call) => ({
+      job: encodeJob(await setPriority(seenBy(call), request)),
+    })),
+    deleteJob: unary(async ({ jobId }, call) => deleteJob(seenBy(call), jobId)),
     drainNode: unary(async ({ nodeId }) => ({ node: await drainNode(loop, nodeId) })),
     undrainNode: unary(async ({ nodeId }) => ({ node: await undrainNode(loop, nodeId) })),
     getFarm: unary(async () => viewFarm(loop)),
@@ -58,17 +83,37 @@ export function jobServiceHandlers(parts: JobServiceParts): wire.JobServiceServe
       const found = await collectGarbage(blobs, loop.farm, { dryRun, nowMs: loop.nowMs() });
       return { blobs: BigInt(found.blobs), bytes: BigInt(found.bytes) };
     }),
-    watchJob: (call) => streaming(call, async () => watchJob(loop, call)),
-    uploadInput: (call, callback) => answer(storeInput(blobs, call), callback),
-    downloadOutput: (call) => streaming(call, () => downloadOutput(parts, call)),
+    watchJob: (call) => streaming(call, async () => watchJob(seenBy(call), call)),
+    uploadInput: (call, callback) => answer(uploadInput(parts, call), callback),
+    downloadOutput: (call) => streaming(call, () => downloadOutput(blobs, seenBy(call), call)),
   };
 }
 
+async function uploadInput(
+  { blobs, callerOf, quotas }: JobServiceParts,
+  call: ServerReadableStream<wire.UploadInputRequest, wire.UploadInputResponse>,
+): Promise<wire.UploadInputResponse> {
+  const owner = senderOf(callerOf(call.metadata));
+  return storeInput(blobs, call, {
+    owner,
+    admit: (bytes) => {
+      if (owner !== null) quotas?.takeInputBytes(owner, bytes);
+    },
+  });
+}
+
 async function createJob(
-  { loop, blobs }: JobServiceParts,
+  { loop, blobs, quotas }: JobServiceParts,
   request: wire.CreateJobRequest,
+  caller: Caller,
 ): Promise<wire.CreateJobResponse> {
-  const { images, parameters: raw, modelDigest, requestId, options } = decodeCreateJob(request);
+  const sender = senderOf(caller);
+  if (sender !== null) quotas?.takeSubmit(sender);
+  const decoded = decodeCreateJob(request);
+  const { images, parameters: raw, modelDigest } = decoded;
+  const options = optionsOf(decoded.options, request.options?.owner ?? "", sender);
+  const requestId = scopedRequestId(decoded.requestId, sender);
+  const seen = loopSeenBy(loop, ownerSeenBy(caller));
   const accepted = (jobId: string) => ({ job: encodeJob(findJob(loop, jobId)), dryRun: undefined });
   const known = loop.farm.jobIdByRequestId.get(requestId);
   if (requestId !== "" && known !== undefined) {
@@ -76,6 +121,7 @@ async function createJob(
     return accepted(known);
   }
   refuseFull(loop);
+  if (sender !== null) quotas?.refuseFull(sender, openJobsOf(loop, sender));
   const nodes = [...loop.farm.nodes.values()];
   const model = chooseModel(nodes, modelDigest);
   const resolved = resolveParameters(raw, {
@@ -86,19 +132,19 @@ async function createJob(
   });
   if (!("parameters" in resolved)) throw refusal(resolved.violations);
   const { parameters } = resolved;
-  refuseUnknownJobs(loop, options.dependsOn);
+  refuseUnknownJobs(seen, options.dependsOn);
   const kept = options.branch
-    ? findBranch(loop.farm, options.branch, { parameters, modelDigest: model.digest, images })
+    ? findBranch(seen.farm, options.branch, { parameters, modelDigest: model.digest, images })
     : null;
   if (request.validateOnly) {
     const wanted = { modelDigest: model.digest, parameters, imageCount: images.length, options };
     const dryRun = planDryRun(loop.farm, wanted, loop.nowMs());
     return { job: undefined, dryRun: encodeDryRun(dryRun, parameters) };
   }
-  await checkInputs(blobs, images, parameters.latents);
+  await checkInputs(blobs, [...images, parameters.latents], ownerSeenBy(caller));
   const jobId = idFromBytes(randomBytes(16));
   // The other job may be swept or deleted while this one waits.
-  const branchLatents = kept && (await blobs.put(newInputKey(), blobs.read(kept.blob)));
+  const branchLatents = kept && (await blobs.put(newInputKey(sender), blobs.read(kept.blob)));
   await loop.dispatch({
     kind: "job-created",
     job: {
@@ -123,11 +169,13 @@ function refuseFull(loop: FarmLoop): void {
 /** Reading an input through is the only way to know that it is there and whole. */
 async function checkInputs(
   blobs: BlobStore,
-  images: readonly BlobRef[],
-  latents: BlobRef | null,
+  refs: readonly (BlobRef | null)[],
+  owner: string | null,
 ): Promise<void> {
-  for (const [i, ref] of [...images, ...(latents ? [latents] : [])].entries()) {
-    checkInputKey(ref, i < images.length ? `images[${i}]` : "latents");
+  const isLatents = (i: number) => i === refs.length - 1;
+  for (const [i, ref] of refs.entries()) {
+    if (ref === null) continue;
+    checkInputKey(ref, isLatents(i) ? "latents" : `images[${i}]`, owner);
     for await (const _piece of blobs.read(ref));
   }
 }
@@ -154,7 +202,7 @@ function chooseModel(nodes: readonly Node[], digest: string): ModelInfo {
 
 /** State now and after every change; a client that reads slowly gets the newest state, not all. */
 function watchJob(
-  loop: FarmLoop,
+  loop: JobsLoop,
   call: ServerWritableStream<wire.WatchJobRequest, wire.WatchJobResponse>,
 ): void {
   const { jobId } = call.request;
@@ -189,7 +237,8 @@ function watchJob(
 }
 
 async function downloadOutput(
-  { loop, blobs }: JobServiceParts,
+  blobs: BlobStore,
+  loop: JobsLoop,
   call: ServerWritableStream<wire.DownloadOutputRequest, wire.DownloadOutputResponse>,
 ): Promise<void> {
   const { jobId, clipIndex, fileName } = call.request;
@@ -204,10 +253,10 @@ async function downloadOutput(
   await sendBlob(blobs, output.blob, call);
 }
 
-function unary<Q, A>(handle: (request: Q) => Promise<A>) {
+function unary<Q, A>(handle: (request: Q, call: ServerUnaryCall<Q, A>) => Promise<A>) {
   return (call: ServerUnaryCall<Q, A>, callback: sendUnaryData<A>): void => {
     answer(
-      Promise.resolve().then(() => handle(call.request)),
+      Promise.resolve().then(() => handle(call.request, call)),
       callback,
     );
   };

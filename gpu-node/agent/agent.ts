@@ -6,9 +6,11 @@ import type { Logger } from "pino";
 import { systemClock } from "../../shared/adapters/clock/system-clock.js";
 import { FileBlobStore } from "../../shared/adapters/files/file-blob-store.js";
 import type { NodeIdentity } from "../../shared/adapters/grpc/node-codec.js";
-import { endpointOf } from "../../shared/adapters/socket/socket-channel.js";
 import { SocketTensorBus } from "../../shared/adapters/socket/socket-tensor-bus.js";
+import { BusTls } from "../../shared/adapters/tls/bus-tls.js";
+import { TlsFiles } from "../../shared/adapters/tls/tls-files.js";
 import { assertNever } from "../../shared/core/assert.js";
+import { endpointOf } from "../../shared/core/endpoint.js";
 import { FarmError } from "../../shared/core/errors.js";
 import { idFromBytes } from "../../shared/core/ids.js";
 import type { TaskReport } from "../../shared/farm/work.js";
@@ -59,12 +61,14 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const { settings, version, log, openRuntime = superviseChild } = options;
   const clock = systemClock;
   await refuseMissingFolder(settings.blobDir);
+  const tls = openTls(settings, log);
   const blobs = await FileBlobStore.open(settings.blobDir);
   const ffmpeg = await findFfmpeg();
   const runtime = await openRuntime(options);
   const { info } = runtime;
   const bus = await SocketTensorBus.listen({
     ...endpointOf(settings.busListen),
+    tls: tls && new BusTls(tls),
     token: randomBytes(32).toString("hex"),
     clock,
     onRefused: (what) => log.warn({ what }, "the tensor bus did not take what came"),
@@ -87,6 +91,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     address: settings.coordinator,
     identity,
     clock,
+    tls,
     random: Math.random,
     onUp: () => log.info({ coordinator: settings.coordinator }, "welcomed by the coordinator"),
     onDown: (reason, wasUp) => {
@@ -103,8 +108,23 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   log.info({ ...ready, bus: bus.address }, "ready");
   return {
     drain: () => drain(link, runner, clock),
-    close: () => closeAll(link, runner, runtime, bus),
+    close: async () => {
+      tls?.close();
+      await closeAll(link, runner, runtime, bus);
+    },
   };
+}
+
+/** @throws FarmError "invalid-argument" when a file is not what it must be, or names another node */
+function openTls({ tls, nodeId }: NodeSettings, log: Logger): TlsFiles | null {
+  if (tls === null) return null;
+  const options = { role: "node", clock: systemClock, wallMs: Date.now, log } as const;
+  const files = new TlsFiles(tls, options);
+  const { name } = files.current.identity;
+  if (name === nodeId) return files;
+  files.close();
+  const text = `--node-id: ${nodeId} is not ${name}, for whom the certificate ${tls.cert} is`;
+  throw new FarmError("invalid-argument", text);
 }
 
 function superviseChild({ settings, log, onBroken }: AgentOptions): Promise<SupervisedRuntime> {

@@ -2,10 +2,13 @@
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { NODE_ID_PATTERN } from "../../shared/adapters/grpc/wire-checks.js";
+import type { TlsPaths } from "../../shared/adapters/tls/tls-files.js";
+import { isLoopback } from "../../shared/core/endpoint.js";
 import { type Environment, SettingReader } from "../../shared/settings/setting-reader.js";
+import { readTlsPaths, TLS_FLAGS } from "../../shared/settings/tls-settings.js";
 
 export interface NodeSettings {
-  /** host:port of the coordinator, on this machine. */
+  /** host:port of the coordinator; on this machine without TLS. */
   readonly coordinator: string;
   /** A diffusers folder. */
   readonly checkpoint: string;
@@ -22,6 +25,8 @@ export interface NodeSettings {
   /** host:port under which partners reach the tensor bus; null: where it listens. */
   readonly busAdvertise: string | null;
   readonly logLevel: string;
+  /** Null: the node and its coordinator are on one machine. */
+  readonly tls: TlsPaths | null;
 }
 
 export const USAGE = `usage: node dist/gpu-node/main.js [flags]
@@ -34,6 +39,9 @@ export const USAGE = `usage: node dist/gpu-node/main.js [flags]
   --variant NAME             auto, fp32 or fp16 (auto)             RENDERFARM_VARIANT
   --bus-listen HOST:PORT     where halves come in (127.0.0.1:0)    RENDERFARM_BUS_LISTEN
   --bus-advertise HOST:PORT  what partners dial (bus-listen)       RENDERFARM_BUS_ADVERTISE
+  --tls-ca FILE              roots that are trusted                RENDERFARM_TLS_CA
+  --tls-cert FILE            this node's certificate               RENDERFARM_TLS_CERT
+  --tls-key FILE             its key                               RENDERFARM_TLS_KEY
   --help                     print this and exit
 
 LOG_LEVEL: trace, debug, info (default), warn, error, fatal or silent.
@@ -44,8 +52,7 @@ const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"
 const VARIANTS = ["auto", "fp32", "fp16"] as const;
 /** More than any machine has; the point is to catch a typing error. */
 const THREADS_MAX = 1_024;
-/** A node's stream and its tensor bus have no TLS yet, so they must not leave the machine. */
-const LOOPBACK_PATTERN = /^(?:127\.0\.0\.1|localhost|\[::1\]):(\d{1,5})$/;
+const ADDRESS_PATTERN = /^(?:\[[0-9a-f:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})$/;
 
 const FLAGS = {
   coordinator: { type: "string" },
@@ -56,6 +63,7 @@ const FLAGS = {
   variant: { type: "string" },
   "bus-listen": { type: "string" },
   "bus-advertise": { type: "string" },
+  ...TLS_FLAGS,
   help: { type: "boolean" },
 } as const;
 
@@ -78,11 +86,15 @@ export function readSettings(args: readonly string[], env: Environment): NodeSet
     busListen: reader.text("bus-listen", "127.0.0.1:0"),
     busAdvertise: reader.optional("bus-advertise"),
     logLevel: env["LOG_LEVEL"] || "info",
+    tls: readTlsPaths(reader),
   };
   const { coordinator, nodeId, busListen, busAdvertise, logLevel } = settings;
-  if (coordinator !== "") checkAddress(reader, "--coordinator", coordinator, 1);
-  checkAddress(reader, "--bus-listen", busListen, 0);
-  if (busAdvertise !== null) checkAddress(reader, "--bus-advertise", busAdvertise, 1);
+  const hasTls = settings.tls !== null;
+  const check = (field: string, address: string, portMin: number) =>
+    checkAddress(reader, field, address, { portMin, hasTls });
+  if (coordinator !== "") check("--coordinator", coordinator, 1);
+  check("--bus-listen", busListen, 0);
+  if (busAdvertise !== null) check("--bus-advertise", busAdvertise, 1);
   const label = "1 to 63 characters of [a-z0-9-] without a dash at the ends";
   reader.check("--node-id", NODE_ID_PATTERN.test(nodeId), `"${nodeId}" is not ${label}`);
   const levels = LOG_LEVELS.join(", ");
@@ -91,10 +103,19 @@ export function readSettings(args: readonly string[], env: Environment): NodeSet
   return settings;
 }
 
-function checkAddress(reader: SettingReader, field: string, address: string, portMin: number) {
-  const port = Number(LOOPBACK_PATTERN.exec(address)?.[1]);
-  const loopback = "127.0.0.1:PORT; other machines want TLS, which a node has not";
-  reader.check(field, port >= portMin && port <= 65_535, `"${address}" is not ${loopback}`);
+/** Without TLS neither the node's stream nor its tensor bus may leave the machine. */
+function checkAddress(
+  reader: SettingReader,
+  field: string,
+  address: string,
+  { portMin, hasTls }: { readonly portMin: number; readonly hasTls: boolean },
+): void {
+  const port = Number(ADDRESS_PATTERN.exec(address)?.[1]);
+  const isAddress = port >= portMin && port <= 65_535;
+  reader.check(field, isAddress, `"${address}" is not HOST:PORT`);
+  if (!isAddress) return;
+  const loopback = "other machines want TLS: --tls-ca, --tls-cert, --tls-key";
+  reader.check(field, hasTls || isLoopback(address), `"${address}" is not loopback; ${loopback}`);
 }
 
 /** The host's name in the characters of a DNS label, and this process. */
