@@ -3,8 +3,8 @@ import { formatDryRun } from "./dry-run.js";
 
 const view = {
   nodes: [
-    { nodeId: "gpu-1", whyNot: "" },
-    { nodeId: "gpu-22", whyNot: "draining" },
+    { nodeId: "gpu-1", whyNot: "", memoryBytes: 24 * 2 ** 30, tooSmallFor: [] },
+    { nodeId: "gpu-22", whyNot: "draining", memoryBytes: 8 * 2 ** 30, tooSmallFor: ["decode"] },
   ],
   plan: "pair",
   clips: 2,
@@ -21,9 +21,9 @@ jobs ahead   0
 done in      61 s
 starts       at once
 
-NODE    CAN WORK ON IT
-gpu-1   yes
-gpu-22  no, draining
+NODE    MEMORY    CAN WORK ON IT  TOO SMALL FOR
+gpu-1   24.0 GiB  yes
+gpu-22  8.0 GiB   no, draining    decode
 `);
 });
 

@@ -1,4 +1,5 @@
 /** @file What `submit --dry-run` prints: who could do the job, how, how soon, and why not now. */
+import { formatBytes } from "../shared/core/bytes.js";
 import type { DryRunView } from "../shared/farm/job.js";
 import type { JobParameters } from "../shared/farm/parameters.js";
 import { formatTable } from "./table.js";
@@ -32,9 +33,12 @@ export function formatDryRun(view: DryRunView): string {
     `done in      ${eta}`,
     `starts       ${whyNotNow.length === 0 ? "at once" : `not at once: ${whyNotNow.join("; ")}`}`,
   ];
-  const rows = view.nodes.map(({ nodeId, whyNot }) => [
+  const rows = view.nodes.map(({ nodeId, whyNot, memoryBytes, tooSmallFor }) => [
     nodeId,
+    memoryBytes === 0 ? "" : formatBytes(memoryBytes),
     whyNot === "" ? "yes" : `no, ${whyNot}`,
+    tooSmallFor.join(", "),
   ]);
-  return `${lines.join("\n")}\n\n${formatTable(["NODE", "CAN WORK ON IT"], rows)}`;
+  const headings = ["NODE", "MEMORY", "CAN WORK ON IT", "TOO SMALL FOR"];
+  return `${lines.join("\n")}\n\n${formatTable(headings, rows)}`;
 }

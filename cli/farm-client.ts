@@ -34,6 +34,7 @@ import {
   type NewJobRequest,
 } from "../shared/adapters/grpc/job-codec.js";
 import { decodeModelInfo } from "../shared/adapters/grpc/model-codec.js";
+import { decodePreference } from "../shared/adapters/grpc/node-codec.js";
 import { fromServiceError } from "../shared/adapters/grpc/status.js";
 import {
   type Channel,
@@ -44,7 +45,7 @@ import {
 import { asFarmError, FarmError } from "../shared/core/errors.js";
 import { type DryRunView, isTerminal, type JobState, type JobView } from "../shared/farm/job.js";
 import type { JobParameters } from "../shared/farm/parameters.js";
-import type { ModelInfo, Output } from "../shared/farm/work.js";
+import type { ModelInfo, NodePreference, Output } from "../shared/farm/work.js";
 import type { BlobRef } from "../shared/ports/blob-store.js";
 
 /** A farm as it is now. */
@@ -65,6 +66,10 @@ export interface NodeView {
   /** "" when it may have work; else why not: draining, quarantined, held down, stopping. */
   readonly refusal: string;
   readonly connected: boolean;
+  /** Bytes that its runtime may use; 0: not known. */
+  readonly memoryBytes: number;
+  /** The work it takes first when several kinds wait. */
+  readonly prefers: NodePreference;
 }
 
 /** A call that takes longer has failed; none of them waits for rendering. */
@@ -394,6 +399,6 @@ function interrupted(): FarmError {
 
 function viewNode(node: FarmNode | undefined): NodeView {
   if (!node) throw new FarmError("unreachable", "the answer names no node");
-  const { nodeId, modelDigest, provider, taskCount, refusal, connected } = node;
-  return { nodeId, modelDigest, provider, taskCount, refusal, connected };
+  const { memoryBytes, prefers, ...rest } = node;
+  return { ...rest, memoryBytes: Number(memoryBytes), prefers: decodePreference(prefers) };
 }

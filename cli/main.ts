@@ -25,7 +25,7 @@ import { drain, nodes, undrain } from "./nodes.js";
 import { addRenderFlags, type RenderFlags } from "./render-flags.js";
 import { run } from "./run.js";
 import { type SubmitFlags, submit } from "./submit.js";
-import { packageVersion } from "./version.js";
+import { packageVersion } from "../shared/adapters/files/package-version.js";
 import { type WatchFlags, watch } from "./watch.js";
 
 const EXAMPLES = `Examples:

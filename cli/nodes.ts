@@ -1,4 +1,5 @@
 /** @file Verbs on nodes: nodes, drain, undrain. */
+import { formatBytes } from "../shared/core/bytes.js";
 import type { NodeView } from "./farm-client.js";
 import { type JobFlags, withFarm } from "./jobs.js";
 import { printTable } from "./table.js";
@@ -6,7 +7,7 @@ import { printTable } from "./table.js";
 export async function nodes(flags: JobFlags): Promise<void> {
   const { nodes: found } = await withFarm(flags, (client) => client.getFarm());
   if (flags.json) process.stdout.write(`${JSON.stringify(found, null, 2)}\n`);
-  else printTable(["NODE", "STATE", "TASKS", "PROVIDER", "MODEL"], found.map(row));
+  else printTable(["NODE", "STATE", "TASKS", "PROVIDER", "MEMORY", "PREFERS", "MODEL"], found.map(row));
 }
 
 /** No new work for the node; what it denoises goes on elsewhere from the next step. */
@@ -25,8 +26,12 @@ function printNode(node: NodeView, flags: JobFlags): void {
 }
 
 function row(node: NodeView): string[] {
-  const { nodeId, taskCount, provider, modelDigest } = node;
-  return [nodeId, stateOf(node), String(taskCount), provider, modelDigest.slice(0, 12)];
+  const { nodeId, taskCount, provider, memoryBytes, prefers, modelDigest } = node;
+  return [
+    ...[nodeId, stateOf(node), String(taskCount), provider],
+    memoryBytes === 0 ? "" : formatBytes(memoryBytes),
+    ...[prefers, modelDigest.slice(0, 12)],
+  ];
 }
 
 function stateOf({ connected, refusal, taskCount }: NodeView): string {

@@ -45,6 +45,7 @@ const UNKNOWN_MODEL: ModelInfo = {
   vaeScaleFactor: 8,
   latentChannels: 4,
   numTrainTimesteps: 1000,
+  stepRule: "as-asked",
 };
 
 /**

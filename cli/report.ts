@@ -2,7 +2,7 @@
 import { stringifyJson } from "../shared/core/json-text.js";
 import type { ClipView, JobView } from "../shared/farm/job.js";
 import type { JobParameters } from "../shared/farm/parameters.js";
-import { packageVersion } from "./version.js";
+import { packageVersion } from "../shared/adapters/files/package-version.js";
 import type { WrittenFile } from "./write-outputs.js";
 
 /**

@@ -13,11 +13,12 @@ import type { Clock } from "../shared/ports/clock.js";
 import type { Journal } from "../shared/ports/journal.js";
 import type { Access } from "./access/access.js";
 import { type CallerOf, everybodyIsOwner, guardOf } from "./rpc/guard.js";
+import { jobApi } from "./rpc/job-api.js";
 import { jobServiceHandlers } from "./rpc/job-service.js";
 import { connectHandler } from "./rpc/node-service.js";
 import type { Failpoint } from "./shell/failpoint.js";
 import { FarmLoop, type FarmPolicy } from "./shell/farm-loop.js";
-import { collectGarbage } from "./shell/janitor.js";
+import { Janitor } from "./shell/janitor.js";
 import { NodeSessions } from "./shell/node-sessions.js";
 import { type Publication, publishClip } from "./shell/publish.js";
 import { sweepJob } from "./shell/sweep.js";
@@ -93,9 +94,10 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
       log.error({ err: error, job_id: jobId }, "what a job left could not be removed");
     });
   };
+  const janitor = new Janitor(blobs, loop);
   const clean = (): void => {
     cancelCleaning = clock.after(CLEANING_MS, clean);
-    collectGarbage(blobs, loop.farm, { dryRun: false, nowMs: loop.nowMs() }).then(
+    janitor.collect({ dryRun: false }).then(
       (garbage) => {
         if (garbage.blobs > 0) log.info(garbage, "removed blobs that no job owns");
       },
@@ -113,8 +115,8 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
   const { access = null } = parts;
   const { interceptors, callerOf } = door(access);
   const server = new Server({ ...serverOptions, interceptors });
-  const quotas = access?.quotas ?? null;
-  server.addService(JobServiceService, jobServiceHandlers({ loop, blobs, callerOf, quotas }));
+  const api = jobApi({ loop, blobs, janitor, quotas: access?.quotas ?? null });
+  server.addService(JobServiceService, jobServiceHandlers(api, callerOf));
   server.addService(NodeServiceService, {
     connect: connectHandler({ loop, sessions, clock, callerOf, onError: onBroken }),
   });

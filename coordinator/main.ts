@@ -8,8 +8,8 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import pino from "pino";
 import { systemClock } from "../shared/adapters/clock/system-clock.js";
-import { FileBlobStore } from "../shared/adapters/files/file-blob-store.js";
 import { FileJournal } from "../shared/adapters/files/file-journal.js";
+import { openBlobStore } from "../shared/adapters/open-blob-store.js";
 import { asFarmError } from "../shared/core/errors.js";
 import { openAccess } from "./access/open-access.js";
 import { type Coordinator, startCoordinator } from "./coordinator.js";
@@ -28,7 +28,7 @@ async function main(): Promise<void> {
     process.stderr.write(USAGE);
     process.exit(0);
   }
-  const { listen, data } = settings;
+  const { listen, data, blobs } = settings;
   const failpoint = readFailpoint({
     env: process.env,
     onRefused: (reason) => log.warn(reason),
@@ -41,7 +41,7 @@ async function main(): Promise<void> {
   const coordinator = await startCoordinator({
     listen,
     journal: await FileJournal.open(join(data, "journal"), log),
-    blobs: await FileBlobStore.open(join(data, "blobs")),
+    blobs: await openBlobStore(blobs, { env: process.env, log, role: "publishes" }),
     clock: systemClock,
     wallMs: Date.now,
     policy: POLICY_DEFAULT,

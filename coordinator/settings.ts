@@ -3,14 +3,17 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { TlsPaths } from "../shared/adapters/tls/tls-files.js";
 import { isLoopback } from "../shared/core/endpoint.js";
+import { BLOBS_FORM, isBlobsUrl } from "../shared/adapters/open-blob-store.js";
 import { type Environment, SettingReader } from "../shared/settings/setting-reader.js";
 import { readTlsPaths, TLS_FLAGS } from "../shared/settings/tls-settings.js";
 
 export interface CoordinatorSettings {
   /** HOST:PORT of the gRPC API; port 0 takes a free one. */
   readonly listen: string;
-  /** Folder of the journal and the blobs. */
+  /** Folder of the journal, and of the blobs unless they are elsewhere. */
   readonly data: string;
+  /** The farm's blob store: file:DIR or s3://... */
+  readonly blobs: string;
   /** Null: a farm on this machine alone, where everybody may do everything. */
   readonly access: AccessSettings | null;
 }
@@ -28,6 +31,9 @@ export const USAGE = `usage: node dist/coordinator/main.js [flags]
 
   --listen HOST:PORT         where the API listens (127.0.0.1:7433)  RENDERFARM_LISTEN
   --data DIR                 folder of journal and blobs             RENDERFARM_DATA
+  --blobs URL                where blobs lie instead, file:DIR or    RENDERFARM_BLOBS
+                             s3://BUCKET[/PREFIX]?endpoint=https://HOST[:PORT]
+                               &region=us-east-1&style=path|virtual&ca=FILE
   --tls-ca FILE              roots that are trusted                  RENDERFARM_TLS_CA
   --tls-cert FILE            the coordinator's certificate           RENDERFARM_TLS_CERT
   --tls-key FILE             its key                                 RENDERFARM_TLS_KEY
@@ -35,6 +41,7 @@ export const USAGE = `usage: node dist/coordinator/main.js [flags]
   --audit FILE               audit log (DATA/audit.jsonl)            RENDERFARM_AUDIT
   --help                     print this and exit
 
+RENDERFARM_S3_ACCESS_KEY, RENDERFARM_S3_SECRET_KEY: for s3://, or files that ..._FILE name.
 Beyond loopback nothing listens without TLS and keys: docs/security.md.
 Exit codes: 0 stopped, 1 broke down, 2 bad settings.
 `;
@@ -44,6 +51,7 @@ const LISTEN_DEFAULT = "127.0.0.1:7433";
 const FLAGS = {
   listen: { type: "string" },
   data: { type: "string" },
+  blobs: { type: "string" },
   ...TLS_FLAGS,
   "api-keys": { type: "string" },
   audit: { type: "string" },
@@ -62,11 +70,15 @@ export function readSettings(
   const readFile = (path: string) => readFileSync(path, "utf8");
   const reader = new SettingReader(FLAGS, { args, env, readFile });
   if (reader.isSet("help")) return null;
+  const data = reader.text("data");
   const settings = {
     listen: reader.text("listen", LISTEN_DEFAULT),
-    data: reader.text("data"),
-    access: readAccess(reader),
+    data,
+    blobs: reader.text("blobs", `file:${join(data, "blobs")}`),
+    access: readAccess(reader, data),
   };
+  const { blobs } = settings;
+  reader.check("--blobs", isBlobsUrl(blobs), `"${blobs}" is not ${BLOBS_FORM}`);
   const loopback = `without TLS and keys only loopback is allowed, as in ${LISTEN_DEFAULT}`;
   const isAllowed = settings.access !== null || isLoopback(settings.listen);
   reader.check("--listen", isAllowed, `"${settings.listen}": ${loopback}`);
@@ -74,10 +86,10 @@ export function readSettings(
   return settings;
 }
 
-function readAccess(reader: SettingReader): AccessSettings | null {
+function readAccess(reader: SettingReader, data: string): AccessSettings | null {
   const tls = readTlsPaths(reader);
   const apiKeys = reader.optional("api-keys");
-  const audit = reader.optional("audit") ?? join(reader.optional("data") ?? "", "audit.jsonl");
+  const audit = reader.optional("audit") ?? join(data, "audit.jsonl");
   if (tls === null && apiKeys === null) return null;
   reader.check("--api-keys", apiKeys !== null, "is missing; TLS and keys come together");
   reader.check("--tls-cert", tls !== null, "is missing; keys would travel in the clear");

@@ -1,5 +1,5 @@
 /**
- * @file The node process: `gpu-node/main.js --coordinator HOST:PORT --checkpoint DIR --blob-dir DIR`.
+ * @file The node process: `gpu-node/main.js --coordinator HOST:PORT --checkpoint DIR --blobs URL`.
  *
  * Started with an IPC channel it tells its parent {kind: "ready"} or {kind: "failed", code, detail},
  * and stops when the parent goes away. Nothing goes to stdout; logs go to stderr.
@@ -7,8 +7,8 @@
  * SIGTERM and SIGINT stop it in good order: its work ends or is given back, 30 s at most. A second
  * one ends it at once.
  */
-import { readFileSync } from "node:fs";
 import pino from "pino";
+import { packageVersion } from "../shared/adapters/files/package-version.js";
 import { asFarmError, type FarmErrorCode } from "../shared/core/errors.js";
 import { type Agent, startAgent } from "./agent/agent.js";
 import { type NodeSettings, readSettings, USAGE } from "./agent/settings.js";
@@ -72,13 +72,6 @@ function breakDown(log: pino.Logger, error: unknown): never {
   const { code, detail } = asFarmError(error);
   log.fatal({ code, detail }, "the node breaks down");
   process.exit(1);
-}
-
-/** As package.json says it. */
-function packageVersion(): string {
-  const isCompiled = import.meta.url.endsWith(".js");
-  const manifest = new URL(isCompiled ? "../../package.json" : "../package.json", import.meta.url);
-  return (JSON.parse(readFileSync(manifest, "utf8")) as { version: string }).version;
 }
 
 main().catch((error: unknown) => {

@@ -160,6 +160,7 @@ class IdleNode {
         ...{ nodeId, bootId: idFromBytes(randomBytes(16)), model: SLEEPING_MODEL },
         ...{ provider: "cpu", planHash: "0".repeat(64) },
         ...{ busAddress: "127.0.0.1:1", busToken: "none", hasFfmpeg: true },
+        ...{ memoryBytes: 16 * 2 ** 30, prefers: "any" as const },
       },
       clock: systemClock,
       random: Math.random,

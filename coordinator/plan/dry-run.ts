@@ -2,6 +2,7 @@
 import type { DryRunView, JobOptions } from "../../shared/farm/job.js";
 import type { JobParameters } from "../../shared/farm/parameters.js";
 import { isGuided, planChunks, stepCount } from "../../shared/farm/parameters.js";
+import type { Stage } from "../../shared/farm/work.js";
 import type { Farm } from "./farm-state.js";
 import { recordOf } from "./farm-state.js";
 import type { Job } from "./job.js";
@@ -12,6 +13,7 @@ import type { Node } from "./node.js";
 import { refusalOf } from "./node-machine.js";
 import type { Task } from "./task.js";
 import { isEnded } from "./task.js";
+import { workKindOf } from "./work-kind.js";
 
 export interface WantedJob {
   readonly modelDigest: string;
@@ -36,7 +38,12 @@ export function planDryRun(farm: Farm, wanted: WantedJob, nowMs: number): DryRun
   const clips = wanted.imageCount * parameters.numVideosPerPrompt;
   const plan = planOf(parameters, able, idle, clips);
   return {
-    nodes: nodes.map(({ nodeId, whyNot: why }) => ({ nodeId, whyNot: why })),
+    nodes: nodes.map(({ node, nodeId, whyNot: why }) => ({
+      nodeId,
+      whyNot: why,
+      memoryBytes: node.info.memoryBytes,
+      tooSmallFor: tooSmallFor(farm, node, wanted, nowMs),
+    })),
     plan,
     clips,
     chunksPerClip: planChunks(parameters.numFrames, parameters.decodeChunkSize).length,
@@ -44,6 +51,22 @@ export function planDryRun(farm: Farm, wanted: WantedJob, nowMs: number): DryRun
     etaSeconds: estimate(farm, wanted, clips, able, ahead),
     whyNotNow: whyNotNow(farm, wanted, { able, idle, nowMs }),
   };
+}
+
+const GPU_STAGES = ["condition", "denoise", "decode"] as const;
+
+/** Stages of such a job that lately ran out of memory on a node with as much. */
+function tooSmallFor(farm: Farm, { info }: Node, wanted: WantedJob, nowMs: number): Stage[] {
+  const { numFrames, decodeChunkSize } = wanted.parameters;
+  const chunks = planChunks(numFrames, decodeChunkSize).keys();
+  const isTooSmall = (stage: Stage, chunkIndex: number) => {
+    const kind = workKindOf(wanted, { stage, chunkIndex }, info);
+    const tooLittle = farm.learned.tooLittleFor(kind, nowMs);
+    return tooLittle !== null && info.memoryBytes <= tooLittle;
+  };
+  return GPU_STAGES.filter((stage) =>
+    stage === "decode" ? [...chunks].some((i) => isTooSmall(stage, i)) : isTooSmall(stage, 0),
+  );
 }
 
 function whyNot(farm: Farm, node: Node, wanted: WantedJob, nowMs: number): string {
@@ -67,12 +90,19 @@ function planOf(
 
 function whyNotNow(
   farm: Farm,
-  { options, parameters }: WantedJob,
+  wanted: WantedJob,
   at: { readonly able: readonly Node[]; readonly idle: readonly Node[]; readonly nowMs: number },
 ): string[] {
+  const { options, parameters } = wanted;
   const reasons: string[] = [];
   if (at.able.length === 0) reasons.push("no connected node can work on it");
   else if (at.idle.length === 0) reasons.push("every node that could work on it is busy");
+  for (const stage of GPU_STAGES) {
+    const isShort = (node: Node) => tooSmallFor(farm, node, wanted, at.nowMs).includes(stage);
+    if (at.able.length > 0 && at.able.every(isShort)) {
+      reasons.push(`${stage} lately ran out of memory on nodes as big as these`);
+    }
+  }
   if (parameters.formats.includes("mp4") && !at.able.some((node) => node.info.hasFfmpeg)) {
     reasons.push("no such node can write mp4");
   }

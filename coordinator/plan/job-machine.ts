@@ -22,6 +22,7 @@ export function createJob(farm: Farm, newJob: NewJob, atMs: number): FarmEffect[
     due: newJob.startAfterMs === null || newJob.startAfterMs <= atMs,
     waitsFor: newJob.dependsOn,
     run: 1,
+    failedOn: [],
     swept: false,
     clips,
     createdAtMs: atMs,

@@ -56,6 +56,7 @@ export function deleteJob(farm: Farm, jobId: string): FarmEffect[] {
   for (const taskId of job.clips.flatMap((clip) => clip.taskIds)) farm.tasks.delete(taskId);
   farm.jobs.delete(jobId);
   farm.jobIdByRequestId.delete(job.requestId);
+  farm.usage.forgetJob(jobId);
   return [
     { kind: "sweep", jobId, outputs: true },
     { kind: "job-changed", jobId },
@@ -100,7 +101,7 @@ function reopen(farm: Farm, job: Job, clipIndexes: ReadonlySet<number>): void {
     clipIndexes.has(clip.index) ? { ...clip, ...again, run: clip.run + 1 } : clip,
   );
   if (!isTerminal(job.state)) {
-    farm.jobs.set(job.jobId, { ...job, clips });
+    farm.jobs.set(job.jobId, { ...job, clips, failedOn: [] });
     return;
   }
   farm.openJobCount += 1;
@@ -110,6 +111,7 @@ function reopen(farm: Farm, job: Job, clipIndexes: ReadonlySet<number>): void {
     clips,
     state: "running",
     run: job.run + 1,
+    failedOn: [],
     swept: false,
     endedAtMs: null,
   });

@@ -9,7 +9,7 @@ import { FarmError } from "../../shared/core/errors.js";
 import type { Stage } from "../../shared/farm/work.js";
 import type { Farm } from "./farm-state.js";
 import type { Clip, Job } from "./job.js";
-import { Learned } from "./learned.js";
+import { Learned, type MemoryKnown } from "./learned.js";
 import type { Node, NodeRecord } from "./node.js";
 import { ReadyQueue } from "./ready-queue.js";
 import type { Task } from "./task.js";
@@ -20,7 +20,7 @@ import { Usage } from "./usage.js";
  * To be raised whenever a field of the farm, a job, a clip, a task or a node is added, removed or
  * means something else: a program with another number replays the events instead.
  */
-export const SNAPSHOT_VERSION = 1;
+export const SNAPSHOT_VERSION = 2;
 
 /** Small enough that making a part takes well under a millisecond. */
 const ITEMS_PER_PART = 16;
@@ -45,7 +45,8 @@ interface FarmLists {
   usageByJob: readonly [jobId: string, seconds: Seconds];
   usageByStage: readonly [stage: Stage, seconds: Seconds];
   usageByOwner: readonly [owner: string, seconds: Seconds];
-  learned: readonly [kind: string, seconds: number];
+  learnedSeconds: readonly [kind: string, seconds: number];
+  learnedMemory: readonly [shape: string, memory: MemoryKnown];
 }
 
 type ListName = keyof FarmLists;
@@ -80,7 +81,8 @@ export function encodeFarm(farm: Farm): Iterable<FarmPart> {
       usageByJob: [...usage.entries().byJob],
       usageByStage: [...usage.entries().byStage],
       usageByOwner: [...usage.entries().byOwner],
-      learned: [...learned.entries()],
+      learnedSeconds: [...learned.entries().seconds],
+      learnedMemory: [...learned.entries().memory],
     },
   );
 }
@@ -116,7 +118,7 @@ export function decodeFarm(parts: Iterable<FarmPart>): Farm {
       byStage: lists.usageByStage,
       byOwner: lists.usageByOwner,
     }),
-    learned: new Learned(lists.learned),
+    learned: new Learned({ seconds: lists.learnedSeconds, memory: lists.learnedMemory }),
   };
 }
 
@@ -137,7 +139,8 @@ function collect(parts: Iterable<FarmPart>): { openJobCount: number; lists: List
     usageByJob: [],
     usageByStage: [],
     usageByOwner: [],
-    learned: [],
+    learnedSeconds: [],
+    learnedMemory: [],
   };
   for (const part of parts) {
     if (part.of === "farm") {

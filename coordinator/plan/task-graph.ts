@@ -55,6 +55,7 @@ function newTask(jobId: string, clipIndex: number, stage: Stage, chunkIndex: num
     epoch: 0,
     attempts: 0,
     failures: [],
+    memoryAboveBytes: null,
     workedNodeIds: [],
     plans: [],
     origin: null,

@@ -20,6 +20,14 @@ export interface TaskFailure {
   readonly detail: string;
 }
 
+/** Where a task that ran out of memory may be tried again. */
+export type MemoryVerdict =
+  /** Such work fits into as much memory: the node is at fault. */
+  | { readonly retryOn: "any-node" }
+  | { readonly retryOn: "bigger-node"; readonly aboveBytes: number }
+  /** Nowhere; `detail` names the node, its memory and what helps. */
+  | { readonly retryOn: "none"; readonly aboveBytes: number; readonly detail: string };
+
 export type TaskState =
   /** Waits for the results of other tasks. Set when the job is created, or by a retry. */
   | { readonly kind: "blocked" }
@@ -54,6 +62,8 @@ export interface Task {
   readonly attempts: number;
   /** Failures and losses that count against it; drain, pause and preemption do not. */
   readonly failures: readonly { readonly nodeId: string; readonly code: FarmErrorCode }[];
+  /** It ran out of memory on a node with so many bytes: only bigger ones may try; null: any. */
+  readonly memoryAboveBytes: number | null;
   /** Every node that was granted it, in order, each once. */
   readonly workedNodeIds: readonly string[];
   /** The plans it was granted under, e.g. ["pair", "single"]. */
@@ -82,6 +92,8 @@ export type TaskEvent = { readonly atMs: number } & (
       readonly nodeId: string;
       readonly epoch: number;
       readonly failure: TaskFailure;
+      /** Set when it ran out of memory. */
+      readonly memory: MemoryVerdict | null;
     }
   /** Latents of a step are in the store; work goes on. */
   | {
@@ -210,13 +222,26 @@ function fail(task: Task, event: On<"failed">): Step {
   const survivor = membersOf(task).find((member) => member.nodeId !== event.nodeId);
   const isOwn = code !== "numerical" && new FarmError(code, "").retry !== "never";
   const failures = [...task.failures, { nodeId: event.nodeId, code }];
+  const memoryAboveBytes = aboveBytes(task, event.memory);
   if (survivor && isOwn && !isSpent(failures)) {
-    const [next, effects] = breakPair({ ...task, failures }, survivor.nodeId, event.atMs);
+    const going = { ...task, failures, memoryAboveBytes };
+    const [next, effects] = breakPair(going, survivor.nodeId, event.atMs);
     return [next, effects.filter((e) => e.kind !== "cancel" || e.nodeId !== event.nodeId)];
   }
   const leaving = [...cancelOthers(task, event.nodeId), ...charge(task, event.atMs, "wasted")];
-  const [next, effects] = retryOrFail(task, event.nodeId, event.failure, event.atMs);
+  const after = { ...task, memoryAboveBytes };
+  if (event.memory?.retryOn === "none") {
+    const failure = { code, detail: event.memory.detail };
+    return [{ ...after, failures, state: { kind: "failed", failure }, endMs: event.atMs }, leaving];
+  }
+  const [next, effects] = retryOrFail(after, event.nodeId, event.failure, event.atMs);
   return [next, [...leaving, ...effects]];
+}
+
+function aboveBytes(task: Task, memory: MemoryVerdict | null): number | null {
+  return memory === null || memory.retryOn === "any-node"
+    ? task.memoryAboveBytes
+    : memory.aboveBytes;
 }
 
 /** Goes back to ready unless a retry cannot help or was tried often enough. */
@@ -249,8 +274,10 @@ function originOf({ origin }: Task, atMs: number): Task["checkpoint"] {
 
 /** Whether so many failures are the task's own fault. */
 function isSpent(failures: Task["failures"]): boolean {
+  // Nodes without memory enough say nothing of the task, and each of them is bigger than the last.
+  const blaming = failures.filter(({ code }) => code !== "out-of-memory");
   return (
-    new Set(failures.map((f) => f.nodeId)).size >= FAILED_NODES_MAX ||
+    new Set(blaming.map((f) => f.nodeId)).size >= FAILED_NODES_MAX ||
     failures.length >= FAILURES_MAX ||
     failures.filter(({ code }) => code === "numerical").length >= NUMERICAL_FAILURES_MAX
   );
@@ -312,7 +339,7 @@ function breakPair(task: Task, survivorId: string, atMs: number): Step {
       count("pairs_broken_total"),
       ...cancelOthers(task, survivorId),
       // The halves that the lost partner computed are in the latents that the survivor holds.
-      { kind: "charge", used: (atMs - state.sinceMs) / 1000, wasted: 0 },
+      { kind: "charge", used: secondsBetween(state.sinceMs, atMs), wasted: 0 },
       { kind: "continue-alone", nodeId: survivorId, epoch: task.epoch, newEpoch },
       ...again,
     ],
@@ -354,7 +381,7 @@ function reset(task: Task, event: On<"reset">): Step {
   if (!isEnded(task)) return [task, []];
   const state: TaskState = event.blocked ? { kind: "blocked" } : { kind: "ready" };
   const latents = event.blocked ? { checkpoint: originOf(task, event.atMs), kept: [] } : {};
-  return [{ ...task, state, ...latents, failures: [], endMs: null }, []];
+  return [{ ...task, state, ...latents, failures: [], memoryAboveBytes: null, endMs: null }, []];
 }
 
 function cancelOthers(task: Task, keptNodeId: string | null): TaskEffect[] {
@@ -368,7 +395,12 @@ function charge(task: Task, atMs: number, how: "used" | "wasted"): TaskEffect[] 
   const { state } = task;
   if (state.kind !== "granted") return [];
   const lostSinceMs = Math.max(state.sinceMs, task.checkpoint?.atMs ?? 0);
-  const used = (atMs - state.sinceMs) / 1000;
-  const wasted = how === "wasted" ? (atMs - lostSinceMs) / 1000 : 0;
+  const used = secondsBetween(state.sinceMs, atMs);
+  const wasted = how === "wasted" ? Math.min(used, secondsBetween(lostSinceMs, atMs)) : 0;
   return state.members.map(() => ({ kind: "charge", used, wasted }));
+}
+
+/** Nothing for a clock that was set back meanwhile. */
+function secondsBetween(sinceMs: number, untilMs: number): number {
+  return Math.max(0, untilMs - sinceMs) / 1000;
 }

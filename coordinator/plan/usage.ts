@@ -50,6 +50,11 @@ export class Usage {
     add(this.#byOwner, to.owner);
   }
 
+  /** Its stage and its owner stay charged. */
+  forgetJob(jobId: string): void {
+    this.#byJob.delete(jobId);
+  }
+
   ofJob(jobId: string): Seconds {
     return this.#byJob.get(jobId) ?? NOTHING;
   }

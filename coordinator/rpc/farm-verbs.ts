@@ -1,6 +1,7 @@
 /** @file Nodes and checkpoints as operators see them, and what they may ask of nodes. */
 import type * as wire from "../../proto/gen/renderfarm/v1/job_service.js";
 import { encodeModelInfo } from "../../shared/adapters/grpc/model-codec.js";
+import { encodePreference } from "../../shared/adapters/grpc/node-codec.js";
 import { FarmError } from "../../shared/core/errors.js";
 import { recordOf } from "../plan/farm-state.js";
 import { refusalOf } from "../plan/node-machine.js";
@@ -43,6 +44,8 @@ function viewNode(loop: FarmLoop, nodeId: string): wire.FarmNode {
     taskCount: [node?.gpuTaskId, node?.muxTaskId].filter(Boolean).length,
     refusal: node?.stopping ? "stopping" : refusal,
     connected: node !== undefined,
+    memoryBytes: BigInt(node?.info.memoryBytes ?? 0),
+    prefers: encodePreference(node?.info.prefers ?? "any"),
   };
 }
 

@@ -7,14 +7,13 @@ import type {
   UploadInputRequest,
   UploadInputResponse,
 } from "../../proto/gen/renderfarm/v1/job_service.js";
-import { encodeBlobRef } from "../../shared/adapters/grpc/blob-codec.js";
 import { FarmError } from "../../shared/core/errors.js";
 import { idFromBytes } from "../../shared/core/ids.js";
 import { INPUT_BYTES_MAX } from "../../shared/farm/limits.js";
-import type { BlobRef, BlobStore } from "../../shared/ports/blob-store.js";
+import type { BlobRef } from "../../shared/ports/blob-store.js";
 
-/** Bytes of one piece on the way out: small enough for every client's default limits. */
-const PIECE_BYTES_MAX = 256 * 1024;
+/** Bytes of one piece on the way out: what a thousand clients that do not read may hold at a time. */
+const PIECE_BYTES_MAX = 32 * 1024;
 
 /** Key of an input: its owner on a farm that knows owners, and an id. Never a user's file name. */
 const INPUT_KEY_PATTERN = /^v1\/inputs\/(?:([a-z0-9-]{1,63})\/)?[a-z0-9]{26}$/;
@@ -42,31 +41,25 @@ export function checkInputKey(ref: BlobRef, field: string, owner: string | null)
   });
 }
 
+/** The pieces of an upload over gRPC. */
+export async function* piecesOf(
+  call: ServerReadableStream<UploadInputRequest, UploadInputResponse>,
+): AsyncGenerator<Uint8Array> {
+  for await (const { piece } of call as AsyncIterable<UploadInputRequest>) yield piece;
+}
+
 /**
- * @param sender its owner (null on a farm without keys), and what it may still send
+ * The same pieces for as long as the input is not too long.
+ *
+ * @param admit called for every piece; throws when its bytes are more than its sender may send
  * @throws FarmError "invalid-argument" when the input is empty or too long, and what `admit` throws
  */
-export async function storeInput(
-  blobs: BlobStore,
-  call: ServerReadableStream<UploadInputRequest, UploadInputResponse>,
-  sender: InputSender,
-): Promise<UploadInputResponse> {
-  const ref = await blobs.put(newInputKey(sender.owner), pieces(call, sender));
-  return { blob: encodeBlobRef(ref) };
-}
-
-export interface InputSender {
-  readonly owner: string | null;
-  /** Called for every piece; throws when its bytes are too many. */
-  readonly admit: (bytes: number) => void;
-}
-
-async function* pieces(
-  call: AsyncIterable<UploadInputRequest>,
-  { admit }: InputSender,
+export async function* boundedInput(
+  pieces: AsyncIterable<Uint8Array>,
+  admit: (bytes: number) => void,
 ): AsyncGenerator<Uint8Array> {
   let size = 0;
-  for await (const { piece } of call) {
+  for await (const piece of pieces) {
     size += piece.length;
     admit(piece.length);
     if (size > INPUT_BYTES_MAX) {
@@ -80,30 +73,33 @@ async function* pieces(
   if (size === 0) throw new FarmError("invalid-argument", "the input is empty");
 }
 
-/** Streams one blob; waits for the client, so a slow one holds one piece and no more. */
-export async function sendBlob(
-  blobs: BlobStore,
-  ref: BlobRef,
+/** Streams bytes; waits for the client, so a slow one holds one piece and no more. */
+export async function sendPieces(
+  pieces: AsyncIterable<Uint8Array>,
   call: ServerWritableStream<DownloadOutputRequest, DownloadOutputResponse>,
 ): Promise<void> {
-  for await (const bytes of blobs.read(ref)) {
+  for await (const bytes of pieces) {
     for (let start = 0; start < bytes.length; start += PIECE_BYTES_MAX) {
       if (call.cancelled) return;
-      const piece = Buffer.from(bytes.subarray(start, start + PIECE_BYTES_MAX));
-      if (!call.write({ piece })) await drained(call);
+      const length = Math.min(PIECE_BYTES_MAX, bytes.length - start);
+      const piece = Buffer.from(bytes.buffer, bytes.byteOffset + start, length);
+      await written(call, { piece });
     }
   }
   call.end();
 }
 
-function drained(call: ServerWritableStream<unknown, unknown>): Promise<void> {
+/**
+ * Writes a message; resolves once it is on its way, or the client has gone. What `write` returns is
+ * no help: the stream counts messages, not bytes, and says that it is full at sixteen.
+ */
+export function written<A>(call: ServerWritableStream<unknown, A>, message: A): Promise<void> {
   return new Promise((resolve) => {
     const go = () => {
-      call.off("drain", go);
       call.off("cancelled", go);
       resolve();
     };
-    call.on("drain", go);
     call.on("cancelled", go);
+    call.write(message, go);
   });
 }

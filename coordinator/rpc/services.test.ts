@@ -43,12 +43,15 @@ const identity: NodeIdentity = {
     vaeScaleFactor: 4,
     latentChannels: 4,
     numTrainTimesteps: 1000,
+    stepRule: "as-asked",
   },
   provider: "cpu",
   planHash: "e".repeat(64),
   busAddress: "127.0.0.1:9",
   busToken: "secret",
   hasFfmpeg: true,
+  memoryBytes: 16 * 2 ** 30,
+  prefers: "any",
 };
 
 let clock: ManualClock;

@@ -39,12 +39,15 @@ const node: NodeInfo = {
     vaeScaleFactor: 4,
     latentChannels: 4,
     numTrainTimesteps: 1000,
+    stepRule: "as-asked",
   },
   provider: "cpu",
   planHash: "p",
   busAddress: "a:1",
   busToken: "t",
   hasFfmpeg: true,
+  memoryBytes: 16 * 2 ** 30,
+  prefers: "any",
 };
 const parameters: JobParameters = {
   height: 64,

@@ -1,11 +1,10 @@
 /** @file The agent of a node put together: runtime, blob store, tensor bus, tasks, and the stream. */
 import { randomBytes } from "node:crypto";
-import { stat } from "node:fs/promises";
-import { arch, cpus } from "node:os";
+import { arch, cpus, totalmem } from "node:os";
 import type { Logger } from "pino";
 import { systemClock } from "../../shared/adapters/clock/system-clock.js";
-import { FileBlobStore } from "../../shared/adapters/files/file-blob-store.js";
 import type { NodeIdentity } from "../../shared/adapters/grpc/node-codec.js";
+import { openBlobStore } from "../../shared/adapters/open-blob-store.js";
 import { SocketTensorBus } from "../../shared/adapters/socket/socket-tensor-bus.js";
 import { BusTls } from "../../shared/adapters/tls/bus-tls.js";
 import { TlsFiles } from "../../shared/adapters/tls/tls-files.js";
@@ -19,6 +18,7 @@ import type { Runtime } from "../runtime/runtime.js";
 import type { RuntimeInfo } from "../runtime/runtime-info.js";
 import { findFfmpeg } from "../stages/media/find-ffmpeg.js";
 import { drain } from "./drain.js";
+import { usableMemory } from "./memory.js";
 import { NodeLink, type TaskOrder } from "./node-link.js";
 import type { NodeSettings } from "./settings.js";
 import { SupervisedRuntime } from "./supervised-runtime.js";
@@ -60,9 +60,8 @@ const CLOSE_MS_MAX = 3_000;
 export async function startAgent(options: AgentOptions): Promise<Agent> {
   const { settings, version, log, openRuntime = superviseChild } = options;
   const clock = systemClock;
-  await refuseMissingFolder(settings.blobDir);
   const tls = openTls(settings, log);
-  const blobs = await FileBlobStore.open(settings.blobDir);
+  const blobs = await openBlobStore(settings.blobs, { env: process.env, log, role: "uses" });
   const ffmpeg = await findFfmpeg();
   const runtime = await openRuntime(options);
   const { info } = runtime;
@@ -141,14 +140,6 @@ function superviseChild({ settings, log, onBroken }: AgentOptions): Promise<Supe
   });
 }
 
-/** A mistyped folder would be an empty store in which every blob is missing. */
-async function refuseMissingFolder(path: string): Promise<void> {
-  const stats = await stat(path).catch(() => null);
-  if (stats?.isDirectory()) return;
-  const text = `--blob-dir: ${path} is not a folder; the coordinator makes one named "blobs" in its data folder`;
-  throw new FarmError("invalid-argument", text);
-}
-
 function identityOf(
   settings: NodeSettings,
   info: RuntimeInfo,
@@ -171,6 +162,8 @@ function identityOf(
     busAddress: settings.busAdvertise ?? bus.address,
     busToken: bus.token,
     hasFfmpeg,
+    memoryBytes: settings.memoryBytes ?? usableMemory(process.constrainedMemory(), totalmem()),
+    prefers: settings.prefers,
   };
 }
 

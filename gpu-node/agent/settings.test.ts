@@ -10,7 +10,7 @@ test("three settings are needed, the others have defaults", () => {
   expect(settings).toMatchObject({
     coordinator: "127.0.0.1:7000",
     checkpoint: "/m",
-    blobDir: "/b",
+    blobs: "file:/b",
     threads: 1,
     variant: "auto",
     busListen: "127.0.0.1:0",
@@ -24,7 +24,7 @@ test("every setting can come from the environment; a flag goes first", () => {
   const env = {
     RENDERFARM_COORDINATOR: "localhost:1",
     RENDERFARM_CHECKPOINT: "/env",
-    RENDERFARM_BLOB_DIR: "/env-blobs",
+    RENDERFARM_BLOBS: "s3://bucket?endpoint=https://s3.example",
     RENDERFARM_NODE_ID: "env-node",
     RENDERFARM_THREADS: "3",
     RENDERFARM_VARIANT: "fp16",
@@ -35,7 +35,7 @@ test("every setting can come from the environment; a flag goes first", () => {
   expect(readSettings(["--checkpoint", "/flag", "--threads=2"], env)).toEqual({
     coordinator: "localhost:1",
     checkpoint: "/flag",
-    blobDir: "/env-blobs",
+    blobs: "s3://bucket?endpoint=https://s3.example",
     nodeId: "env-node",
     threads: 2,
     variant: "fp16",
@@ -53,7 +53,7 @@ test("all wrong settings are named at once", () => {
   } catch (error) {
     expect((error as FarmError).violations.map(({ field }) => field)).toEqual([
       "--checkpoint",
-      "--blob-dir",
+      "--blobs",
       "--threads",
       "--variant",
       "--coordinator",
@@ -89,4 +89,13 @@ test.each(refused)("%j is refused", (args, message) => {
 
 test("help needs no other setting", () => {
   expect(readSettings(["--help"], {})).toBeNull();
+});
+
+test.each([
+  [["--blobs", "file:/a", "--blob-dir", "/b"], "beside --blob-dir"],
+  [["--blobs", "ftp://a"], "is not file:DIR or s3://"],
+  [["--blobs", "/a"], "is not file:DIR or s3://"],
+])("%j is refused", (args, text) => {
+  const others = ["--coordinator", "127.0.0.1:7000", "--checkpoint", "/m"];
+  expect(() => readSettings([...others, ...args], {})).toThrow(text);
 });

@@ -4,6 +4,9 @@ import { hostname } from "node:os";
 import { NODE_ID_PATTERN } from "../../shared/adapters/grpc/wire-checks.js";
 import type { TlsPaths } from "../../shared/adapters/tls/tls-files.js";
 import { isLoopback } from "../../shared/core/endpoint.js";
+import { BLOBS_FORM, isBlobsUrl } from "../../shared/adapters/open-blob-store.js";
+import { parseBytes } from "../../shared/core/bytes.js";
+import { NODE_PREFERENCES, type NodePreference } from "../../shared/farm/work.js";
 import { type Environment, SettingReader } from "../../shared/settings/setting-reader.js";
 import { readTlsPaths, TLS_FLAGS } from "../../shared/settings/tls-settings.js";
 
@@ -12,8 +15,8 @@ export interface NodeSettings {
   readonly coordinator: string;
   /** A diffusers folder. */
   readonly checkpoint: string;
-  /** Folder of the farm's blob store; it must be there, since the coordinator makes it. */
-  readonly blobDir: string;
+  /** The farm's blob store, as the coordinator has it: file:DIR or s3://... */
+  readonly blobs: string;
   /** A DNS label; unique in the farm. */
   readonly nodeId: string;
   /** Threads of one run of a graph. */
@@ -24,6 +27,10 @@ export interface NodeSettings {
   readonly busListen: string;
   /** host:port under which partners reach the tensor bus; null: where it listens. */
   readonly busAdvertise: string | null;
+  /** Bytes that the runtime may use; null: what the machine has, or its container. */
+  readonly memoryBytes: number | null;
+  /** The work it takes first when several kinds wait. */
+  readonly prefers: NodePreference;
   readonly logLevel: string;
   /** Null: the node and its coordinator are on one machine. */
   readonly tls: TlsPaths | null;
@@ -33,17 +40,24 @@ export const USAGE = `usage: node dist/gpu-node/main.js [flags]
 
   --coordinator HOST:PORT    where the coordinator listens         RENDERFARM_COORDINATOR
   --checkpoint DIR           diffusers folder to serve             RENDERFARM_CHECKPOINT
-  --blob-dir DIR             folder of the farm's blob store       RENDERFARM_BLOB_DIR
+  --blobs URL                the farm's blob store, file:DIR or    RENDERFARM_BLOBS
+                             s3://BUCKET[/PREFIX]?endpoint=...
+  --blob-dir DIR             the same as --blobs file:DIR          RENDERFARM_BLOB_DIR
   --node-id ID               name in the farm (HOSTNAME-PID)       RENDERFARM_NODE_ID
   --threads N                threads of a run (1)                  RENDERFARM_THREADS
   --variant NAME             auto, fp32 or fp16 (auto)             RENDERFARM_VARIANT
   --bus-listen HOST:PORT     where halves come in (127.0.0.1:0)    RENDERFARM_BUS_LISTEN
   --bus-advertise HOST:PORT  what partners dial (bus-listen)       RENDERFARM_BUS_ADVERTISE
+  --memory BYTES             what the runtime may use, as 24GiB   RENDERFARM_MEMORY
+                             (all that the machine has)
+  --prefer KIND              denoise, decode or any (any): taken   RENDERFARM_PREFER
+                             first when both wait, else anything
   --tls-ca FILE              roots that are trusted                RENDERFARM_TLS_CA
   --tls-cert FILE            this node's certificate               RENDERFARM_TLS_CERT
   --tls-key FILE             its key                               RENDERFARM_TLS_KEY
   --help                     print this and exit
 
+RENDERFARM_S3_ACCESS_KEY, RENDERFARM_S3_SECRET_KEY: for s3://, or files that ..._FILE name.
 LOG_LEVEL: trace, debug, info (default), warn, error, fatal or silent.
 Exit codes: 0 stopped, 1 broke down, 2 bad settings or checkpoint.
 `;
@@ -57,12 +71,15 @@ const ADDRESS_PATTERN = /^(?:\[[0-9a-f:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})$/;
 const FLAGS = {
   coordinator: { type: "string" },
   checkpoint: { type: "string" },
+  blobs: { type: "string" },
   "blob-dir": { type: "string" },
   "node-id": { type: "string" },
   threads: { type: "string" },
   variant: { type: "string" },
   "bus-listen": { type: "string" },
   "bus-advertise": { type: "string" },
+  memory: { type: "string" },
+  prefer: { type: "string" },
   ...TLS_FLAGS,
   help: { type: "boolean" },
 } as const;
@@ -79,12 +96,14 @@ export function readSettings(args: readonly string[], env: Environment): NodeSet
   const settings = {
     coordinator: reader.text("coordinator"),
     checkpoint: reader.text("checkpoint"),
-    blobDir: reader.text("blob-dir"),
+    blobs: blobsOf(reader),
     nodeId: reader.text("node-id", defaultNodeId()),
     threads: reader.integer("threads", [1, THREADS_MAX], 1),
     variant: reader.choice("variant", VARIANTS, "auto"),
     busListen: reader.text("bus-listen", "127.0.0.1:0"),
     busAdvertise: reader.optional("bus-advertise"),
+    memoryBytes: readMemory(reader),
+    prefers: reader.choice("prefer", NODE_PREFERENCES, "any"),
     logLevel: env["LOG_LEVEL"] || "info",
     tls: readTlsPaths(reader),
   };
@@ -116,6 +135,26 @@ function checkAddress(
   if (!isAddress) return;
   const loopback = "other machines want TLS: --tls-ca, --tls-cert, --tls-key";
   reader.check(field, hasTls || isLoopback(address), `"${address}" is not loopback; ${loopback}`);
+}
+
+/** `--blob-dir DIR` is an older name of `--blobs file:DIR`. */
+function blobsOf(reader: SettingReader): string {
+  const folder = reader.optional("blob-dir");
+  const blobs = reader.optional("blobs") ?? (folder && `file:${folder}`);
+  const isDouble = folder !== null && blobs !== `file:${folder}`;
+  reader.check("--blobs", !isDouble, "is given beside --blob-dir; give one of them");
+  if (blobs === null) reader.refuse("--blobs", `is missing; give ${BLOBS_FORM}`);
+  else reader.check("--blobs", isBlobsUrl(blobs), `"${blobs}" is not ${BLOBS_FORM}`);
+  return blobs ?? "";
+}
+
+function readMemory(reader: SettingReader): number | null {
+  const text = reader.optional("memory");
+  if (text === null) return null;
+  const bytes = parseBytes(text);
+  const legal = "an amount of memory such as 24GiB, 512MiB or 8000000000";
+  reader.check("--memory", bytes !== null, `"${text}" is not ${legal}`);
+  return bytes;
 }
 
 /** The host's name in the characters of a DNS label, and this process. */

@@ -43,6 +43,8 @@ const RETRY_BY_CODE = {
   "device-lost": "other-node",
   /** A job that this one depends on has not succeeded. */
   "dependency-failed": "never",
+  /** Tasks of the job failed on so many nodes that the job itself is at fault; retry it to try again. */
+  quarantined: "never",
   /** A tool this machine lacks (ffmpeg), or one that failed. */
   "tool-failed": "other-node",
   /** The work was cancelled by its owner or by the coordinator. */

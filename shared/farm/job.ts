@@ -49,6 +49,12 @@ export const PRIORITY_MAX = 100;
 /** Jobs that one job may wait for. */
 export const DEPENDENCIES_MAX = 100;
 
+/**
+ * Files that a view of a whole job names at most. A job of 1,000 clips with 25 frames each as png has
+ * 25,000: as one message they are 4 MiB, after every change.
+ */
+export const OUTPUTS_NAMED_MAX = 1_000;
+
 export interface StageView {
   readonly stage: Stage;
   /** In the order of halves or chunks; after a failover also those that took over. */
@@ -74,7 +80,10 @@ export interface ClipView {
   /** Median seconds of a denoising step; 0 before the first. */
   readonly secondsPerStep: number;
   readonly stages: readonly StageView[];
+  /** Its finished files; none while the job has more than `OUTPUTS_NAMED_MAX` of them in all. */
   readonly outputs: readonly Output[];
+  /** Finished files, whether `outputs` names them or not. */
+  readonly outputCount: number;
   readonly error: { readonly code: FarmErrorCode; readonly detail: string } | null;
 }
 
@@ -98,10 +107,21 @@ export interface JobView {
   readonly run: number;
 }
 
+/** What a node could do for a job that is not submitted yet. */
+export interface DryRunNode {
+  readonly nodeId: string;
+  /** Why it could not work on the job; "" when it could. */
+  readonly whyNot: string;
+  /** Bytes that its runtime may use; 0: not known. */
+  readonly memoryBytes: number;
+  /** Stages of such a job that lately ran out of memory on a node with as much, or more. */
+  readonly tooSmallFor: readonly Stage[];
+}
+
 /** What would become of a job if it were submitted now. */
 export interface DryRunView {
-  /** Every connected node, and why it could not work on the job; "" when it could. */
-  readonly nodes: readonly { readonly nodeId: string; readonly whyNot: string }[];
+  /** Every connected node. */
+  readonly nodes: readonly DryRunNode[];
   /** How a clip would be denoised if it started now. */
   readonly plan: "single" | "pair";
   readonly clips: number;

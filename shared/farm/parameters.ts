@@ -61,11 +61,45 @@ export interface JobParameters extends ClipParameters {
   readonly pair: PairPolicy;
 }
 
-/** Steps that the denoising of these parameters takes. */
+/**
+ * How many steps a checkpoint's scheduler makes of those asked for. as-asked: as many; one-more: one
+ * more; trailing: one more for the few numbers at which `trailingStepCount` says so.
+ */
+export const STEP_RULES = ["as-asked", "one-more", "trailing"] as const;
+export type StepRule = (typeof STEP_RULES)[number];
+
+/** Steps that are asked for: what a checkpoint's scheduler makes of them is `stepsMade`. */
 export function stepCount(
   parameters: Pick<ClipParameters, "numInferenceSteps" | "sigmas">,
 ): number {
   return parameters.sigmas ? parameters.sigmas.length - 1 : (parameters.numInferenceSteps ?? 0);
+}
+
+/** Steps that the denoising of these parameters takes; sigmas of one's own are taken as they are. */
+export function stepsMade(
+  parameters: Pick<ClipParameters, "numInferenceSteps" | "sigmas">,
+  model: { readonly stepRule: StepRule; readonly numTrainTimesteps: number },
+): number {
+  const asked = stepCount(parameters);
+  if (parameters.sigmas) return asked;
+  switch (model.stepRule) {
+    case "as-asked":
+      return asked;
+    case "one-more":
+      return asked + 1;
+    case "trailing":
+      return trailingStepCount(model.numTrainTimesteps, asked);
+  }
+}
+
+/**
+ * Length of numpy.arange(train, 0, -train / count), rounding included: one more than `count` for a
+ * few counts, 61 and 103 of 1000 being the first.
+ *
+ * @source diffusers schedulers/scheduling_euler_discrete.py, set_timesteps, "trailing"
+ */
+export function trailingStepCount(train: number, count: number): number {
+  return Math.ceil(-train / -(train / count));
 }
 
 /**

@@ -176,9 +176,24 @@ export class FaultFarm {
 
   /** The runtime child of a node. */
   runtimePid(nodeId: string): number {
-    const children = descendantsOf(this.node(nodeId).process.pid!);
-    expect(children, `the runtime child of ${nodeId}`).toHaveLength(1);
-    return children[0]!.pid;
+    const pids = this.runtimePids(nodeId);
+    expect(pids, `the runtime child of ${nodeId}`).toHaveLength(1);
+    return pids[0]!;
+  }
+
+  /** None while a new one is being started. */
+  runtimePids(nodeId: string): number[] {
+    return descendantsOf(this.node(nodeId).process.pid!).map(({ pid }) => pid);
+  }
+
+  /** The node that was given a task last. */
+  workerOf(taskId: string): string | undefined {
+    const given = [...this.nodes.keys()].flatMap((nodeId) =>
+      this.logOf(nodeId)
+        .filter((entry) => entry["msg"] === "task assigned" && entry["task_id"] === taskId)
+        .map((entry) => ({ nodeId, epoch: Number(entry["epoch"]) })),
+    );
+    return given.sort((a, b) => b.epoch - a.epoch)[0]?.nodeId;
   }
 
   /** Starts one of our programs, with its log kept. */

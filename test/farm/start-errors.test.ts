@@ -151,7 +151,7 @@ describe("a node", () => {
     const missing = join(scratch(), "nothing");
     const node = new Program("node", args(missing));
     expect(await node.ended).toBe(2);
-    expect(node.text).toContain(`--blob-dir: ${missing} is not a folder`);
+    expect(node.text).toContain(`--blobs: ${missing} is not a folder`);
   });
 
   test("whose bus has no port", async () => {

@@ -18,6 +18,7 @@ const model: ModelInfo = {
   vaeScaleFactor: 4,
   latentChannels: 4,
   numTrainTimesteps: 1000,
+  stepRule: "as-asked",
 };
 
 export const node = (nodeId: string, change: Partial<NodeInfo> = {}): NodeInfo => ({
@@ -29,6 +30,8 @@ export const node = (nodeId: string, change: Partial<NodeInfo> = {}): NodeInfo =
   busAddress: `${nodeId}:1`,
   busToken: "t",
   hasFfmpeg: true,
+  memoryBytes: 16 * 2 ** 30,
+  prefers: "any",
   ...change,
 });
 

@@ -6,10 +6,12 @@ import {
   FAILURES_MAX,
   NUMERICAL_FAILURES_MAX,
 } from "../../coordinator/plan/limits.js";
+import { decodeFarm, type FarmPart } from "../../coordinator/plan/snapshot.js";
 import { membersOf, type Task } from "../../coordinator/plan/task.js";
 import { FarmError } from "../../shared/core/errors.js";
 import { isTerminal } from "../../shared/farm/job.js";
 import { digest } from "./digest.js";
+import type { SimSnapshot } from "./journal.js";
 import { hold } from "./violation.js";
 
 /** Losses of one node that are remembered: a minute of a node that comes and goes each second. */
@@ -69,6 +71,11 @@ export function checkBounds(farm: Farm): void {
   }
 }
 
+/** The farm that a snapshot stands for. */
+export function farmOf(snapshot: Pick<SimSnapshot, "lines">): Farm {
+  return decodeFarm(snapshot.lines.map((line) => JSON.parse(line) as FarmPart));
+}
+
 /** Whether a task with these failures may not be tried again; written apart from production. */
 export function isSpent(failures: readonly Failure[]): boolean {
   const nodes = new Set(failures.map((failure) => failure.nodeId));
@@ -99,6 +106,7 @@ export function farmHash(farm: Farm): string {
     [...farm.jobIdByRequestId],
     [...farm.notDueJobIds],
     [...farm.waitingJobIds],
+    [...farm.learned.entries()],
     farm.openJobCount,
     usage,
   ];

@@ -6,7 +6,7 @@
  */
 import type { FarmEvent } from "../../coordinator/plan/events.js";
 import { emptyFarm, type Farm } from "../../coordinator/plan/farm-state.js";
-import { isHeld } from "../../coordinator/plan/job.js";
+import { isHeld, type NewJob } from "../../coordinator/plan/job.js";
 import { isEnded, membersOf, type Task } from "../../coordinator/plan/task.js";
 import { decodeEvent } from "../../coordinator/shell/event-codec.js";
 import type { NodeOrder } from "../../shared/adapters/grpc/node-codec.js";
@@ -14,7 +14,7 @@ import { isTerminal } from "../../shared/farm/job.js";
 import type { TaskResult } from "../../shared/farm/work.js";
 import type { Half } from "./bus.js";
 import type { Core } from "./core.js";
-import { checkBounds, checkFarm, type Failure, farmHash, isSpent } from "./farm-checks.js";
+import { checkBounds, checkFarm, type Failure, farmHash, farmOf, isSpent } from "./farm-checks.js";
 import type { SimJournal } from "./journal.js";
 import { type ClipReference, referenceOf } from "./reference.js";
 import type { SimStore } from "./store.js";
@@ -156,6 +156,12 @@ export class Oracle {
     for (const record of this.#journal.records)
       this.#core.reduceFarm(replayed, decodeEvent(record));
     this.onReplayed(replayed);
+    for (const snapshot of this.#journal.snapshots) {
+      const farm = farmOf(snapshot);
+      for (const record of this.#journal.records.slice(snapshot.number))
+        this.#core.reduceFarm(farm, decodeEvent(record));
+      this.onReplayed(farm);
+    }
     for (const jobId of this.#acked.values()) {
       const isKept = this.#deleted.has(jobId) || this.#ends.has(jobId);
       hold(isKept, "I1", () => `job ${jobId} was accepted and has no end`);
@@ -235,6 +241,7 @@ export class Oracle {
         const same = [...farm.jobs.values()].filter((job) => job.requestId === requestId);
         hold(same.length <= 1, "I1", () => `request ${requestId} made ${same.length} jobs`);
         const job = farm.jobs.get(jobId);
+        this.#checkBranch(event.job);
         for (const clip of job?.clips ?? []) {
           this.#references.set(`${jobId}-${clip.index}`, referenceOf(event.job, clip.index));
         }
@@ -260,6 +267,7 @@ export class Oracle {
         hold(!isCurrent || code !== "blob-missing", "I4", () => `${event.taskId}: ${detail}`);
         const isHonest = !detail.includes("diverged") || this.#wrong.size > 0;
         hold(isHonest, "I2", () => `${event.taskId}: ${detail}, and nothing went wrong`);
+        if (isCurrent && code === "blob-corrupt") this.#checkDistrust(farm.tasks.get(event.taskId)!);
         return;
       }
       case "task-checkpointed":
@@ -271,6 +279,25 @@ export class Oracle {
         return;
       default:
     }
+  }
+
+  /** A branch begins with the latents that the other clip had after that step. */
+  #checkBranch({ jobId, branch, branchLatents }: NewJob): void {
+    if (!branch || !branchLatents) return;
+    const from = `${branch.jobId}-${branch.clipIndex}`;
+    const { sha256 } = branchLatents;
+    if (this.#excused.has(from) || this.#wrong.has(sha256)) return;
+    const right = this.#references.get(from)?.latents[branch.step] === sha256;
+    hold(right, "I2", () => `${jobId} begins with other latents than step ${branch.step} of ${from}`);
+  }
+
+  /** Latents that cannot be read are not gone on from, and only what has rotted cannot be read. */
+  #checkDistrust(task: Task): void {
+    this.count("rotten blob found");
+    const at = () => `${task.taskId} was told of a rotten blob`;
+    hold(this.#store.rots > 0, "I2", () => `${at()}, and none has rotted`);
+    const isBack = task.checkpoint?.step === task.origin?.step;
+    hold(task.state.kind !== "ready" || isBack, "I2", () => `${at()} and goes on from it`);
   }
 
   #checkResult(task: Task, result: TaskResult): void {
@@ -322,7 +349,8 @@ export class Oracle {
     const { outputs } = JSON.parse(content!) as { outputs: TaskResult["outputs"] };
     for (const { blob } of outputs) {
       const found = this.#store.blobs.get(blob.key);
-      hold(found === blob.sha256, "I3", () => `${key} names ${blob.key}, which is ${found}`);
+      const isRight = found === blob.sha256 || this.#store.rotten.has(blob.key);
+      hold(isRight, "I3", () => `${key} names ${blob.key}, which is ${found}`);
     }
   }
 

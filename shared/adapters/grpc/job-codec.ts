@@ -3,11 +3,12 @@
  * job_service.proto. The coordinator and its clients use the same functions.
  */
 import * as wire from "../../../proto/gen/renderfarm/v1/job.js";
-import type { CreateJobRequest, DryRun } from "../../../proto/gen/renderfarm/v1/job_service.js";
+import type { CreateJobRequest, DryRun, DryRun_Node } from "../../../proto/gen/renderfarm/v1/job_service.js";
 import { type FarmErrorCode, isFarmErrorCode } from "../../core/errors.js";
 import {
   type ClipView,
   DEPENDENCIES_MAX,
+  type DryRunNode,
   type DryRunView,
   JOB_OPTIONS_DEFAULT,
   type JobOptions,
@@ -100,7 +101,11 @@ export function decodeCreateJob(request: CreateJobRequest): NewJobRequest<RawPar
 export function encodeDryRun(view: DryRunView, parameters: JobParameters): DryRun {
   return {
     ...view,
-    nodes: view.nodes.map((node) => ({ ...node })),
+    nodes: view.nodes.map((node) => ({
+      ...node,
+      memoryBytes: BigInt(node.memoryBytes),
+      tooSmallFor: node.tooSmallFor.map((stage) => STAGE_ON_WIRE[stage]),
+    })),
     whyNotNow: [...view.whyNotNow],
     etaSeconds: view.etaSeconds ?? undefined,
     parameters: encodeJobParameters(parameters),
@@ -112,10 +117,27 @@ export function decodeDryRun(message: DryRun | undefined): {
   readonly view: DryRunView;
   readonly parameters: JobParameters;
 } {
-  const { parameters, plan, etaSeconds, ...rest } = check.present(message, "dry_run");
+  const { parameters, plan, etaSeconds, nodes, ...rest } = check.present(message, "dry_run");
   return {
-    view: { ...rest, plan: plan === "pair" ? "pair" : "single", etaSeconds: etaSeconds ?? null },
+    view: {
+      ...rest,
+      nodes: nodes.map(decodeDryRunNode),
+      plan: plan === "pair" ? "pair" : "single",
+      etaSeconds: etaSeconds ?? null,
+    },
     parameters: decodeJobParameters(parameters, "dry_run.parameters"),
+  };
+}
+
+function decodeDryRunNode(node: DryRun_Node): DryRunNode {
+  const { nodeId, whyNot, memoryBytes, tooSmallFor } = node;
+  const field = "dry_run.nodes";
+  return {
+    ...{ nodeId, whyNot },
+    memoryBytes: check.safeInteger(memoryBytes, `${field}.memory_bytes`),
+    tooSmallFor: tooSmallFor.map((stage) =>
+      check.fromWire(STAGE_ON_WIRE, stage, `${field}.too_small_for`),
+    ),
   };
 }
 

@@ -49,6 +49,7 @@ const STATUS_OF_CODE = {
   "out-of-memory": status.RESOURCE_EXHAUSTED,
   "device-lost": status.INTERNAL,
   "dependency-failed": status.FAILED_PRECONDITION,
+  quarantined: status.FAILED_PRECONDITION,
   "tool-failed": status.INTERNAL,
   cancelled: status.CANCELLED,
 } as const satisfies Record<FarmErrorCode, status>;

@@ -285,7 +285,7 @@ function decodePair(value: wire.DenoiseWork, field: string): DenoiseWork["pair"]
 function decodePartner(partner: wire.Partner, field: string): Partner {
   return {
     nodeId: check.nodeId(partner.nodeId, `${field}.node_id`),
-    busAddress: check.hostPort(partner.busAddress, `${field}.bus_address`),
+    busAddress: check.busAddress(partner.busAddress, `${field}.bus_address`),
     busToken: check.text(partner.busToken, `${field}.bus_token`, 128),
   };
 }

@@ -467,12 +467,15 @@ export interface Clip {
   /** Median seconds of one denoising step; 0 before the first. */
   secondsPerStep: number;
   stages: StageReport[];
+  /** None while the job has more than 1,000 files in all: then ListOutputs has them. */
   outputs: Output[];
   /** Why it failed; empty otherwise. */
   errorCode: string;
   errorDetail: string;
   /** Steps whose latents are in the store: another clip can branch there. */
   stepsKept: number[];
+  /** Finished files of the clip, whether `outputs` names them or not. */
+  outputCount: number;
 }
 
 /** N clips made from pictures: the long-running thing itself. */
@@ -1247,6 +1250,7 @@ function createBaseClip(): Clip {
     errorCode: "",
     errorDetail: "",
     stepsKept: [],
+    outputCount: 0,
   };
 }
 
@@ -1297,6 +1301,9 @@ export const Clip: MessageFns<Clip> = {
         writer.uint32(v);
       }
       writer.join();
+    }
+    if (message.outputCount !== 0) {
+      writer.uint32(120).uint32(message.outputCount);
     }
     return writer;
   },
@@ -1436,6 +1443,14 @@ export const Clip: MessageFns<Clip> = {
 
             break;
           }
+          case 15: {
+            if (tag !== 120) {
+              break;
+            }
+
+            message.outputCount = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1504,6 +1519,11 @@ export const Clip: MessageFns<Clip> = {
         : globalThis.Array.isArray(object?.steps_kept)
         ? object.steps_kept.map((e: any) => globalThis.Number(e))
         : [],
+      outputCount: isSet(object.outputCount)
+        ? globalThis.Number(object.outputCount)
+        : isSet(object.output_count)
+        ? globalThis.Number(object.output_count)
+        : 0,
     };
   },
 
@@ -1551,6 +1571,9 @@ export const Clip: MessageFns<Clip> = {
     if (message.stepsKept?.length) {
       obj.stepsKept = message.stepsKept.map((e) => Math.round(e));
     }
+    if (message.outputCount !== 0) {
+      obj.outputCount = Math.round(message.outputCount);
+    }
     return obj;
   },
 
@@ -1573,6 +1596,7 @@ export const Clip: MessageFns<Clip> = {
     message.errorCode = object.errorCode ?? "";
     message.errorDetail = object.errorDetail ?? "";
     message.stepsKept = object.stepsKept?.map((e) => e) || [];
+    message.outputCount = object.outputCount ?? 0;
     return message;
   },
 };
