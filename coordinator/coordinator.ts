@@ -1,5 +1,5 @@
 /** @file The coordinator put together: loop, node sessions and the gRPC server over given ports. */
-import { Server, ServerCredentials, type ServerInterceptor } from "@grpc/grpc-js";
+import { Server, ServerCredentials } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import { JobServiceService } from "../proto/gen/renderfarm/v1/job_service.js";
 import { NodeServiceService } from "../proto/gen/renderfarm/v1/node_service.js";
@@ -12,7 +12,7 @@ import type { BlobStore } from "../shared/ports/blob-store.js";
 import type { Clock } from "../shared/ports/clock.js";
 import type { Journal } from "../shared/ports/journal.js";
 import type { Access } from "./access/access.js";
-import { type CallerOf, everybodyIsOwner, guardOf } from "./rpc/guard.js";
+import { guardOf } from "./rpc/guard.js";
 import { jobApi } from "./rpc/job-api.js";
 import { jobServiceHandlers } from "./rpc/job-service.js";
 import { connectHandler } from "./rpc/node-service.js";
@@ -113,7 +113,7 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
   sessions.start();
 
   const { access = null } = parts;
-  const { interceptors, callerOf } = door(access);
+  const { interceptors, callerOf } = guardOf(access);
   const server = new Server({ ...serverOptions, interceptors });
   const api = jobApi({ loop, blobs, janitor, quotas: access?.quotas ?? null });
   server.addService(JobServiceService, jobServiceHandlers(api, callerOf));
@@ -136,12 +136,6 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
       await access?.audit.close();
     },
   };
-}
-
-function door(access: Access | null): { interceptors: ServerInterceptor[]; callerOf: CallerOf } {
-  if (access === null) return { interceptors: [], callerOf: everybodyIsOwner };
-  const { interceptor, callerOf } = guardOf(access);
-  return { interceptors: [interceptor], callerOf };
 }
 
 /** Where others can reach it, nothing listens without TLS and keys, whoever starts it. */

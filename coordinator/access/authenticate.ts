@@ -65,6 +65,9 @@ function authenticateUser(
   around: Surroundings,
 ): Caller {
   const identity = certificate && identityOf(certificate, around);
+  if (certificate && !identity) {
+    throw new FarmError("unauthenticated", "the certificate has ended, or is none of this farm's");
+  }
   if (identity && identity.role !== "user") {
     const detail = `the certificate is a ${identity.role}'s; this call is for users`;
     throw new FarmError("permission-denied", detail);

@@ -19,6 +19,9 @@ export type Caller =
     }
   | { readonly kind: "anyone" };
 
+/** Whoever reaches a farm that asks for no identity. */
+export const OWNER_OF_ALL: Caller = { kind: "open" };
+
 /** The owner whose jobs alone a caller may see; null: every owner's. */
 export function ownerSeenBy(caller: Caller): string | null {
   if (caller.kind === "open") return null;

@@ -1,7 +1,6 @@
 /**
- * @file The door of the API: every call passes here before its handler. Who makes it is found out,
- * the table of scopes is looked at, what changes something is written to the audit log, and a stream
- * whose key or certificate is no longer good is cut.
+ * @file Every call of gRPC passes the door before its handler, also one whose handler knows nothing of
+ * it: an interceptor of the server, not something that a handler could forget.
  */
 import { randomUUID } from "node:crypto";
 import {
@@ -10,226 +9,179 @@ import {
   ServerInterceptingCall,
   type ServerInterceptingCallInterface,
   type ServerInterceptor,
+  type ServerListener,
   ServerListenerBuilder,
   status,
 } from "@grpc/grpc-js";
 import { toServiceError } from "../../shared/adapters/grpc/status.js";
 import { asFarmError, FarmError } from "../../shared/core/errors.js";
 import type { Access } from "../access/access.js";
-import { authenticate } from "../access/authenticate.js";
-import type { Caller } from "../access/caller.js";
-import { type Rule, RULES } from "../access/scopes.js";
+import { type Caller, OWNER_OF_ALL } from "../access/caller.js";
+import { Door } from "../access/door.js";
 
-/** Tells handlers who calls: the guard has seen to it that they may. */
+/** Tells handlers who calls: the door has seen to it that they may. */
 export type CallerOf = (metadata: Metadata) => Caller;
 
-/** Without keys everybody is the farm's owner. */
-export const everybodyIsOwner: CallerOf = () => ({ kind: "open" });
-
-const REQUEST_ID_HEADER = "x-request-id";
-const REQUEST_ID_PATTERN = /^[A-Za-z0-9._-]{1,64}$/;
-
-/** One call while it goes on. */
-interface Passage {
-  readonly rule: Rule | undefined;
-  requestId: string;
-  /** Address of the other side, without its port. */
-  readonly source: string;
-  caller: Caller | null;
-  /** Id of the job or node that it is about. */
-  object: string;
-  isNoted: boolean;
-  /** Its end was sent already. */
-  isCut: boolean;
-  /** Too many of its kind failed: it is not worth a line in the log. */
-  isMuted: boolean;
-}
-
 export interface Guard {
-  readonly interceptor: ServerInterceptor;
+  readonly interceptors: ServerInterceptor[];
   readonly callerOf: CallerOf;
 }
 
-export function guardOf(access: Access): Guard {
+const REQUEST_ID_HEADER = "x-request-id";
+const REQUEST_ID_PATTERN = /^[A-Za-z0-9._-]{1,64}$/;
+const OBJECT_LENGTH_MAX = 80;
+
+/** @param access null: a farm of one machine, where everybody is its owner */
+export function guardOf(access: Access | null): Guard {
+  if (access === null) return { interceptors: [], callerOf: () => OWNER_OF_ALL };
+  const door = new Door(access);
   const callers = new WeakMap<Metadata, Caller>();
-  const interceptor: ServerInterceptor = (descriptor, call) => {
-    const passage: Passage = {
-      rule: RULES.get(descriptor.path),
-      requestId: "",
-      source: sourceOf(call.getPeer()),
-      ...{ caller: null, object: "", isNoted: false, isCut: false, isMuted: false },
-    };
-    const { requestStream, responseStream } = descriptor;
-    return guarded(access, call, { passage, callers, requestStream, responseStream });
+  const interceptor: ServerInterceptor = ({ path, requestStream, responseStream }, call) => {
+    const kind = { isStream: requestStream || responseStream, responseStream };
+    return new Passage(door, { ...kind, method: path }, call, callers).intercepted();
   };
   const callerOf = (metadata: Metadata) => {
     const caller = callers.get(metadata);
     if (!caller) throw new FarmError("unauthenticated", "the call did not pass the door");
     return caller;
   };
-  return { interceptor, callerOf };
+  return { interceptors: [interceptor], callerOf };
 }
 
-interface Guarding {
-  readonly passage: Passage;
-  readonly callers: WeakMap<Metadata, Caller>;
-  readonly requestStream: boolean;
+interface CallKind {
+  readonly method: string;
+  readonly isStream: boolean;
   readonly responseStream: boolean;
 }
 
-function guarded(
-  access: Access,
-  call: ServerInterceptingCallInterface,
-  { passage, callers, requestStream, responseStream }: Guarding,
-): ServerInterceptingCall {
-  let unwatch = () => {};
-  const end = (code: status) => {
-    unwatch();
-    note(access, passage, code);
-  };
-  const refuse = (error: unknown) => {
-    if (passage.isCut) return;
-    passage.isCut = true;
+/** One call, from its headers to its status. */
+class Passage {
+  readonly #door: Door;
+  readonly #kind: CallKind;
+  readonly #call: ServerInterceptingCallInterface;
+  readonly #callers: WeakMap<Metadata, Caller>;
+  readonly #source: string;
+  #requestId = "";
+  #caller: Caller | null = null;
+  #object = "";
+  /** A source that fails too often is not worth a line each time. */
+  #isNoted = false;
+  /** Its end was sent already, whatever the handler still does. */
+  #isCut = false;
+  #unwatch = () => {};
+
+  constructor(
+    door: Door,
+    kind: CallKind,
+    call: ServerInterceptingCallInterface,
+    callers: WeakMap<Metadata, Caller>,
+  ) {
+    this.#door = door;
+    this.#kind = kind;
+    this.#call = call;
+    this.#callers = callers;
+    this.#source = sourceOf(call.getPeer());
+  }
+
+  intercepted(): ServerInterceptingCall {
+    const responder = new ResponderBuilder()
+      .withStart((next) => next(this.#listener()))
+      .withSendMessage((message, next) => {
+        this.#object ||= objectOf(message);
+        if (!this.#kind.responseStream) this.#note(status.OK);
+        next(message);
+      })
+      .withSendStatus((sent, next) => {
+        this.#unwatch();
+        if (this.#isCut) return;
+        this.#note(sent.code);
+        next({ ...sent, metadata: this.#named(sent.metadata ?? new Metadata()) });
+      })
+      .build();
+    return new ServerInterceptingCall(this.#call, responder);
+  }
+
+  #listener(): ServerListener {
+    return new ServerListenerBuilder()
+      .withOnReceiveMetadata((metadata, next) => {
+        if (this.#enter(metadata)) next(metadata);
+      })
+      .withOnReceiveMessage((message, next) => {
+        this.#object ||= objectOf(message);
+        next(message);
+      })
+      .withOnCancel(() => {
+        this.#unwatch();
+        // The handler of a unary call goes on, and how that ends is what counts.
+        if (this.#kind.responseStream) this.#note(status.CANCELLED);
+      })
+      .build() as ServerListener;
+  }
+
+  /** @returns false when it was refused */
+  #enter(metadata: Metadata): boolean {
+    const given = metadata.get(REQUEST_ID_HEADER)[0]?.toString() ?? "";
+    this.#requestId = REQUEST_ID_PATTERN.test(given) ? given : randomUUID();
+    const shown = {
+      authorization: metadata.get("authorization")[0]?.toString() ?? null,
+      certificate: this.#call.getAuthContext().sslPeerCertificate ?? null,
+    };
+    // What handlers and logs never see cannot leak from there.
+    metadata.remove("authorization");
+    try {
+      this.#caller = this.#door.enter(this.#visit, shown);
+    } catch (error) {
+      if (asFarmError(error).code === "exhausted") this.#isNoted = true;
+      this.#cut(error);
+      return false;
+    }
+    this.#callers.set(metadata, this.#caller);
+    // A unary call is not worth cutting: what it did could not be taken back.
+    if (this.#kind.isStream) {
+      this.#unwatch = this.#door.onNoLongerGood(this.#caller, (why) => this.#cut(why));
+    }
+    return true;
+  }
+
+  #cut(error: unknown): void {
+    this.#unwatch();
+    if (this.#isCut) return;
+    this.#isCut = true;
     const { code, details, metadata } = toServiceError(error);
-    end(code);
-    call.sendStatus({ code, details, metadata: named(metadata, passage) });
-  };
-  const listener = new ServerListenerBuilder()
-    .withOnReceiveMetadata((metadata, next) => {
-      passage.requestId = requestIdOf(metadata);
-      try {
-        passage.caller = identify(access, call, metadata, passage);
-        if (isChange(passage.rule)) refuseUnaudited(access);
-      } catch (error) {
-        refuse(error);
-        return;
-      }
-      callers.set(metadata, passage.caller);
-      // A call that is answered at once is not worth cutting; what it did could not be taken back.
-      if (requestStream || responseStream) unwatch = watchCaller(access, passage.caller, refuse);
-      next(metadata);
-    })
-    .withOnReceiveMessage((message, next) => {
-      passage.object ||= objectOf(message);
-      next(message);
-    })
-    .withOnCancel(() => {
-      unwatch();
-      // The handler of a unary call goes on, and how that ends is what counts.
-      if (responseStream) note(access, passage, status.CANCELLED);
-    })
-    .build();
-  const responder = new ResponderBuilder()
-    .withStart((next) => next(listener))
-    .withSendMessage((message, next) => {
-      passage.object ||= objectOf(message);
-      if (!responseStream) note(access, passage, status.OK);
-      next(message);
-    })
-    .withSendStatus((sent, next) => {
-      if (passage.isCut) return;
-      end(sent.code);
-      next({ ...sent, metadata: named(sent.metadata ?? new Metadata(), passage) });
-    })
-    .build();
-  return new ServerInterceptingCall(call, responder);
-}
-
-/** @throws FarmError "unauthenticated", "permission-denied", "exhausted" after too many failures */
-function identify(
-  access: Access,
-  call: ServerInterceptingCallInterface,
-  metadata: Metadata,
-  passage: Passage,
-): Caller {
-  const shown = {
-    authorization: metadata.get("authorization")[0]?.toString() ?? null,
-    certificate: call.getAuthContext().sslPeerCertificate ?? null,
-  };
-  // What handlers and logs never see cannot leak from there.
-  metadata.remove("authorization");
-  try {
-    return authenticate(passage.rule, shown, {
-      farm: access.farm,
-      findKey: (token) => access.keys.find(token),
-      nowMs: access.wallMs(),
-    });
-  } catch (error) {
-    if (asFarmError(error).code !== "unauthenticated") throw error;
-    const waitMs = access.failures.note(passage.source);
-    if (waitMs === 0) throw error;
-    passage.isMuted = true;
-    const bound = { subject: `source:${passage.source}`, retryAfterMs: waitMs };
-    throw new FarmError("exhausted", "too many calls without a good key; wait", { bound });
+    this.#note(code);
+    this.#call.sendStatus({ code, details, metadata: this.#named(metadata) });
   }
-}
 
-/** Ends the call when its key is revoked or expires, or its certificate ends. */
-function watchCaller(access: Access, caller: Caller, cut: (error: unknown) => void): () => void {
-  if (caller.kind === "user") {
-    return access.keys.onLook(() => {
-      if (access.keys.isGood(caller.keyId)) return;
-      cut(new FarmError("unauthenticated", `the key ${caller.keyId} is no longer good`));
-    });
+  #note(code: status): void {
+    if (this.#isNoted) return;
+    this.#isNoted = true;
+    this.#door.note(this.#visit, this.#caller, this.#object, status[code]);
   }
-  if (caller.kind !== "node") return () => {};
-  return access.keys.onLook(() => {
-    if (access.wallMs() < caller.endsAtMs) return;
-    cut(new FarmError("unauthenticated", `the certificate of node ${caller.nodeId} has ended`));
-  });
-}
 
-function refuseUnaudited({ audit }: Access): void {
-  if (!audit.isBroken) return;
-  const detail = "the audit log cannot be written, so nothing may be changed; try again later";
-  throw new FarmError("unreachable", detail);
-}
+  get #visit() {
+    return { method: this.#kind.method, source: this.#source, requestId: this.#requestId };
+  }
 
-function note({ audit }: Access, passage: Passage, code: status): void {
-  const { rule, caller, object, source, requestId } = passage;
-  if (!isChange(rule) || passage.isMuted || passage.isNoted) return;
-  passage.isNoted = true;
-  audit.note({
-    who: whoIs(caller),
-    tenant: caller?.kind === "user" ? caller.owner : "",
-    action: rule.action,
-    object,
-    result: status[code],
-    ...{ source, requestId },
-  });
-}
-
-function isChange(rule: Rule | undefined): rule is Rule & { readonly action: string } {
-  return rule !== undefined && rule.who !== "anyone" && rule.action !== null;
-}
-
-function whoIs(caller: Caller | null): string {
-  if (caller?.kind === "user") return `key:${caller.keyId}`;
-  return caller?.kind === "node" ? `node:${caller.nodeId}` : "unknown";
+  /** The same id is in the audit log: a user can tell an operator which call it was. */
+  #named(metadata: Metadata): Metadata {
+    metadata.set(REQUEST_ID_HEADER, this.#requestId);
+    return metadata;
+  }
 }
 
 /** Fields by which messages of the API name what they are about. */
+interface Named {
+  readonly jobId?: unknown;
+  readonly nodeId?: unknown;
+  readonly job?: { readonly jobId?: unknown };
+  readonly blob?: { readonly key?: unknown };
+  readonly report?: { readonly value?: { readonly nodeId?: unknown } };
+}
+
 function objectOf(message: unknown): string {
-  const { jobId, nodeId, job, hello, blob } = message as Partial<{
-    jobId: unknown;
-    nodeId: unknown;
-    job: { jobId?: unknown };
-    hello: { nodeId?: unknown };
-    blob: { key?: unknown };
-  }>;
-  const id = jobId ?? nodeId ?? job?.jobId ?? hello?.nodeId ?? blob?.key;
-  return typeof id === "string" ? id.slice(0, 80) : "";
-}
-
-function requestIdOf(metadata: Metadata): string {
-  const given = metadata.get(REQUEST_ID_HEADER)[0]?.toString() ?? "";
-  return REQUEST_ID_PATTERN.test(given) ? given : randomUUID();
-}
-
-/** The same id is in the audit log: a user can tell an operator which call it was. */
-function named(metadata: Metadata, { requestId }: Passage): Metadata {
-  metadata.set(REQUEST_ID_HEADER, requestId);
-  return metadata;
+  const { jobId, nodeId, job, blob, report } = message as Named;
+  const id = jobId ?? nodeId ?? job?.jobId ?? blob?.key ?? report?.value?.nodeId;
+  return typeof id === "string" ? id.slice(0, OBJECT_LENGTH_MAX) : "";
 }
 
 /** "10.0.0.1:40000" -> "10.0.0.1". */
