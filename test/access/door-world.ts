@@ -50,6 +50,15 @@ export interface Answer {
   readonly messages: readonly unknown[];
 }
 
+/** A call that goes on. */
+export interface OpenCall {
+  readonly first: Promise<unknown>;
+  readonly ended: Promise<Answer>;
+  /** The next message that comes. */
+  next(): Promise<unknown>;
+  send(message: unknown): void;
+}
+
 type Method = MethodDefinition<unknown, unknown>;
 
 export class DoorWorld {
@@ -135,16 +144,15 @@ export class DoorWorld {
     method: Method,
     request: unknown,
     { token, certificate }: Shows,
-  ): { readonly first: Promise<unknown>; readonly ended: Promise<Answer>; cancel(): void } {
+  ): OpenCall {
     const metadata = new Metadata();
     if (token !== undefined) metadata.set("authorization", `Bearer ${token}`);
     const client = this.#client(certificate ?? null);
     const { path, requestStream, responseStream, requestSerialize, responseDeserialize } = method;
     const messages: unknown[] = [];
     let hear = (_message: unknown) => {};
-    const first = new Promise<unknown>((resolve) => {
-      hear = resolve;
-    });
+    const next = () => new Promise<unknown>((resolve) => void (hear = resolve));
+    const first = next();
     const take = (message: unknown) => {
       messages.push(message);
       hear(message);
@@ -182,7 +190,10 @@ export class DoorWorld {
         resolve({ ...end, messages }),
       );
     });
-    return { first, ended, cancel: () => call.cancel() };
+    const send = (message: unknown) => {
+      if ("write" in call) call.write(message);
+    };
+    return { first, ended, next, send };
   }
 
   audited(): Promise<Record<string, string>[]> {
