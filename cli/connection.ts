@@ -1,12 +1,10 @@
 /** @file The farm that a command speaks to: its address, how to know it, and how to be known there. */
 import type { Command } from "commander";
+import { type Entry, FarmClient } from "../client/farm-client.js";
+import { DEFAULT_ADDRESS } from "../client/render-farm-client.js";
 import { isToken } from "../shared/access/api-key.js";
 import { readSecretFile, readTextFile } from "../shared/adapters/files/secret-file.js";
 import { FarmError, refuseViolations, type Violation } from "../shared/core/errors.js";
-import { type Entry, FarmClient } from "./farm-client.js";
-
-/** Where `renderfarm dev` listens, and where clients look when nothing else is said. */
-export const DEFAULT_ADDRESS = "127.0.0.1:7433";
 
 export interface ConnectionFlags {
   readonly address?: string;

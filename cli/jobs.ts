@@ -1,8 +1,9 @@
 /** @file Verbs on jobs that were sent before: list, get, cancel, pause, resume, retry, priority, delete. */
+
+import type { FarmClient } from "../client/farm-client.js";
 import { refuseViolations } from "../shared/core/errors.js";
 import { JOB_STATES, type JobState, type JobView, PRIORITY_MAX } from "../shared/farm/job.js";
-import { connect, type ConnectionFlags, withWayOut } from "./connection.js";
-import type { FarmClient } from "./farm-client.js";
+import { type ConnectionFlags, connect, withWayOut } from "./connection.js";
 import { printTable } from "./table.js";
 import { checkJobId } from "./watch.js";
 

@@ -1,5 +1,6 @@
 /** @file The command line: verbs, their flags, and how the process ends. */
 import { Command, CommanderError } from "commander";
+import { packageVersion } from "../shared/adapters/files/package-version.js";
 import { FarmError } from "../shared/core/errors.js";
 import { addCertVerbs } from "./certs.js";
 import { addConnection } from "./connection.js";
@@ -25,7 +26,6 @@ import { drain, nodes, undrain } from "./nodes.js";
 import { addRenderFlags, type RenderFlags } from "./render-flags.js";
 import { run } from "./run.js";
 import { type SubmitFlags, submit } from "./submit.js";
-import { packageVersion } from "../shared/adapters/files/package-version.js";
 import { type WatchFlags, watch } from "./watch.js";
 
 const EXAMPLES = `Examples:

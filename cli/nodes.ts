@@ -1,13 +1,18 @@
 /** @file Verbs on nodes: nodes, drain, undrain. */
+
+import type { NodeView } from "../client/farm-client.js";
 import { formatBytes } from "../shared/core/bytes.js";
-import type { NodeView } from "./farm-client.js";
 import { type JobFlags, withFarm } from "./jobs.js";
 import { printTable } from "./table.js";
 
 export async function nodes(flags: JobFlags): Promise<void> {
   const { nodes: found } = await withFarm(flags, (client) => client.getFarm());
   if (flags.json) process.stdout.write(`${JSON.stringify(found, null, 2)}\n`);
-  else printTable(["NODE", "STATE", "TASKS", "PROVIDER", "MEMORY", "PREFERS", "MODEL"], found.map(row));
+  else
+    printTable(
+      ["NODE", "STATE", "TASKS", "PROVIDER", "MEMORY", "PREFERS", "MODEL"],
+      found.map(row),
+    );
 }
 
 /** No new work for the node; what it denoises goes on elsewhere from the next step. */

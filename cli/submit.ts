@@ -1,9 +1,10 @@
 /** @file `renderfarm submit`: a job for a farm that is up. */
+
+import type { FarmView } from "../client/farm-client.js";
 import { FarmError, refuseViolations, type Violation } from "../shared/core/errors.js";
 import type { ModelInfo } from "../shared/farm/work.js";
 import { printDryRun } from "./dry-run.js";
-import { connect, type ConnectionFlags, withWayOut } from "./connection.js";
-import type { FarmView } from "./farm-client.js";
+import { type ConnectionFlags, connect, withWayOut } from "./connection.js";
 import { type JobOptionFlags, readJobOptions } from "./job-options.js";
 import { prepareRequest } from "./prepare-request.js";
 import { showProgress } from "./progress.js";

@@ -2,7 +2,7 @@
 import { stat } from "node:fs/promises";
 import { FarmError, refuseViolations } from "../shared/core/errors.js";
 import { ID_PATTERN } from "../shared/core/ids.js";
-import { connect, type ConnectionFlags, withWayOut } from "./connection.js";
+import { type ConnectionFlags, connect, withWayOut } from "./connection.js";
 import { planOutputs } from "./output-plan.js";
 import { showProgress } from "./progress.js";
 import { finishJob } from "./render-job.js";

@@ -4,8 +4,10 @@ import { join } from "node:path";
 import type { TlsPaths } from "../shared/adapters/tls/tls-files.js";
 import { isLoopback } from "../shared/core/endpoint.js";
 import { BLOBS_FORM, isBlobsUrl } from "../shared/adapters/open-blob-store.js";
+import { readMetricsAddress } from "../shared/settings/metrics-address.js";
 import { type Environment, SettingReader } from "../shared/settings/setting-reader.js";
 import { readTlsPaths, TLS_FLAGS } from "../shared/settings/tls-settings.js";
+import { isJournalUrl, JOURNAL_FORM } from "./open-journal.js";
 
 export interface CoordinatorSettings {
   /** HOST:PORT of the gRPC API; port 0 takes a free one. */
@@ -14,6 +16,10 @@ export interface CoordinatorSettings {
   readonly data: string;
   /** The farm's blob store: file:DIR or s3://... */
   readonly blobs: string;
+  /** Where events are kept: file:DIR or nats://... */
+  readonly journal: string;
+  /** HOST:PORT of /metrics, /healthz and /readyz; null: there is no such port. */
+  readonly metrics: string | null;
   /** Null: a farm on this machine alone, where everybody may do everything. */
   readonly access: AccessSettings | null;
 }
@@ -34,14 +40,20 @@ export const USAGE = `usage: node dist/coordinator/main.js [flags]
   --blobs URL                where blobs lie instead, file:DIR or    RENDERFARM_BLOBS
                              s3://BUCKET[/PREFIX]?endpoint=https://HOST[:PORT]
                                &region=us-east-1&style=path|virtual&ca=FILE
+  --journal URL              where events are kept instead, file:DIR RENDERFARM_JOURNAL
+                             or nats://HOST:PORT[,HOST:PORT]/FARM
+                               ?ca=FILE&cert=FILE&key=FILE&prefix=rf
+                             On NATS, one of several coordinators leads, the others stand by.
   --tls-ca FILE              roots that are trusted                  RENDERFARM_TLS_CA
   --tls-cert FILE            the coordinator's certificate           RENDERFARM_TLS_CERT
   --tls-key FILE             its key                                 RENDERFARM_TLS_KEY
   --api-keys FILE            keys of users (renderfarm keys)         RENDERFARM_API_KEYS
   --audit FILE               audit log (DATA/audit.jsonl)            RENDERFARM_AUDIT
+  --metrics HOST:PORT        /metrics, /healthz, /readyz (none)      RENDERFARM_METRICS
   --help                     print this and exit
 
 RENDERFARM_S3_ACCESS_KEY, RENDERFARM_S3_SECRET_KEY: for s3://, or files that ..._FILE name.
+RENDERFARM_NATS_NKEY_SEED: this role's key for nats://, or a file that ..._FILE names.
 Beyond loopback nothing listens without TLS and keys: docs/security.md.
 Exit codes: 0 stopped, 1 broke down, 2 bad settings.
 `;
@@ -52,6 +64,8 @@ const FLAGS = {
   listen: { type: "string" },
   data: { type: "string" },
   blobs: { type: "string" },
+  journal: { type: "string" },
+  metrics: { type: "string" },
   ...TLS_FLAGS,
   "api-keys": { type: "string" },
   audit: { type: "string" },
@@ -75,9 +89,12 @@ export function readSettings(
     listen: reader.text("listen", LISTEN_DEFAULT),
     data,
     blobs: reader.text("blobs", `file:${join(data, "blobs")}`),
+    journal: reader.text("journal", `file:${join(data, "journal")}`),
+    metrics: readMetricsAddress(reader, false),
     access: readAccess(reader, data),
   };
-  const { blobs } = settings;
+  const { blobs, journal } = settings;
+  reader.check("--journal", isJournalUrl(journal), `"${journal}" is not ${JOURNAL_FORM}`);
   reader.check("--blobs", isBlobsUrl(blobs), `"${blobs}" is not ${BLOBS_FORM}`);
   const loopback = `without TLS and keys only loopback is allowed, as in ${LISTEN_DEFAULT}`;
   const isAllowed = settings.access !== null || isLoopback(settings.listen);

@@ -1,9 +1,9 @@
 /** @file A whole clip: on a farm of two nodes with a thread each, and by diffusers with two threads. */
 import { readFile } from "node:fs/promises";
-import { FarmClient } from "../../cli/farm-client.js";
 import { startLocalFarm } from "../../cli/local-farm.js";
+import { FarmClient } from "../../client/farm-client.js";
+import type { RequestedParameters } from "../../shared/adapters/grpc/job-codec.js";
 import { isTerminal } from "../../shared/farm/job.js";
-import type { JobParameters } from "../../shared/farm/parameters.js";
 import type { DiffusersSubject } from "./compare.js";
 
 /** Enough for the step to be what counts, as in real use. */
@@ -42,12 +42,12 @@ export async function renderOnFarm(subject: DiffusersSubject, rounds: number): P
   }
 }
 
-function parametersOf({ size }: DiffusersSubject): JobParameters {
+function parametersOf({ size }: DiffusersSubject): RequestedParameters {
   return {
     ...{ height: size.height, width: size.width, numFrames: size.frames },
-    ...{ numInferenceSteps: CLIP_STEPS, sigmas: null, minGuidanceScale: 1, maxGuidanceScale: 3 },
+    ...{ numInferenceSteps: CLIP_STEPS, minGuidanceScale: 1, maxGuidanceScale: 3 },
     ...{ fps: 7, motionBucketId: 127, noiseAugStrength: 0.02, decodeChunkSize: size.frames },
-    ...{ numVideosPerPrompt: 1, seeds: [1n], latents: null },
+    ...{ numVideosPerPrompt: 1, seeds: [1n] },
     ...{ formats: ["safetensors"], pair: "always" },
   };
 }

@@ -29,7 +29,7 @@ export interface Audit {
   readonly isBroken: boolean;
   note(entry: AuditEntry): void;
   /** Resolves when all that was noted is written. */
-  close(): Promise<void>;
+  flush(): Promise<void>;
 }
 
 export class AuditFile implements Audit {
@@ -71,7 +71,7 @@ export class AuditFile implements Audit {
     if (this.#waiting.length === 1) this.#written = this.#written.then(() => this.#write());
   }
 
-  close(): Promise<void> {
+  flush(): Promise<void> {
     return this.#written;
   }
 

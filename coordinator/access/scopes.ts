@@ -38,6 +38,8 @@ export const RULES: ReadonlyMap<string, Rule> = new Map([
   ["/renderfarm.v1.JobService/DownloadOutput", reads],
   ["/renderfarm.v1.JobService/GetFarm", reads],
   ["/renderfarm.v1.NodeService/Connect", { who: "node", action: "node.connect" }],
+  ["/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", reads],
+  ["/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", reads],
   ["/grpc.health.v1.Health/Check", { who: "anyone" }],
   ["/grpc.health.v1.Health/List", { who: "anyone" }],
   ["/grpc.health.v1.Health/Watch", { who: "anyone" }],

@@ -1,7 +1,12 @@
 /** @file What would become of a job if it were submitted now: who could do it, how, and how soon. */
 import type { DryRunView, JobOptions } from "../../shared/farm/job.js";
 import type { JobParameters } from "../../shared/farm/parameters.js";
-import { isGuided, planChunks, stepCount } from "../../shared/farm/parameters.js";
+import {
+  clipCountOf,
+  clipParametersOf,
+  isGuided,
+  planChunks,
+} from "../../shared/farm/parameters.js";
 import type { Stage } from "../../shared/farm/work.js";
 import type { Farm } from "./farm-state.js";
 import { recordOf } from "./farm-state.js";
@@ -18,6 +23,8 @@ import { workKindOf } from "./work-kind.js";
 export interface WantedJob {
   readonly modelDigest: string;
   readonly parameters: JobParameters;
+  /** Denoising steps of each clip. */
+  readonly stepsTotal: number;
   readonly imageCount: number;
   readonly options: JobOptions;
 }
@@ -35,7 +42,7 @@ export function planDryRun(farm: Farm, wanted: WantedJob, nowMs: number): DryRun
   const ahead = [...farm.jobs.values()].filter(
     (job) => job.endedAtMs === null && !isHeld(job) && job.priority >= options.priority,
   );
-  const clips = wanted.imageCount * parameters.numVideosPerPrompt;
+  const clips = clipCountOf(parameters, wanted.imageCount);
   const plan = planOf(parameters, able, idle, clips);
   return {
     nodes: nodes.map(({ node, nodeId, whyNot: why }) => ({
@@ -81,7 +88,10 @@ function planOf(
   idle: readonly Node[],
   clips: number,
 ): "single" | "pair" {
-  if (parameters.pair === "never" || !isGuided(parameters)) return "single";
+  const isAnyGuided = Array.from({ length: clips }, (_, i) => clipParametersOf(parameters, i)).some(
+    isGuided,
+  );
+  if (parameters.pair === "never" || !isAnyGuided) return "single";
   const canPair = (nodes: readonly Node[]) =>
     nodes.some((a) => nodes.some((b) => a !== b && a.info.planHash === b.info.planHash));
   if (parameters.pair === "always") return canPair(able) ? "pair" : "single";
@@ -138,7 +148,11 @@ function estimate(
 
 function secondsOfClip(
   farm: Farm,
-  { modelDigest, parameters }: Pick<WantedJob, "modelDigest" | "parameters">,
+  {
+    modelDigest,
+    parameters,
+    stepsTotal,
+  }: Pick<WantedJob, "modelDigest" | "parameters" | "stepsTotal">,
   provider: string,
 ): number | null {
   const known = (stage: WorkKind["stage"], chunkFrames = 0) =>
@@ -150,7 +164,7 @@ function secondsOfClip(
   const chunks = planChunks(parameters.numFrames, parameters.decodeChunkSize);
   const parts = [
     known("condition"),
-    step === null ? null : step * stepCount(parameters),
+    step === null ? null : step * stepsTotal,
     ...chunks.map(({ frameCount }) => known("decode", frameCount)),
     known("mux"),
   ];

@@ -32,9 +32,16 @@ export function createJob(farm: Farm, newJob: NewJob, atMs: number): FarmEffect[
   farm.jobs.set(job.jobId, job);
   if (job.requestId !== "") farm.jobIdByRequestId.set(job.requestId, job.jobId);
   if (!job.due) farm.notDueJobIds.add(job.jobId);
-  farm.openJobCount += 1;
+  countOpen(farm, job, 1);
   for (const task of tasks) farm.tasks.set(task.taskId, task);
   return waitForOthers(farm, job.jobId, atMs);
+}
+
+/** A job that begins is one more open job, with its tasks; one that ends is one less. */
+export function countOpen(farm: Farm, { clips }: Job, change: 1 | -1): void {
+  farm.openJobCount += change;
+  const tasks = clips.reduce((count, clip) => count + clip.taskIds.length, 0);
+  farm.openTaskCount += change * tasks;
 }
 
 /**
@@ -121,7 +128,7 @@ export function endJobIfComplete(farm: Farm, jobId: string, atMs: number): FarmE
   const has = (state: JobState) => job.clips.some((clip) => clip.state === state);
   const state = has("cancelled") ? "cancelled" : has("failed") ? "failed" : "succeeded";
   farm.jobs.set(jobId, { ...job, state, endedAtMs: atMs });
-  farm.openJobCount -= 1;
+  countOpen(farm, job, -1);
   farm.notDueJobIds.delete(jobId);
   return [{ kind: "job-changed", jobId }, ...tellWaiting(farm, jobId, state, atMs)];
 }

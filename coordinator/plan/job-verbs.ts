@@ -4,7 +4,7 @@ import type { FarmEffect, RetryScope } from "./events.js";
 import type { Farm } from "./farm-state.js";
 import { changeTask } from "./farm-tasks.js";
 import type { Clip, Job } from "./job.js";
-import { changeJob, jobById, tasksOf, waitForOthers } from "./job-machine.js";
+import { changeJob, countOpen, jobById, tasksOf, waitForOthers } from "./job-machine.js";
 import type { Task } from "./task.js";
 import { isEnded } from "./task.js";
 
@@ -104,7 +104,7 @@ function reopen(farm: Farm, job: Job, clipIndexes: ReadonlySet<number>): void {
     farm.jobs.set(job.jobId, { ...job, clips, failedOn: [] });
     return;
   }
-  farm.openJobCount += 1;
+  countOpen(farm, job, 1);
   if (!job.due) farm.notDueJobIds.add(job.jobId);
   farm.jobs.set(job.jobId, {
     ...job,

@@ -31,19 +31,17 @@ export interface MemoryKnown {
   readonly atMs: number;
 }
 
-export interface LearnedEntries {
-  readonly seconds: Iterable<readonly [string, number]>;
-  readonly memory: Iterable<readonly [string, MemoryKnown]>;
-}
-
 /** Keeps the most recently measured kinds; the others are forgotten. */
 export class Learned {
   readonly #seconds: Map<string, number>;
   readonly #memory: Map<string, MemoryKnown>;
 
-  constructor(entries: LearnedEntries = { seconds: [], memory: [] }) {
-    this.#seconds = new Map(entries.seconds);
-    this.#memory = new Map(entries.memory);
+  constructor(
+    seconds: Iterable<readonly [string, number]> = [],
+    memory: Iterable<readonly [string, MemoryKnown]> = [],
+  ) {
+    this.#seconds = new Map(seconds);
+    this.#memory = new Map(memory);
   }
 
   /** @param seconds of a step for denoise, else of the whole task */
@@ -89,8 +87,14 @@ export class Learned {
     return Math.abs(nowMs - atMs) < MEMORY_REMEMBERED_MS ? tooLittle : null;
   }
 
-  entries(): LearnedEntries {
-    return { seconds: this.#seconds, memory: this.#memory };
+  /** Seconds by kind. */
+  entries(): IterableIterator<[string, number]> {
+    return this.#seconds.entries();
+  }
+
+  /** What is known of memory, by shape. */
+  memoryEntries(): IterableIterator<[string, MemoryKnown]> {
+    return this.#memory.entries();
   }
 
   #known(kind: WorkKind): MemoryKnown {

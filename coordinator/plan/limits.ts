@@ -42,6 +42,9 @@ export const LEASE_MS = 4_500;
 /** Jobs that have not ended; one more is refused. */
 export const OPEN_JOBS_MAX = 10_000;
 
+/** Tasks of those jobs; a job that would bring more is refused. Each takes about 1 KiB of memory. */
+export const OPEN_TASKS_MAX = 100_000;
+
 /**
  * Events after which the farm is kept as a snapshot: the most that a restart replays, but for those
  * that come while one is written.

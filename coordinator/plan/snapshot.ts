@@ -51,9 +51,14 @@ interface FarmLists {
 
 type ListName = keyof FarmLists;
 
+interface FarmHead extends Pick<Farm, "openJobCount" | "openTaskCount"> {
+  readonly of: "farm";
+  readonly version: number;
+}
+
 /** The head comes first, then a few items of one list at a time. */
 export type FarmPart =
-  | { readonly of: "farm"; readonly version: number; readonly openJobCount: number }
+  | FarmHead
   | { [N in ListName]: { readonly of: N; readonly items: readonly FarmLists[N][] } }[ListName];
 
 /**
@@ -62,12 +67,13 @@ export type FarmPart =
  */
 export function encodeFarm(farm: Farm): Iterable<FarmPart> {
   const { nodes, nodeRecords, jobs, tasks, ready, jobIdByRequestId, ...others } = farm;
-  const { notDueJobIds, waitingJobIds, openJobCount, usage, learned, ...unknown } = others;
+  const { notDueJobIds, waitingJobIds, openJobCount, openTaskCount, ...more } = others;
+  const { usage, learned, ...unknown } = more;
   // A new field of the farm does not compile until it is in the snapshot.
   unknown satisfies Record<string, never>;
   const jobList = [...jobs.values()];
   return partsOf(
-    { of: "farm", version: SNAPSHOT_VERSION, openJobCount },
+    { of: "farm", version: SNAPSHOT_VERSION, openJobCount, openTaskCount },
     {
       nodes: [...nodes.values()].map((node) => ({ ...node })),
       nodeRecords: [...nodeRecords],
@@ -81,8 +87,8 @@ export function encodeFarm(farm: Farm): Iterable<FarmPart> {
       usageByJob: [...usage.entries().byJob],
       usageByStage: [...usage.entries().byStage],
       usageByOwner: [...usage.entries().byOwner],
-      learnedSeconds: [...learned.entries().seconds],
-      learnedMemory: [...learned.entries().memory],
+      learnedSeconds: [...learned.entries()],
+      learnedMemory: [...learned.memoryEntries()],
     },
   );
 }
@@ -93,7 +99,7 @@ export function encodeFarm(farm: Farm): Iterable<FarmPart> {
  * @throws FarmError "wrong-state" when they are of another version
  */
 export function decodeFarm(parts: Iterable<FarmPart>): Farm {
-  const { openJobCount, lists } = collect(parts);
+  const { head, lists } = collect(parts);
   const jobs = new Map(lists.jobs.map((stored) => [stored.jobId, jobOf(stored)]));
   for (const [jobId, clip] of lists.clips) jobs.get(jobId)!.clips.push(clip);
   const tasks = new Map(lists.tasks.map((task) => [task.taskId, task]));
@@ -112,20 +118,21 @@ export function decodeFarm(parts: Iterable<FarmPart>): Farm {
     jobIdByRequestId: new Map(lists.jobIdByRequestId),
     notDueJobIds: new Set(lists.notDueJobIds),
     waitingJobIds: new Map(lists.waitingJobIds),
-    openJobCount,
+    openJobCount: head.openJobCount,
+    openTaskCount: head.openTaskCount,
     usage: new Usage({
       byJob: lists.usageByJob,
       byStage: lists.usageByStage,
       byOwner: lists.usageByOwner,
     }),
-    learned: new Learned({ seconds: lists.learnedSeconds, memory: lists.learnedMemory }),
+    learned: new Learned(lists.learnedSeconds, lists.learnedMemory),
   };
 }
 
 type Lists = { [N in ListName]: FarmLists[N][] };
 
-function collect(parts: Iterable<FarmPart>): { openJobCount: number; lists: Lists } {
-  let openJobCount: number | null = null;
+function collect(parts: Iterable<FarmPart>): { head: FarmHead; lists: Lists } {
+  let head: FarmHead | null = null;
   const lists: Lists = {
     nodes: [],
     nodeRecords: [],
@@ -145,14 +152,14 @@ function collect(parts: Iterable<FarmPart>): { openJobCount: number; lists: List
   for (const part of parts) {
     if (part.of === "farm") {
       refuseVersion(part.version);
-      openJobCount = part.openJobCount;
+      head = part;
     } else {
-      assert(openJobCount !== null, "the head of a snapshot to come first");
+      assert(head !== null, "the head of a snapshot to come first");
       (lists[part.of] as unknown[]).push(...part.items);
     }
   }
-  assert(openJobCount !== null, "a snapshot with a head");
-  return { openJobCount, lists };
+  assert(head !== null, "a snapshot with a head");
+  return { head, lists };
 }
 
 function refuseVersion(version: number): void {

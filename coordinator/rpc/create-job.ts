@@ -11,8 +11,9 @@ import type { BlobRef, BlobStore } from "../../shared/ports/blob-store.js";
 import { type Caller, ownerSeenBy, senderOf } from "../access/caller.js";
 import type { Quotas } from "../access/quotas.js";
 import { planDryRun } from "../plan/dry-run.js";
-import { OPEN_JOBS_MAX } from "../plan/limits.js";
+import { OPEN_JOBS_MAX, OPEN_TASKS_MAX } from "../plan/limits.js";
 import type { Node } from "../plan/node.js";
+import { tasksPerClip } from "../plan/task-graph.js";
 import type { FarmLoop } from "../shell/farm-loop.js";
 import type { Janitor } from "../shell/janitor.js";
 import { findBranch } from "./branch.js";
@@ -45,11 +46,7 @@ export async function createJob(
   const seen = loopSeenBy(loop, ownerSeenBy(caller));
   const accepted = (jobId: string) => ({ job: encodeJob(findJob(loop, jobId)), dryRun: undefined });
   const known = loop.farm.jobIdByRequestId.get(requestId);
-  if (requestId !== "" && known !== undefined) {
-    await loop.settled();
-    return accepted(known);
-  }
-  refuseFull(loop);
+  if (requestId !== "" && known !== undefined) return accepted(known);
   if (sender !== null) quotas?.refuseFull(sender, openJobsOf(loop, sender));
   const nodes = [...loop.farm.nodes.values()];
   const model = chooseModel(nodes, modelDigest);
@@ -61,12 +58,16 @@ export async function createJob(
   });
   if (!("parameters" in resolved)) throw refusal(resolved.violations);
   const { parameters } = resolved;
+  const taskCount = images.length * parameters.numVideosPerPrompt * tasksPerClip(parameters);
+  refuseFull(loop, taskCount);
   refuseUnknownJobs(seen, options.dependsOn);
   const kept = options.branch
     ? findBranch(seen.farm, options.branch, { parameters, modelDigest: model.digest, images })
     : null;
+  const stepsTotal = stepsMade(parameters, model);
   if (request.validateOnly) {
-    const wanted = { modelDigest: model.digest, parameters, imageCount: images.length, options };
+    const { digest: modelDigest } = model;
+    const wanted = { modelDigest, parameters, stepsTotal, imageCount: images.length, options };
     const dryRun = planDryRun(loop.farm, wanted, loop.nowMs());
     return { job: undefined, dryRun: encodeDryRun(dryRun, parameters) };
   }
@@ -84,7 +85,7 @@ export async function createJob(
         ...{ jobId, parameters, images, requestId, branchLatents },
         modelDigest: model.digest,
         modelName: model.name,
-        stepsTotal: stepsMade(parameters, model),
+        stepsTotal,
         ...options,
       },
     });
@@ -95,12 +96,19 @@ export async function createJob(
   return accepted(loop.farm.jobIdByRequestId.get(requestId) ?? jobId);
 }
 
-function refuseFull(loop: FarmLoop): void {
-  if (loop.farm.openJobCount < OPEN_JOBS_MAX) return;
-  throw new FarmError(
-    "exhausted",
-    `the farm has ${OPEN_JOBS_MAX} jobs that have not ended, the most it takes; try again later`,
-  );
+/** @throws FarmError "exhausted" with what there is, and the most that the farm takes */
+function refuseFull({ farm }: FarmLoop, taskCount: number): void {
+  const { openJobCount, openTaskCount } = farm;
+  if (openJobCount >= OPEN_JOBS_MAX) {
+    const detail = `the farm has ${openJobCount} jobs that have not ended, the most it takes`;
+    throw new FarmError("exhausted", `${detail}; try again later`);
+  }
+  if (openTaskCount + taskCount > OPEN_TASKS_MAX) {
+    const detail =
+      `the farm's jobs have ${openTaskCount} tasks and this one would add ${taskCount}; the farm ` +
+      `takes ${OPEN_TASKS_MAX} (3 a clip, and one for each decode chunk)`;
+    throw new FarmError("exhausted", `${detail}; send fewer clips, or try again later`);
+  }
 }
 
 /**

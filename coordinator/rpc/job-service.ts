@@ -32,6 +32,7 @@ export function jobServiceHandlers(api: JobApi, callerOf: CallerOf): wire.JobSer
     deleteJob: unary(api.deleteJob),
     drainNode: unary(api.drainNode),
     undrainNode: unary(api.undrainNode),
+    listOutputs: unary(api.listOutputs),
     getFarm: unary(api.getFarm),
     collectGarbage: unary(api.collectGarbage),
     watchJob: (call) => streaming(call, async () => watchJob(api, call, callerOf(call.metadata))),

@@ -1,4 +1,5 @@
 /** @file What users may ask of jobs that exist: checked here, decided in `plan/`. */
+import { Job } from "../../proto/gen/renderfarm/v1/job.js";
 import type * as wire from "../../proto/gen/renderfarm/v1/job_service.js";
 import { decodeState, encodeJob } from "../../shared/adapters/grpc/job-codec.js";
 import { FarmError } from "../../shared/core/errors.js";
@@ -10,6 +11,8 @@ import type { JobsLoop } from "./owned-loop.js";
 
 const PAGE_SIZE_DEFAULT = 100;
 const PAGE_SIZE_MAX = 500;
+/** A page ends with the job that passes it: a job may have a thousand clips. */
+const PAGE_BYTES = 1024 * 1024;
 
 /** @throws FarmError "not-found" */
 export function findJob(loop: JobsLoop, jobId: string): JobView {
@@ -37,24 +40,24 @@ export function listJobs(loop: JobsLoop, request: wire.ListJobsRequest): wire.Li
   if (pageToken !== "" && start === 0) {
     refuse("page_token", "is not from an earlier answer, or its job was deleted; begin anew");
   }
-  const page: JobView[] = [];
+  const page: wire.ListJobsResponse["jobs"] = [];
+  let bytes = 0;
   for (const jobId of jobIds.slice(start)) {
-    if (page.length === size) {
-      return { jobs: page.map(encodeJob), nextPageToken: page.at(-1)?.jobId ?? "" };
-    }
+    const isFull = page.length === size || bytes > PAGE_BYTES;
+    if (isFull) return { jobs: page, nextPageToken: page.at(-1)?.jobId ?? "" };
     const job = findJob(loop, jobId);
-    if (states.size === 0 || states.has(job.state)) page.push(job);
+    if (states.size > 0 && !states.has(job.state)) continue;
+    const message = encodeJob(job);
+    bytes += Job.encode(message).finish().length;
+    page.push(message);
   }
-  return { jobs: page.map(encodeJob), nextPageToken: "" };
+  return { jobs: page, nextPageToken: "" };
 }
 
 /** @throws FarmError "not-found"; "wrong-state" when it has ended otherwise */
 export async function cancelJob(loop: JobsLoop, jobId: string): Promise<JobView> {
   const { state } = findJob(loop, jobId);
-  if (state === "cancelled") {
-    await loop.settled();
-    return findJob(loop, jobId);
-  }
+  if (state === "cancelled") return findJob(loop, jobId);
   refuseEnded(loop, jobId);
   await loop.dispatch({ kind: "job-cancelled", jobId });
   return findJob(loop, jobId);

@@ -16,7 +16,7 @@ const model = {
   vaeScaleFactor: 4,
   latentChannels: 4,
   numTrainTimesteps: 1000,
-  stepRule: "as-asked",
+  stepRule: "as-asked" as const,
 };
 const node = (bootId: string): NodeInfo => ({
   nodeId: "a",

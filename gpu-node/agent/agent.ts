@@ -2,14 +2,12 @@
 import { randomBytes } from "node:crypto";
 import { arch, cpus, totalmem } from "node:os";
 import type { Logger } from "pino";
+import type { Registry } from "prom-client";
 import { systemClock } from "../../shared/adapters/clock/system-clock.js";
 import type { NodeIdentity } from "../../shared/adapters/grpc/node-codec.js";
 import { openBlobStore } from "../../shared/adapters/open-blob-store.js";
-import { SocketTensorBus } from "../../shared/adapters/socket/socket-tensor-bus.js";
-import { BusTls } from "../../shared/adapters/tls/bus-tls.js";
 import { TlsFiles } from "../../shared/adapters/tls/tls-files.js";
 import { assertNever } from "../../shared/core/assert.js";
-import { endpointOf } from "../../shared/core/endpoint.js";
 import { FarmError } from "../../shared/core/errors.js";
 import { idFromBytes } from "../../shared/core/ids.js";
 import type { TaskReport } from "../../shared/farm/work.js";
@@ -18,8 +16,10 @@ import type { Runtime } from "../runtime/runtime.js";
 import type { RuntimeInfo } from "../runtime/runtime-info.js";
 import { findFfmpeg } from "../stages/media/find-ffmpeg.js";
 import { drain } from "./drain.js";
+import { nodeMeters } from "./measured.js";
 import { usableMemory } from "./memory.js";
 import { NodeLink, type TaskOrder } from "./node-link.js";
+import { type OpenedBus, openBus } from "./open-bus.js";
 import type { NodeSettings } from "./settings.js";
 import { SupervisedRuntime } from "./supervised-runtime.js";
 import { TaskRunner } from "./task-runner.js";
@@ -31,6 +31,10 @@ export interface AgentOptions {
   readonly log: Logger;
   /** The runtime cannot be brought back: the process should end, so that it is started anew. */
   readonly onBroken: (reason: FarmError) => void;
+  /** Where the node's metrics go; null or absent: nothing is measured. */
+  readonly registry?: Registry | null;
+  /** The runtime child was started again. */
+  readonly onRestart?: () => void;
   /** Default: the runtime child, with the checkpoint of the settings. */
   readonly openRuntime?: (options: AgentOptions) => Promise<OpenedRuntime>;
 }
@@ -41,6 +45,8 @@ export interface OpenedRuntime extends Runtime {
 }
 
 export interface Agent {
+  /** Why it cannot work now; null when it can. */
+  whyNotReady(): string | null;
   /** Takes no more work and waits until what there is has ended or was given back, 27 s at most. */
   drain(): Promise<void>;
   /** Stops what there is, and frees everything. */
@@ -61,51 +67,70 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const { settings, version, log, openRuntime = superviseChild } = options;
   const clock = systemClock;
   const tls = openTls(settings, log);
-  const blobs = await openBlobStore(settings.blobs, { env: process.env, log, role: "uses" });
+  const { nodeId, prefers } = settings;
+  const measuring = { nodeId, prefers, provider: PROVIDER };
+  const meters = nodeMeters(options.registry ?? null, measuring, clock);
+  const { observer } = meters;
+  const store = await openBlobStore(settings.blobs, { env: process.env, log, role: "uses" });
+  const blobs = meters.blobs(store, settings.blobs.startsWith("s3:") ? "s3" : "files");
   const ffmpeg = await findFfmpeg();
-  const runtime = await openRuntime(options);
-  const { info } = runtime;
-  const bus = await SocketTensorBus.listen({
-    ...endpointOf(settings.busListen),
-    tls: tls && new BusTls(tls),
-    token: randomBytes(32).toString("hex"),
-    clock,
+  const startMs = clock.nowMs();
+  const opened = await openRuntime({ ...options, onRestart: () => observer.runtimeRestarted() });
+  const { info } = opened;
+  observer.modelLoaded(info.model.name, (clock.nowMs() - startMs) / 1_000);
+  const runtime = meters.runtime(opened);
+  const bus = await openBus(settings, {
+    ...{ env: process.env, clock, log, tls },
     onRefused: (what) => log.warn({ what }, "the tensor bus did not take what came"),
   });
   const identity = identityOf(settings, info, bus, ffmpeg !== null);
   const { planHash } = identity;
   const runner = new TaskRunner({
-    ...{ runtime, blobs, bus, clock, configs: info.configs, planHash, ffmpeg, version },
+    ...{ runtime, blobs, clock, configs: info.configs, planHash, ffmpeg, version, observer },
+    bus: meters.bus(bus, settings.bus === "tcp" ? "socket" : "nats"),
     holdsLease: () => link.holdsLease(),
     report: (taskId, epoch, report) => {
+      observer.reported(taskId, report);
       logReport(log, taskId, epoch, report);
       link.report(taskId, epoch, report);
     },
-    onFrameDropped: (taskId, reason) =>
-      log.warn({ task_id: taskId, reason }, "a frame of the partner was not used"),
-    onSaveFailed: (taskId, { code, detail }) =>
-      log.warn({ task_id: taskId, code, detail }, "latents on their way were not saved"),
+    onFrameDropped: (taskId, reason) => {
+      observer.frameDropped(reason);
+      log.warn({ task_id: taskId, reason }, "a frame of the partner was not used");
+    },
+    onSaveFailed: (taskId, { code, detail }) => {
+      observer.saveFailed();
+      log.warn({ task_id: taskId, code, detail }, "latents on their way were not saved");
+    },
   });
   const link: NodeLink = new NodeLink({
-    address: settings.coordinator,
+    addresses: settings.coordinator.split(","),
     identity,
     clock,
     tls,
     random: Math.random,
-    onUp: () => log.info({ coordinator: settings.coordinator }, "welcomed by the coordinator"),
+    onUp: () => {
+      observer.linked(true);
+      log.info({ coordinator: settings.coordinator }, "welcomed by the coordinator");
+    },
     onDown: (reason, wasUp) => {
+      observer.linked(false);
       runner.cancelAll();
       const { coordinator } = settings;
       if (wasUp) log.warn({ reason }, "cut off from the coordinator: all work is stopped");
       else log.warn({ reason, coordinator }, "the coordinator cannot be reached; dialling again");
     },
-    onOrder: (order) => obey(runner, order, log),
+    onOrder: (order) => {
+      if (order.kind === "assign") observer.assigned(order.assignment);
+      obey(runner, order, log);
+    },
   });
   link.start();
   const { digest, name } = info.model;
   const ready = { model: name, digest, plan_hash: planHash, ffmpeg: ffmpeg?.version ?? null };
   log.info({ ...ready, bus: bus.address }, "ready");
   return {
+    whyNotReady: () => (link.holdsLease() ? null : "not welcomed by the coordinator"),
     drain: () => drain(link, runner, clock),
     close: async () => {
       tls?.close();
@@ -126,7 +151,12 @@ function openTls({ tls, nodeId }: NodeSettings, log: Logger): TlsFiles | null {
   throw new FarmError("invalid-argument", text);
 }
 
-function superviseChild({ settings, log, onBroken }: AgentOptions): Promise<SupervisedRuntime> {
+function superviseChild({
+  settings,
+  log,
+  onBroken,
+  onRestart,
+}: AgentOptions): Promise<SupervisedRuntime> {
   return SupervisedRuntime.start({
     child: {
       checkpointDir: settings.checkpoint,
@@ -135,7 +165,10 @@ function superviseChild({ settings, log, onBroken }: AgentOptions): Promise<Supe
       intraOpThreads: settings.threads,
     },
     clock: systemClock,
-    onRestart: ({ detail }) => log.error({ detail }, "the runtime child is started again"),
+    onRestart: ({ detail }) => {
+      onRestart?.();
+      log.error({ detail }, "the runtime child is started again");
+    },
     onGone: onBroken,
   });
 }
@@ -143,7 +176,7 @@ function superviseChild({ settings, log, onBroken }: AgentOptions): Promise<Supe
 function identityOf(
   settings: NodeSettings,
   info: RuntimeInfo,
-  bus: SocketTensorBus,
+  bus: OpenedBus,
   hasFfmpeg: boolean,
 ): NodeIdentity {
   return {
@@ -228,7 +261,7 @@ async function closeAll(
   link: NodeLink,
   runner: TaskRunner,
   runtime: Runtime,
-  bus: SocketTensorBus,
+  bus: OpenedBus,
 ): Promise<void> {
   link.close();
   runner.cancelAll();

@@ -40,8 +40,8 @@ export type TaskOrder = Extract<
 >;
 
 export interface NodeLinkOptions {
-  /** host:port of the coordinator. */
-  readonly address: string;
+  /** host:port of each coordinator; one leads, the others do not listen. */
+  readonly addresses: readonly string[];
   readonly identity: NodeIdentity;
   readonly clock: Clock;
   /** Null, the default: the coordinator is on this machine. */
@@ -84,6 +84,8 @@ export class NodeLink {
   readonly #options: NodeLinkOptions;
   #dial: Dial | null = null;
   #cancelRedial: CancelTimer = () => {};
+  /** Which of the addresses is dialled. */
+  #turn = 0;
   /** Dials in a row that no welcome answered. */
   #failures = 0;
   #closed = false;
@@ -160,7 +162,8 @@ export class NodeLink {
   }
 
   #dialNow(): void {
-    const { address, identity, clock, tls } = this.#options;
+    const { addresses, identity, clock, tls } = this.#options;
+    const address = addresses[this.#turn % addresses.length] ?? "";
     // Every dial shows the newest certificate.
     const channel = tls ? secureChannel(address, pairOf(tls.current)) : insecureChannel();
     const client = new NodeServiceClient(address, channel.credentials, {
@@ -282,6 +285,7 @@ export class NodeLink {
   #end(dial: Dial, reason: string): void {
     if (this.#dial !== dial) return;
     this.#drop(dial);
+    this.#turn += 1;
     if (!this.#closed) this.#options.onDown(reason, dial.lease !== null);
     this.#onAlone?.();
     if (this.#closed || this.#onAlone) return;

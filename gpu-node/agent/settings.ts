@@ -7,11 +7,13 @@ import { isLoopback } from "../../shared/core/endpoint.js";
 import { BLOBS_FORM, isBlobsUrl } from "../../shared/adapters/open-blob-store.js";
 import { parseBytes } from "../../shared/core/bytes.js";
 import { NODE_PREFERENCES, type NodePreference } from "../../shared/farm/work.js";
+import { readMetricsAddress } from "../../shared/settings/metrics-address.js";
 import { type Environment, SettingReader } from "../../shared/settings/setting-reader.js";
 import { readTlsPaths, TLS_FLAGS } from "../../shared/settings/tls-settings.js";
+import { BUS_FORM, isBusUrl } from "./open-bus.js";
 
 export interface NodeSettings {
-  /** host:port of the coordinator; on this machine without TLS. */
+  /** host:port of the coordinator, on this machine without TLS; of each of several, with commas. */
   readonly coordinator: string;
   /** A diffusers folder. */
   readonly checkpoint: string;
@@ -23,6 +25,8 @@ export interface NodeSettings {
   readonly threads: number;
   /** Which files of the checkpoint: "auto" takes those without a variant, else the fp16 ones. */
   readonly variant: "auto" | "fp32" | "fp16";
+  /** How halves go from node to node: tcp, or nats://... */
+  readonly bus: string;
   /** Where the tensor bus listens; port 0 takes a free one. */
   readonly busListen: string;
   /** host:port under which partners reach the tensor bus; null: where it listens. */
@@ -31,6 +35,8 @@ export interface NodeSettings {
   readonly memoryBytes: number | null;
   /** The work it takes first when several kinds wait. */
   readonly prefers: NodePreference;
+  /** HOST:PORT of /metrics, /healthz and /readyz; null: there is no such port. */
+  readonly metrics: string | null;
   readonly logLevel: string;
   /** Null: the node and its coordinator are on one machine. */
   readonly tls: TlsPaths | null;
@@ -38,7 +44,8 @@ export interface NodeSettings {
 
 export const USAGE = `usage: node dist/gpu-node/main.js [flags]
 
-  --coordinator HOST:PORT    where the coordinator listens         RENDERFARM_COORDINATOR
+  --coordinator HOST:PORT    where the coordinator listens; of     RENDERFARM_COORDINATOR
+                             several that stand by: A,B
   --checkpoint DIR           diffusers folder to serve             RENDERFARM_CHECKPOINT
   --blobs URL                the farm's blob store, file:DIR or    RENDERFARM_BLOBS
                              s3://BUCKET[/PREFIX]?endpoint=...
@@ -46,6 +53,8 @@ export const USAGE = `usage: node dist/gpu-node/main.js [flags]
   --node-id ID               name in the farm (HOSTNAME-PID)       RENDERFARM_NODE_ID
   --threads N                threads of a run (1)                  RENDERFARM_THREADS
   --variant NAME             auto, fp32 or fp16 (auto)             RENDERFARM_VARIANT
+  --bus HOW                  tcp (default): from node to node, or  RENDERFARM_BUS
+                             nats://HOST:PORT?ca=FILE: by a server
   --bus-listen HOST:PORT     where halves come in (127.0.0.1:0)    RENDERFARM_BUS_LISTEN
   --bus-advertise HOST:PORT  what partners dial (bus-listen)       RENDERFARM_BUS_ADVERTISE
   --memory BYTES             what the runtime may use, as 24GiB   RENDERFARM_MEMORY
@@ -55,9 +64,11 @@ export const USAGE = `usage: node dist/gpu-node/main.js [flags]
   --tls-ca FILE              roots that are trusted                RENDERFARM_TLS_CA
   --tls-cert FILE            this node's certificate               RENDERFARM_TLS_CERT
   --tls-key FILE             its key                               RENDERFARM_TLS_KEY
+  --metrics HOST:PORT        /metrics, /healthz, /readyz (none)   RENDERFARM_METRICS
   --help                     print this and exit
 
 RENDERFARM_S3_ACCESS_KEY, RENDERFARM_S3_SECRET_KEY: for s3://, or files that ..._FILE name.
+RENDERFARM_NATS_NKEY_SEED: this role's key for nats://, or a file that ..._FILE names.
 LOG_LEVEL: trace, debug, info (default), warn, error, fatal or silent.
 Exit codes: 0 stopped, 1 broke down, 2 bad settings or checkpoint.
 `;
@@ -76,11 +87,13 @@ const FLAGS = {
   "node-id": { type: "string" },
   threads: { type: "string" },
   variant: { type: "string" },
+  bus: { type: "string" },
   "bus-listen": { type: "string" },
   "bus-advertise": { type: "string" },
   memory: { type: "string" },
   prefer: { type: "string" },
   ...TLS_FLAGS,
+  metrics: { type: "string" },
   help: { type: "boolean" },
 } as const;
 
@@ -100,18 +113,25 @@ export function readSettings(args: readonly string[], env: Environment): NodeSet
     nodeId: reader.text("node-id", defaultNodeId()),
     threads: reader.integer("threads", [1, THREADS_MAX], 1),
     variant: reader.choice("variant", VARIANTS, "auto"),
+    bus: reader.text("bus", "tcp"),
     busListen: reader.text("bus-listen", "127.0.0.1:0"),
     busAdvertise: reader.optional("bus-advertise"),
     memoryBytes: readMemory(reader),
     prefers: reader.choice("prefer", NODE_PREFERENCES, "any"),
+    metrics: readMetricsAddress(reader, false),
     logLevel: env["LOG_LEVEL"] || "info",
     tls: readTlsPaths(reader),
   };
-  const { coordinator, nodeId, busListen, busAdvertise, logLevel } = settings;
+  const { coordinator, nodeId, bus, busListen, busAdvertise, logLevel } = settings;
   const hasTls = settings.tls !== null;
   const check = (field: string, address: string, portMin: number) =>
     checkAddress(reader, field, address, { portMin, hasTls });
-  if (coordinator !== "") check("--coordinator", coordinator, 1);
+  for (const address of coordinator === "" ? [] : coordinator.split(",")) {
+    check("--coordinator", address, 1);
+  }
+  reader.check("--bus", isBusUrl(bus), `"${bus}" is not ${BUS_FORM}`);
+  const isAdvertised = busAdvertise === null || bus === "tcp";
+  reader.check("--bus-advertise", isAdvertised, "only sockets (--bus tcp) are advertised");
   check("--bus-listen", busListen, 0);
   if (busAdvertise !== null) check("--bus-advertise", busAdvertise, 1);
   const label = "1 to 63 characters of [a-z0-9-] without a dash at the ends";

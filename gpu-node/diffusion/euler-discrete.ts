@@ -4,8 +4,8 @@
  * The table is made once, before any step; the steps themselves are in euler-step.ts.
  */
 import { FarmError } from "../../shared/core/errors.js";
-import { type EulerDiscreteConfig, eulerConfigProblems } from "./euler-config.js";
 import type { StepRule } from "../../shared/farm/parameters.js";
+import { type EulerDiscreteConfig, eulerConfigProblems } from "./euler-config.js";
 import { linspaceF32 } from "./linspace.js";
 import { betaSigmas, exponentialSigmas, karrasSigmas } from "./sigmas.js";
 import { sigmaAtTimestep, spacedTimesteps, timestepForSigma } from "./timesteps.js";

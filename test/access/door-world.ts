@@ -2,13 +2,12 @@
  * @file A secured coordinator in this process, with a clock that only moves when told to: for tests of
  * who may do what.
  */
+import type { EventEmitter } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
-  type Channel,
   Client,
-  credentials,
   Metadata,
   type MethodDefinition,
   type ServiceError,
@@ -162,42 +161,44 @@ export class DoorWorld {
     };
     const start = () => {
       if (requestStream && responseStream) {
-        return client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata);
+        const both = client.makeBidiStreamRequest(
+          ...[path, requestSerialize, responseDeserialize, metadata],
+        );
+        return { call: both.on("data", take), writes: both };
       }
       if (requestStream) {
-        return client.makeClientStreamRequest(
+        const up = client.makeClientStreamRequest(
           ...[path, requestSerialize, responseDeserialize, metadata, done],
         );
+        return { call: up, writes: up };
       }
       if (responseStream) {
-        return client.makeServerStreamRequest(
+        const down = client.makeServerStreamRequest(
           ...[path, requestSerialize, responseDeserialize, request, metadata],
         );
+        return { call: down.on("data", take), writes: null };
       }
-      return client.makeUnaryRequest(
+      const unary = client.makeUnaryRequest(
         ...[path, requestSerialize, responseDeserialize, request, metadata, done],
       );
+      return { call: unary, writes: null };
     };
-    const call = start();
-    call.on("error", () => {});
-    if (responseStream) call.on("data", take);
-    if ("write" in call) {
-      call.write(request);
-      if (!responseStream) call.end();
-    }
+    const { call, writes } = start();
+    // How it ended is its status; a stream tells it as an error, too.
+    (call as EventEmitter).on("error", () => {});
+    writes?.write(request);
+    if (!responseStream) writes?.end();
     const ended = new Promise<Answer>((resolve) => {
       call.on("status", (end: { code: status; details: string; metadata: Metadata }) =>
         resolve({ ...end, messages }),
       );
     });
-    const send = (message: unknown) => {
-      if ("write" in call) call.write(message);
-    };
+    const send = (message: unknown) => writes?.write(message);
     return { first, ended, next, send };
   }
 
   audited(): Promise<Record<string, string>[]> {
-    return this.access.audit.close().then(() =>
+    return this.access.audit.flush().then(() =>
       readFileSync(this.auditPath, "utf8")
         .split("\n")
         .filter((line) => line !== "")

@@ -213,7 +213,7 @@ describe("the audit log", () => {
     mkdirSync(world.auditPath);
     // This one is done, and its line is the one that fails.
     await world.call(cancelJob!, { jobId }, { token });
-    await world.access.audit.close();
+    await world.access.audit.flush();
     const refused = await world.call(cancelJob!, { jobId }, { token });
     expect([status[refused.code], refused.details]).toEqual([
       "UNAVAILABLE",
@@ -223,7 +223,7 @@ describe("the audit log", () => {
     rmSync(world.auditPath, { recursive: true });
     writeFileSync(world.auditPath, text);
     await world.call(cancelJob!, { jobId }, { token });
-    await world.access.audit.close();
+    await world.access.audit.flush();
     expect((await world.call(cancelJob!, { jobId }, { token })).code).toBe(status.OK);
   });
 });

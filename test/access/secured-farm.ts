@@ -6,7 +6,7 @@ import { randomUUID } from "node:crypto";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFailed, vi } from "vitest";
-import { type Entry, FarmClient } from "../../cli/farm-client.js";
+import { type Entry, FarmClient } from "../../client/farm-client.js";
 import { FarmProcess } from "../../cli/farm-process.js";
 import { type ApiKey, newApiKey } from "../../shared/access/api-key.js";
 import { readKeyFileOrNone, writeKeyFile } from "../../shared/access/key-file.js";

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { FarmClient } from "../../cli/farm-client.js";
+import { FarmClient } from "../../client/farm-client.js";
 import { CHECKPOINT } from "./farm-harness.js";
 
 const ENTRIES = {

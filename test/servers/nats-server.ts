@@ -6,7 +6,6 @@ import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { nkeys } from "nats";
-import { findNatsServer } from "../../scripts/servers/nats.mjs";
 import { systemClock } from "../../shared/adapters/clock/system-clock.js";
 import { NatsClient, type NatsSettings } from "../../shared/adapters/nats/nats-client.js";
 import {
@@ -17,6 +16,7 @@ import {
 } from "../../shared/adapters/nats/nats-names.js";
 import { type Log, silentLog } from "../../shared/ports/log.js";
 import { natsConfigText } from "./nats-config.js";
+import { serverPath } from "./server-path.js";
 
 const ROLES: readonly NatsRole[] = ["coordinator", "node", "observer"];
 const READY_MS_MAX = 30_000;
@@ -24,15 +24,8 @@ const READY_MS_MAX = 30_000;
 /** The farm that the users of a test's server may work for. */
 export const TEST_FARM: FarmNames = { prefix: "rf", farm: "test" };
 
-/** Null where there is no server and none can be installed; the reason is on stderr then. */
-const found = findNatsServer({ install: true });
-export const natsServerPath: string | null = found.path;
-
-if (natsServerPath === null) {
-  const text = `tests with a real nats-server are left out: ${found.reason}`;
-  if (process.env["RENDERFARM_REQUIRE_SERVERS"] === "1") throw new Error(text);
-  process.stderr.write(`${text}\n`);
-}
+/** Null where there is no server and none can be installed. */
+export const natsServerPath: string | null = await serverPath("nats-server");
 
 export interface NatsServerOptions {
   /** The farms that its users may work for; TEST_FARM unless told. */
@@ -176,7 +169,8 @@ function makeCertificate(folder: string): { certFile: string; keyFile: string } 
   return { certFile, keyFile };
 }
 
-async function freePort(): Promise<number> {
+/** A port of this machine that nobody listens on now. */
+export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;

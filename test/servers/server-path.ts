@@ -14,7 +14,7 @@ const installer = join(
  *
  * @throws Error instead of null when RENDERFARM_REQUIRE_SERVERS is 1
  */
-export async function serverPath(name: "minio" | "seaweedfs"): Promise<string | null> {
+export async function serverPath(name: "minio" | "seaweedfs" | "nats-server"): Promise<string | null> {
   const found = JSON.parse(await installerOutput(name)) as Record<string, Found>;
   const { path, missing } = found[name] ?? { missing: "the installer does not know it" };
   if (path !== undefined) return path;

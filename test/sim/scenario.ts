@@ -30,7 +30,12 @@ export const FAULTS = [
   "clock-jump",
 ] as const;
 /** Those that came later: the seeds of older regressions know nothing of them. */
-export const LATER_FAULTS = ["frame-flip", "blob-rot", "snapshot-rot", "second-coordinator"] as const;
+export const LATER_FAULTS = [
+  "frame-flip",
+  "blob-rot",
+  "snapshot-rot",
+  "second-coordinator",
+] as const;
 export type Fault = (typeof FAULTS)[number];
 export type LaterFault = (typeof LATER_FAULTS)[number];
 

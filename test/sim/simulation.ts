@@ -10,13 +10,13 @@ import { SimJournal } from "./journal.js";
 import { Network } from "./network.js";
 import { SimNode } from "./node.js";
 import { Oracle } from "./oracle.js";
+import { checkNoOrphans } from "./ownership.js";
 import { Random } from "./random.js";
 import { type Generation, type Scenario, scenarioOf } from "./scenario.js";
 import { SimStore } from "./store.js";
 import { Timeline } from "./timeline.js";
 import { Trace } from "./trace.js";
 import { Users } from "./users.js";
-import { checkNoOrphans } from "./ownership.js";
 import { hold, type InvariantId, Violation } from "./violation.js";
 import { type World, wallMs } from "./world.js";
 

@@ -3,8 +3,7 @@ import type { RetryScope } from "../../coordinator/plan/events.js";
 import type { NewJob } from "../../coordinator/plan/job.js";
 import type { Occurrence } from "../../coordinator/shell/farm-loop.js";
 import { isTerminal } from "../../shared/farm/job.js";
-import type { JobParameters } from "../../shared/farm/parameters.js";
-import { planChunks } from "../../shared/farm/parameters.js";
+import { type JobParameters, planChunks, stepCount } from "../../shared/farm/parameters.js";
 import { admit } from "./admission.js";
 import type { SimCoordinator, SimLoop } from "./coordinator.js";
 import { MODEL, type Poison } from "./node.js";
@@ -132,21 +131,27 @@ export class Users {
 
   /** As `createJob` of the job service; without an answer the client asks again, with its request id. */
   #create(job: NewJob, tries: number): void {
-    const { timeline, oracle, trace, store } = this.#world;
+    const { timeline, oracle, trace } = this.#world;
     const { requestId } = job;
     let answered = false;
     const retry = () => {
       if (!answered && this.#open.has(requestId) && tries < 200) this.#create(job, tries + 1);
     };
     timeline.after(this.#random.between(2_000, 4_000), retry);
-    const loop = this.#coordinator.serving;
-    if (!loop) return;
-    const answer = (jobId: string) => {
+    this.#request(job, (jobId) => {
       answered = true;
       trace.add(`client of ${requestId} is told ${jobId}`);
       this.#open.delete(requestId);
       oracle.onAcked(requestId, jobId);
-    };
+    });
+  }
+
+  /** One call; it may stay without an answer. */
+  #request(job: NewJob, answer: (jobId: string) => void): void {
+    const { oracle, store } = this.#world;
+    const { requestId } = job;
+    const loop = this.#coordinator.serving;
+    if (!loop) return;
     const known = loop.farm.jobIdByRequestId.get(requestId);
     if (known !== undefined) {
       loop.settled(() => answer(known));
@@ -174,10 +179,9 @@ export class Users {
       onInputLost: ({ key, sha256 }) => {
         oracle.count("input sent again");
         store.upload(key, sha256);
+        this.#request(job, answer);
       },
-      onNoBranch: () => {
-        if (!answered) this.#create({ ...job, branch: null }, tries + 1);
-      },
+      onNoBranch: () => this.#request({ ...job, branch: null }, answer),
     });
   }
 
@@ -213,11 +217,13 @@ export class Users {
       this.#world.store.upload(key, content);
       return { key, sha256: content, size: content.length };
     });
+    const parameters = this.#parameters();
     return {
       jobId: "",
       requestId,
       images,
-      parameters: this.#parameters(),
+      parameters,
+      stepsTotal: stepCount(parameters),
       modelDigest: MODEL.digest,
       modelName: MODEL.name,
       owner: random.pick(["ann", "bob"]),
@@ -239,10 +245,13 @@ export class Users {
       numInferenceSteps: random.integer(1, 8),
       minGuidanceScale: 1,
       maxGuidanceScale: guided ? 3 : 1,
+      guidance: { kind: "linear" },
+      fit: "stretch",
       decodeChunkSize: random.pick([2, 4]),
       numVideosPerPrompt: random.pick([1, 1, 2]),
       formats: random.pick([["gif"], ["webp", "safetensors"]] as const),
       pair: random.pick(["auto", "auto", "always", "never"]),
+      clips: [],
     };
   }
 

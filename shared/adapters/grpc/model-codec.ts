@@ -1,5 +1,8 @@
 /** @file ModelInfo on the wire. */
-import { StepRule as WireRule, type ModelInfo as WireModelInfo } from "../../../proto/gen/renderfarm/v1/model.js";
+import {
+  type ModelInfo as WireModelInfo,
+  StepRule as WireRule,
+} from "../../../proto/gen/renderfarm/v1/model.js";
 import { STEP_RULES, type StepRule } from "../../farm/parameters.js";
 import type { ModelInfo } from "../../farm/work.js";
 import { atLeast, present, sha256, text } from "./wire-checks.js";

@@ -72,7 +72,7 @@ export class JetStreamJournal implements Journal {
     this.#blobs = blobs;
     this.#witness = new HeadWitness(blobs, options, witnessed);
     options.lease.onLost = (reason) => {
-      this.#broken ??= new FarmError("wrong-state", reason);
+      this.#broken ??= new FarmError("unreachable", reason);
       stream.giveUp(this.#broken);
     };
   }

@@ -131,7 +131,7 @@ export class JetStreamLog {
   /**
    * Appends a message behind the last one; resolves once the server has synced it.
    *
-   * @throws FarmError "wrong-state" when another writer has appended meanwhile; what `giveUp` was
+   * @throws FarmError "unreachable" when another writer has appended meanwhile; what `giveUp` was
    *   given
    */
   async publish(piece: BatchPiece): Promise<void> {
@@ -176,7 +176,7 @@ export class JetStreamLog {
     }
     if (id !== piece.id) {
       const text = `the stream ${this.name} has a message ${seq} that is not ours: another coordinator leads`;
-      throw new FarmError("wrong-state", text);
+      throw new FarmError("unreachable", text);
     }
     this.#lastSequence = seq;
     this.#stall(null);

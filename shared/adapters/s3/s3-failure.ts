@@ -24,7 +24,7 @@ export class S3Failure extends Error {
 
   /** Whether the same request may succeed a moment later. */
   get isTransient(): boolean {
-    if (this.code === "StorageFull") return false;
+    if (this.code === "StorageFull" || this.status === 501) return false;
     if (this.status === null || this.status < 300) return true;
     return this.status >= 500 || [408, 409, 429].includes(this.status);
   }

@@ -111,15 +111,18 @@ export function readS3Credentials(
   { env, readFile }: S3Surroundings,
 ): S3Credentials {
   const violations: Violation[] = [];
-  const secret = (name: string): string | null => {
-    const own = `RENDERFARM_S3_${name}`;
-    const path = env[`${own}_FILE`];
-    const direct = env[own] || (path ? textOf(`${own}_FILE`, path, readFile, violations) : null);
-    return direct || env[AWS_NAMES[name] ?? ""] || null;
+  const own = (name: string): string | null => {
+    const variable = `RENDERFARM_S3_${name}`;
+    const path = env[`${variable}_FILE`];
+    const direct = env[variable] || null;
+    return direct ?? (path ? textOf(`${variable}_FILE`, path, readFile, violations) || null : null);
   };
-  const accessKey = secret("ACCESS_KEY");
-  const secretKey = secret("SECRET_KEY");
-  const sessionToken = secret("SESSION_TOKEN");
+  const [ownAccess, ownSecret] = [own("ACCESS_KEY"), own("SECRET_KEY")];
+  // A key of ours and a token of AWS's variables would not belong together.
+  const isOwn = ownAccess !== null || ownSecret !== null;
+  const accessKey = isOwn ? ownAccess : env["AWS_ACCESS_KEY_ID"] || null;
+  const secretKey = isOwn ? ownSecret : env["AWS_SECRET_ACCESS_KEY"] || null;
+  const sessionToken = isOwn ? own("SESSION_TOKEN") : env["AWS_SESSION_TOKEN"] || null;
   refuseViolations(violations);
   if (accessKey === null && secretKey === null && env["RENDERFARM_S3_ROLE"] === "1") {
     return { kind: "role" };
@@ -137,12 +140,6 @@ export function readS3Credentials(
   }
   return { kind: "keys", accessKey, secretKey, sessionToken };
 }
-
-const AWS_NAMES: Readonly<Record<string, string>> = {
-  ACCESS_KEY: "AWS_ACCESS_KEY_ID",
-  SECRET_KEY: "AWS_SECRET_ACCESS_KEY",
-  SESSION_TOKEN: "AWS_SESSION_TOKEN",
-};
 
 /** The host as the client wants it: without the brackets of an IPv6 address. */
 export function hostOf(endpoint: URL): string {
