@@ -7,8 +7,7 @@ import { type JobOptionFlags, readJobOptions } from "./job-options.js";
 import { prepareRequest } from "./prepare-request.js";
 import { showProgress } from "./progress.js";
 import type { RenderFlags } from "./render-flags.js";
-import { finishJob, sendJob } from "./render-job.js";
-import { printResult } from "./report.js";
+import { finishJob, reportJob, sendJob } from "./render-job.js";
 
 /** Where `renderfarm dev` listens, and where clients look when nothing else is said. */
 export const DEFAULT_ADDRESS = "127.0.0.1:7433";
@@ -70,13 +69,13 @@ export async function submit(
       return;
     }
     const progress = showProgress(process.stderr, process.env);
-    const { job, files } = await finishJob(client, jobId, request!.outputs, {
+    const finished = await finishJob(client, jobId, request!.outputs, {
       progress,
       signal,
     }).catch((error: unknown) => {
       throw signal.aborted ? detached(jobId, flags) : error;
     });
-    printResult(job, files, images, flags.json ?? false);
+    reportJob(finished, images, flags.json ?? false);
   } finally {
     client.close();
   }

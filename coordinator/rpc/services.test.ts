@@ -47,11 +47,9 @@ const identity: NodeIdentity = {
   },
   provider: "cpu",
   planHash: "e".repeat(64),
-  busAddress: "127.0.0.1:9",
-  busToken: "secret",
+  ...{ busAddress: "127.0.0.1:9", busToken: "secret" },
   hasFfmpeg: true,
-  memoryBytes: 16 * 2 ** 30,
-  prefers: "any",
+  ...{ memoryBytes: 16 * 2 ** 30, prefers: "any" },
 };
 
 let clock: ManualClock;
