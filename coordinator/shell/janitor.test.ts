@@ -45,6 +45,11 @@ test("young blobs are spared: their job may be about to be created", async () =>
   expect(await janitor.collect({ dryRun: false })).toEqual({ blobs: 0, bytes: 0 });
 });
 
+test("blobs that a clock put into the future are not young for as long", async () => {
+  const { janitor } = await janitorAt(-HOUR_MS);
+  expect(await janitor.collect({ dryRun: true })).toEqual({ blobs: 2, bytes: 20 });
+});
+
 test("what is written for a swept job afterwards goes, its finished files stay", async () => {
   const { janitor, farm, keys } = await janitorAt(HOUR_MS);
   farm.jobs.set(JOB, { ...farm.jobs.get(JOB)!, swept: true });
@@ -78,6 +83,12 @@ test("an upload that is being removed cannot be claimed any more", async () => {
   await janitor.collect({ dryRun: false });
   expect(refusal).toMatchObject({ code: "blob-missing", detail: expect.stringContaining(UNUSED) });
   janitor.claim([UNUSED])();
+});
+
+test("two rounds at once remove each blob once", async () => {
+  const { janitor } = await janitorAt(HOUR_MS);
+  const rounds = await Promise.all([0, 1].map(() => janitor.collect({ dryRun: false })));
+  expect(rounds.reduce((sum, { blobs }) => sum + blobs, 0)).toBe(2);
 });
 
 test("what the journal does not know to be an orphan stays, and so does what found an owner", async () => {

@@ -74,15 +74,18 @@ export class Janitor {
     const orphans: { key: string; size: number }[] = [];
     const isOrphan = orphanTest(this.#loop.farm);
     for await (const { key, size, putAtMs } of this.#blobs.list("")) {
-      if (nowMs - putAtMs >= SPARED_MS && isOrphan(key)) orphans.push({ key, size });
+      // One from the future was put before the clock was set back.
+      const isYoung = Math.abs(nowMs - putAtMs) < SPARED_MS;
+      if (!isYoung && isOrphan(key)) orphans.push({ key, size });
     }
     // A job that is deleted in memory and not in the journal yet would be back after a crash.
     await this.#loop.settled();
     let count = 0;
     let bytes = 0;
     for (const { key, size } of orphans) {
-      // A job may have come to own it meanwhile.
-      if (this.#claimed.has(key) || !orphanTest(this.#loop.farm)(key)) continue;
+      // A job may have come to own it meanwhile, or another round may be removing it.
+      const isBusy = this.#claimed.has(key) || this.#going.has(key);
+      if (isBusy || !orphanTest(this.#loop.farm)(key)) continue;
       if (!options.dryRun && !(await this.#remove(key))) continue;
       count += 1;
       bytes += size;

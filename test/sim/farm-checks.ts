@@ -110,9 +110,12 @@ export function farmHash(farm: Farm): string {
     farm.openJobCount,
     usage,
   ];
-  return digest(
-    JSON.stringify(all, (_key, value: unknown) =>
-      typeof value === "bigint" ? value.toString() : value,
-    ),
-  );
+  return digest(JSON.stringify(all, comparable));
+}
+
+/** A farm from a snapshot has the same fields in another order. */
+function comparable(_key: string, value: unknown): unknown {
+  if (typeof value === "bigint") return value.toString();
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
 }

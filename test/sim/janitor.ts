@@ -44,7 +44,8 @@ export class SimJanitor {
     const { core, store } = this.#world;
     const nowMs = wallMs(this.#world);
     const isOrphan = core.orphanTest(loop.farm);
-    const isOld = (key: string) => nowMs - (store.putAtMs.get(key) ?? nowMs) >= sparedMs;
+    const ageMs = (key: string) => Math.abs(nowMs - (store.putAtMs.get(key) ?? nowMs));
+    const isOld = (key: string) => ageMs(key) >= sparedMs;
     const listed = this.#process.guard(() => {
       // The listing began a while ago, and saw the farm as it was.
       const orphans = [...store.blobs.keys()].filter((key) => isOld(key) && isOrphan(key));
@@ -59,8 +60,9 @@ export class SimJanitor {
     if (key === undefined) return;
     const next = this.#process.guard(() => this.#removeAll(loop, rest));
     const { core, store, oracle } = this.#world;
-    const isWanted = (this.#claimed.get(key) ?? 0) > 0 || !core.orphanTest(loop.farm)(key);
-    if (core.asksBeforeRemoval && isWanted) {
+    const isClaimed = (this.#claimed.get(key) ?? 0) > 0;
+    const isWanted = isClaimed || !core.orphanTest(loop.farm)(key);
+    if (this.#going.has(key) || (core.asksBeforeRemoval && isWanted)) {
       oracle.count("orphan found an owner");
       this.#removeAll(loop, rest);
       return;

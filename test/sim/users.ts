@@ -131,21 +131,27 @@ export class Users {
 
   /** As `createJob` of the job service; without an answer the client asks again, with its request id. */
   #create(job: NewJob, tries: number): void {
-    const { timeline, oracle, trace, store } = this.#world;
+    const { timeline, oracle, trace } = this.#world;
     const { requestId } = job;
     let answered = false;
     const retry = () => {
       if (!answered && this.#open.has(requestId) && tries < 200) this.#create(job, tries + 1);
     };
     timeline.after(this.#random.between(2_000, 4_000), retry);
-    const loop = this.#coordinator.serving;
-    if (!loop) return;
-    const answer = (jobId: string) => {
+    this.#request(job, (jobId) => {
       answered = true;
       trace.add(`client of ${requestId} is told ${jobId}`);
       this.#open.delete(requestId);
       oracle.onAcked(requestId, jobId);
-    };
+    });
+  }
+
+  /** One call; it may stay without an answer. */
+  #request(job: NewJob, answer: (jobId: string) => void): void {
+    const { oracle, store } = this.#world;
+    const { requestId } = job;
+    const loop = this.#coordinator.serving;
+    if (!loop) return;
     const known = loop.farm.jobIdByRequestId.get(requestId);
     if (known !== undefined) {
       loop.settled(() => answer(known));
@@ -173,10 +179,9 @@ export class Users {
       onInputLost: ({ key, sha256 }) => {
         oracle.count("input sent again");
         store.upload(key, sha256);
+        this.#request(job, answer);
       },
-      onNoBranch: () => {
-        if (!answered) this.#create({ ...job, branch: null }, tries + 1);
-      },
+      onNoBranch: () => this.#request({ ...job, branch: null }, answer),
     });
   }
 
