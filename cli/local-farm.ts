@@ -182,7 +182,12 @@ class ProcessFarm implements LocalFarm {
     const delayMs = restart.delay.ended(performance.now());
     const { name } = this.#nodes[place]!;
     this.#options.onNote(`${name} ended (${how}); starting it again in ${delayMs / 1000} s`);
-    restart.timer = setTimeout(() => this.#launchNode(place), delayMs);
+    restart.timer = setTimeout(() => {
+      this.#launchNode(place);
+      const back = () => this.#options.onNote(`${name} is back`);
+      // One that ends before it is ready is heard of as every other one that ends.
+      this.#nodes[place]!.ready.then(back, () => {});
+    }, delayMs);
   }
 
   /** This process ends without `stop`, as after a second Ctrl-C. */

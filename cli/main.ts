@@ -19,7 +19,7 @@ import {
   remove,
   retry,
 } from "./jobs.js";
-import { drain, nodes, undrain } from "./nodes.js";
+import { drain, nodes, undrain, usage } from "./nodes.js";
 import { addRenderFlags, type RenderFlags } from "./render-flags.js";
 import { run } from "./run.js";
 import { DEFAULT_ADDRESS, type SubmitFlags, submit } from "./submit.js";
@@ -116,6 +116,9 @@ function addNodeVerbs(program: Command): void {
     addAddress(program.command(name).description(description)).option("--json", "JSON on stdout");
 
   verb("nodes", "the farm's nodes").action((flags: JobFlags) => nodes(flags));
+  verb("usage", "seconds that nodes were held, by owner and by stage").action((flags: JobFlags) =>
+    usage(flags),
+  );
   verb("drain <node>", "no new work for a node").action((node: string, flags: JobFlags) =>
     drain(node, flags),
   );

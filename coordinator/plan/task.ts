@@ -223,8 +223,8 @@ function fail(task: Task, event: On<"failed">): Step {
   const isOwn = code !== "numerical" && new FarmError(code, "").retry !== "never";
   const failures = [...task.failures, { nodeId: event.nodeId, code }];
   const memoryAboveBytes = aboveBytes(task, event.memory);
-  const going = { ...task, failures, memoryAboveBytes };
-  if (survivor && isOwn && !isSpent(going)) {
+  if (survivor && isOwn && !isSpent(failures)) {
+    const going = { ...task, failures, memoryAboveBytes };
     const [next, effects] = breakPair(going, survivor.nodeId, event.atMs);
     return [next, effects.filter((e) => e.kind !== "cancel" || e.nodeId !== event.nodeId)];
   }
@@ -248,7 +248,7 @@ function aboveBytes(task: Task, memory: MemoryVerdict | null): number | null {
 function retryOrFail(task: Task, nodeId: string, failure: TaskFailure, atMs: number): Step {
   const failures = [...task.failures, { nodeId, code: failure.code }];
   const hopeless =
-    new FarmError(failure.code, failure.detail).retry === "never" || isSpent({ ...task, failures });
+    new FarmError(failure.code, failure.detail).retry === "never" || isSpent(failures);
   if (hopeless) return [{ ...task, failures, state: { kind: "failed", failure }, endMs: atMs }, []];
   const checkpoint = DISTRUSTED.has(failure.code) ? originOf(task, atMs) : task.checkpoint;
   return [
@@ -273,10 +273,9 @@ function originOf({ origin }: Task, atMs: number): Task["checkpoint"] {
 }
 
 /** Whether so many failures are the task's own fault. */
-function isSpent({ failures, memoryAboveBytes }: Pick<Task, "failures" | "memoryAboveBytes">) {
-  // Nodes with too little memory say nothing of the task, and each of them is bigger than the last.
-  const isSmall = (code: FarmErrorCode) => code === "out-of-memory" && memoryAboveBytes !== null;
-  const blaming = failures.filter(({ code }) => !isSmall(code));
+function isSpent(failures: Task["failures"]): boolean {
+  // A node without memory enough says nothing of the task; where the job is at fault, it is stopped.
+  const blaming = failures.filter(({ code }) => code !== "out-of-memory");
   return (
     new Set(blaming.map((f) => f.nodeId)).size >= FAILED_NODES_MAX ||
     failures.length >= FAILURES_MAX ||
