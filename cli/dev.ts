@@ -1,11 +1,11 @@
 /** @file `renderfarm dev`: a farm on this machine that stays up until Ctrl-C. */
+import { DEFAULT_ADDRESS } from "../client/render-farm-client.js";
 import { refuseViolations, type Violation } from "../shared/core/errors.js";
 import { FieldChecks } from "../shared/farm/field-checks.js";
 import { checkGraphs, defaultsOf, openForRequest } from "./check-checkpoint.js";
 import { checkFarmFlags, type FarmFlags } from "./farm-flags.js";
 import { startLocalFarm } from "./local-farm.js";
 import { flagName } from "./render-flags.js";
-import { DEFAULT_ADDRESS } from "./submit.js";
 
 export interface DevFlags extends FarmFlags {
   readonly port?: string;

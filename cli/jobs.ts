@@ -1,7 +1,8 @@
 /** @file Verbs on jobs that were sent before: list, get, cancel, pause, resume, retry, priority, delete. */
+
+import { FarmClient } from "../client/farm-client.js";
 import { refuseViolations } from "../shared/core/errors.js";
 import { JOB_STATES, type JobState, type JobView, PRIORITY_MAX } from "../shared/farm/job.js";
-import { FarmClient } from "./farm-client.js";
 import { type AddressFlags, farmAddress, withWayOut } from "./submit.js";
 import { printTable } from "./table.js";
 import { checkJobId } from "./watch.js";

@@ -6,8 +6,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { FarmClient } from "../client/farm-client.js";
 import { FarmError } from "../shared/core/errors.js";
-import { FarmClient } from "./farm-client.js";
 import { FarmProcess, type FarmProcessOptions } from "./farm-process.js";
 import { RestartDelay } from "./restart-delay.js";
 

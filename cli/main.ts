@@ -1,5 +1,6 @@
 /** @file The command line: verbs, their flags, and how the process ends. */
 import { Command, CommanderError } from "commander";
+import { DEFAULT_ADDRESS } from "../client/render-farm-client.js";
 import { packageVersion } from "../shared/adapters/files/package-version.js";
 import { FarmError } from "../shared/core/errors.js";
 import { type DevFlags, dev } from "./dev.js";
@@ -22,7 +23,7 @@ import {
 import { drain, nodes, undrain, usage } from "./nodes.js";
 import { addRenderFlags, type RenderFlags } from "./render-flags.js";
 import { run } from "./run.js";
-import { DEFAULT_ADDRESS, type SubmitFlags, submit } from "./submit.js";
+import { type SubmitFlags, submit } from "./submit.js";
 import { type WatchFlags, watch } from "./watch.js";
 
 const EXAMPLES = `Examples:

@@ -1,7 +1,8 @@
 /** @file Verbs on nodes: nodes, drain, undrain. */
+
+import type { NodeView } from "../client/farm-client.js";
 import { formatBytes } from "../shared/core/bytes.js";
 import type { Seconds } from "../shared/farm/job.js";
-import type { NodeView } from "./farm-client.js";
 import { type JobFlags, withFarm } from "./jobs.js";
 import { printTable } from "./table.js";
 

@@ -2,11 +2,11 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
+import type { FarmClient } from "../client/farm-client.js";
 import { type ClipView, JOB_OPTIONS_DEFAULT, type JobView } from "../shared/farm/job.js";
 import type { Output } from "../shared/farm/work.js";
 import { jobParameters } from "../test/plan/farm-world.js";
 import { JobFailure } from "./failures.js";
-import type { FarmClient } from "./farm-client.js";
 import { lineProgress } from "./progress.js";
 import { finishJob } from "./render-job.js";
 

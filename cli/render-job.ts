@@ -1,9 +1,9 @@
 /** @file A prepared request on a farm: sent, watched to its end, its files fetched. */
 import { randomUUID } from "node:crypto";
+import type { FarmClient } from "../client/farm-client.js";
 import { FarmError } from "../shared/core/errors.js";
 import type { JobOptions, JobView } from "../shared/farm/job.js";
 import { JobFailure } from "./failures.js";
-import type { FarmClient } from "./farm-client.js";
 import type { OutputPlan } from "./output-plan.js";
 import type { PreparedRequest } from "./prepare-request.js";
 import type { Progress } from "./progress.js";

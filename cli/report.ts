@@ -65,6 +65,8 @@ function parametersJson(p: JobParameters) {
     sigmas: p.sigmas,
     min_guidance_scale: p.minGuidanceScale,
     max_guidance_scale: p.maxGuidanceScale,
+    guidance: p.guidance.kind === "frames" ? p.guidance.scales : p.guidance.kind,
+    fit: p.fit,
     fps: p.fps,
     motion_bucket_id: p.motionBucketId,
     noise_aug_strength: p.noiseAugStrength,

@@ -1,8 +1,9 @@
 /** @file `renderfarm run`: a farm on this machine for one job. */
+
+import { FarmClient } from "../client/farm-client.js";
 import { refuseViolations, type Violation } from "../shared/core/errors.js";
 import { JOB_OPTIONS_DEFAULT } from "../shared/farm/job.js";
 import { checkGraphs, defaultsOf, openForRequest } from "./check-checkpoint.js";
-import { FarmClient } from "./farm-client.js";
 import { type CheckedFarm, checkFarmFlags, type FarmFlags, hasFfmpegHere } from "./farm-flags.js";
 import { startLocalFarm } from "./local-farm.js";
 import { type PreparedRequest, prepareRequest } from "./prepare-request.js";

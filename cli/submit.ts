@@ -1,16 +1,16 @@
 /** @file `renderfarm submit`: a job for a farm that is up. */
+
+import { FarmClient, type FarmView } from "../client/farm-client.js";
+import { DEFAULT_ADDRESS } from "../client/render-farm-client.js";
 import { FarmError, refuseViolations, type Violation } from "../shared/core/errors.js";
 import type { ModelInfo } from "../shared/farm/work.js";
 import { printDryRun } from "./dry-run.js";
-import { FarmClient, type FarmView } from "./farm-client.js";
 import { type JobOptionFlags, readJobOptions } from "./job-options.js";
 import { prepareRequest } from "./prepare-request.js";
 import { showProgress } from "./progress.js";
 import type { RenderFlags } from "./render-flags.js";
 import { finishJob, reportJob, sendJob } from "./render-job.js";
 
-/** Where `renderfarm dev` listens, and where clients look when nothing else is said. */
-export const DEFAULT_ADDRESS = "127.0.0.1:7433";
 /** Names the farm in place of `--address`. */
 const ADDRESS_VARIABLE = "RENDERFARM_ADDRESS";
 

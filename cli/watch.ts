@@ -1,8 +1,8 @@
 /** @file `renderfarm watch`: waits for a job that was sent before. */
 import { stat } from "node:fs/promises";
+import { FarmClient } from "../client/farm-client.js";
 import { FarmError, refuseViolations } from "../shared/core/errors.js";
 import { ID_PATTERN } from "../shared/core/ids.js";
-import { FarmClient } from "./farm-client.js";
 import { planOutputs } from "./output-plan.js";
 import { showProgress } from "./progress.js";
 import { finishJob, reportJob } from "./render-job.js";

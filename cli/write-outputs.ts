@@ -8,10 +8,10 @@ import { mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/p
 import { basename, dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import type { FarmClient } from "../client/farm-client.js";
 import type { JobView } from "../shared/farm/job.js";
 import type { OutputFormat } from "../shared/farm/parameters.js";
 import { joinClips } from "./clips-safetensors.js";
-import type { FarmClient } from "./farm-client.js";
 import { type OutputPlan, outputPath } from "./output-plan.js";
 import { nearestFolder } from "./prepare-request.js";
 

@@ -1,5 +1,6 @@
 /** @file The coordinator put together: loop, node sessions and the gRPC server over given ports. */
 import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { HealthImplementation } from "grpc-health-check";
 import type { Logger } from "pino";
 import { JobServiceService } from "../proto/gen/renderfarm/v1/job_service.js";
 import { NodeServiceService } from "../proto/gen/renderfarm/v1/node_service.js";
@@ -8,8 +9,11 @@ import { FarmError } from "../shared/core/errors.js";
 import type { BlobStore } from "../shared/ports/blob-store.js";
 import type { Clock } from "../shared/ports/clock.js";
 import type { Journal } from "../shared/ports/journal.js";
+import type { CoordinatorMeters } from "./measured.js";
+import { jobApi } from "./rpc/job-api.js";
 import { jobServiceHandlers } from "./rpc/job-service.js";
 import { connectHandler } from "./rpc/node-service.js";
+import { REFLECTION_SERVICES, reflectionHandlers } from "./rpc/reflection.js";
 import type { Failpoint } from "./shell/failpoint.js";
 import { FarmLoop, type FarmPolicy } from "./shell/farm-loop.js";
 import { Janitor } from "./shell/janitor.js";
@@ -19,6 +23,8 @@ import { sweepJob } from "./shell/sweep.js";
 
 /** How long open streams may take to end before the server closes them. */
 const SHUTDOWN_MS = 2_000;
+/** What health checks ask for: the whole, or one service. */
+const SERVED = ["", "renderfarm.v1.JobService", "renderfarm.v1.NodeService"];
 /** A publication that failed is tried again after this long: the store may be back. */
 const PUBLISH_RETRY_MS = 1_000;
 
@@ -39,6 +45,8 @@ export interface CoordinatorParts {
   readonly onBroken: (error: unknown) => void;
   /** Where a test lets this process die. */
   readonly failpoint?: Failpoint | null;
+  /** Null or absent: nothing is measured. */
+  readonly meters?: CoordinatorMeters | null;
 }
 
 export interface Coordinator {
@@ -56,16 +64,19 @@ export interface Coordinator {
  *   "wrong-state" when the journal is damaged
  */
 export async function startCoordinator(parts: CoordinatorParts): Promise<Coordinator> {
-  const { journal, blobs, clock, log, onBroken } = parts;
+  const { blobs, clock, log, onBroken, meters = null } = parts;
+  const journal = meters ? meters.journal(parts.journal) : parts.journal;
   let hasClosed = false;
   const loop = new FarmLoop(journal, parts.wallMs, parts.policy, {
     log,
     failpoint: parts.failpoint ?? null,
+    observer: meters?.farm ?? null,
     onBroken: (error) => {
       if (!hasClosed) onBroken(error);
     },
   });
   const sessions = new NodeSessions(loop, clock, onBroken);
+  meters?.farm.listen(() => sessions.silenceMs());
   const publish = (publication: Publication): void => {
     const { jobId, clipIndex, run } = publication;
     publishClip(blobs, publication).then(
@@ -75,6 +86,7 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
         loop.dispatch({ kind: "clip-published", jobId, clipIndex, run }).catch(onBroken);
       },
       (error: unknown) => {
+        if (hasClosed) return;
         log.error({ err: error, job_id: jobId }, "a clip could not be published; trying again");
         clock.after(PUBLISH_RETRY_MS, () => publish(publication));
       },
@@ -104,21 +116,30 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
   });
   sessions.start();
 
-  const server = new Server(serverOptions);
-  server.addService(JobServiceService, jobServiceHandlers({ loop, blobs, janitor }));
+  const server = new Server({ ...serverOptions, interceptors: meters ? [meters.interceptor] : [] });
+  server.addService(JobServiceService, jobServiceHandlers(jobApi({ loop, blobs, janitor })));
   server.addService(NodeServiceService, {
     connect: connectHandler({ loop, sessions, clock, onError: onBroken }),
   });
+  const health = new HealthImplementation(
+    Object.fromEntries(SERVED.map((service) => [service, "SERVING" as const])),
+  );
+  health.addToServer(server);
+  for (const service of REFLECTION_SERVICES)
+    server.addService(service, { ...reflectionHandlers() });
   const address = await listen(server, parts.listen);
   return {
     address,
     loop,
     async stop() {
+      // First of all, so that nobody is sent here any more.
+      for (const service of SERVED) health.setStatus(service, "NOT_SERVING");
       cancelCleaning();
       const ended = shutDown(server, clock);
       sessions.stop();
       await ended;
       hasClosed = true;
+      meters?.farm.ended();
       await journal.close();
     },
   };

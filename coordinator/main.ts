@@ -5,16 +5,19 @@
  * parent goes away. Exit codes: 0 stopped, 1 broke down, 2 bad settings.
  */
 import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
+import { hostname } from "node:os";
 import pino from "pino";
 import { systemClock } from "../shared/adapters/clock/system-clock.js";
-import { FileBlobStore } from "../shared/adapters/files/file-blob-store.js";
-import { FileJournal } from "../shared/adapters/files/file-journal.js";
+import { packageVersion } from "../shared/adapters/files/package-version.js";
+import { openMetrics } from "../shared/adapters/metrics/open-metrics.js";
+import { openBlobStore } from "../shared/adapters/open-blob-store.js";
 import { asFarmError } from "../shared/core/errors.js";
-import { type Coordinator, startCoordinator } from "./coordinator.js";
+import { startCoordinator } from "./coordinator.js";
+import { CoordinatorMeters } from "./measured.js";
+import { openJournalSource } from "./open-journal.js";
 import { readSettings, USAGE } from "./settings.js";
 import { readFailpoint } from "./shell/failpoint.js";
-import { POLICY_DEFAULT } from "./shell/farm-loop.js";
+import { Leadership } from "./shell/leadership.js";
 
 const log = pino(
   { name: "coordinator", formatters: { level: (label) => ({ level: label }) } },
@@ -27,42 +30,57 @@ async function main(): Promise<void> {
     process.stderr.write(USAGE);
     process.exit(0);
   }
-  const { listen, data } = settings;
   const failpoint = readFailpoint({
     env: process.env,
     onRefused: (reason) => log.warn(reason),
     exit: (code) => process.exit(code),
   });
-  await mkdir(data, { recursive: true });
-  const coordinator = await startCoordinator({
-    listen,
-    journal: await FileJournal.open(join(data, "journal"), log),
-    blobs: await FileBlobStore.open(join(data, "blobs")),
-    clock: systemClock,
-    wallMs: Date.now,
-    policy: POLICY_DEFAULT,
+  let whyNotReady: string | null = "waiting for the lead of the farm";
+  const metrics = await openMetrics(settings.metrics, {
+    version: packageVersion(),
+    whyNotReady: () => whyNotReady,
+  });
+  await mkdir(settings.data, { recursive: true });
+  const meters = metrics ? new CoordinatorMeters(metrics.registry, systemClock, Date.now) : null;
+  const store = await openBlobStore(settings.blobs, { env: process.env, log, role: "publishes" });
+  const transport = settings.blobs.startsWith("s3:") ? "s3" : "files";
+  const blobs = meters ? meters.blobs(store, transport) : store;
+  const leadership = new Leadership({
+    source: await openJournalSource(settings.journal, {
+      ...{ env: process.env, clock: systemClock, log },
+      holder: `${settings.listen} (${hostname()}, process ${process.pid})`,
+    }),
+    blobs,
     log,
-    failpoint,
-    onBroken: (error) => {
-      const { code, detail } = asFarmError(error);
-      log.fatal({ err: error, code }, `nothing may be promised any more: ${detail}`);
-      process.exit(1);
+    start: (journal, address, onBroken) =>
+      startCoordinator({
+        ...{ journal, blobs, log, failpoint, onBroken },
+        listen: address ?? settings.listen,
+        meters,
+        clock: systemClock,
+        wallMs: Date.now,
+        policy: settings.policy,
+      }),
+    onStandby: (heldBy) => void process.send?.({ kind: "standby", heldBy }),
+    onLead: ({ address, loop }) => {
+      whyNotReady = null;
+      const jobs = loop.farm.jobs.size;
+      log.info({ address, jobs, metrics: metrics?.address ?? null }, "listening");
+      process.send?.({ kind: "ready", address, metrics: metrics?.address ?? null });
     },
   });
-  const { address, loop } = coordinator;
-  log.info({ address, jobs: loop.farm.jobs.size }, "listening");
-  stopOnSignals(coordinator);
-  process.send?.({ kind: "ready", address });
+  stopOnSignals(leadership);
+  await leadership.run();
 }
 
 /** First signal: stops in order. Second: exits at once. */
-function stopOnSignals(coordinator: Coordinator): void {
+function stopOnSignals(leadership: { stop(): Promise<void> }): void {
   let stopping = false;
   const stop = (reason: string) => {
     if (stopping) process.exit(1);
     stopping = true;
     log.info({ reason }, "stopping");
-    void coordinator.stop().finally(() => process.exit(0));
+    void leadership.stop().finally(() => process.exit(0));
   };
   process.on("SIGTERM", () => stop("SIGTERM"));
   process.on("SIGINT", () => stop("SIGINT"));

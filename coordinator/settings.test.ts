@@ -3,10 +3,21 @@ import type { FarmError } from "../shared/core/errors.js";
 import { readSettings } from "./settings.js";
 
 test("only the folder is needed; flags go before the environment", () => {
-  expect(readSettings(["--data", "/d"], {})).toEqual({ listen: "127.0.0.1:7433", data: "/d" });
+  expect(readSettings(["--data", "/d"], {})).toMatchObject({
+    listen: "127.0.0.1:7433",
+    data: "/d",
+    blobs: "file:/d/blobs",
+  });
   const env = { RENDERFARM_LISTEN: "[::1]:1", RENDERFARM_DATA: "/env" };
-  expect(readSettings(["--data", "/d"], env)).toEqual({ listen: "[::1]:1", data: "/d" });
+  expect(readSettings(["--data", "/d"], env)).toMatchObject({ listen: "[::1]:1", data: "/d" });
   expect(readSettings(["--help"], {})).toBeNull();
+});
+
+test("blobs may lie elsewhere", () => {
+  const blobs = "s3://bucket?endpoint=https://s3.example";
+  expect(readSettings(["--data", "/d", "--blobs", blobs], {})).toMatchObject({ blobs });
+  const refused = () => readSettings(["--data", "/d", "--blobs", "/b"], {});
+  expect(refused).toThrow(/--blobs: "\/b" is not file:DIR or s3:/);
 });
 
 test.each(["0.0.0.0:7433", "[::]:7433", "farm.example:7433", "7433"])(

@@ -1,20 +1,43 @@
 /** @file The settings of a coordinator process, from its flags and environment; flags go first. */
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { BLOBS_FORM, isBlobsUrl } from "../shared/adapters/open-blob-store.js";
+import { readMetricsAddress } from "../shared/settings/metrics-address.js";
 import { type Environment, SettingReader } from "../shared/settings/setting-reader.js";
+import { isJournalUrl, JOURNAL_FORM } from "./open-journal.js";
+import { POLICY_FLAGS, POLICY_USAGE, readPolicy } from "./policy-settings.js";
+import type { FarmPolicy } from "./shell/farm-loop.js";
 
 export interface CoordinatorSettings {
   /** HOST:PORT of the gRPC API; port 0 takes a free one. */
   readonly listen: string;
-  /** Folder of the journal and the blobs. */
+  /** Folder of the journal, and of the blobs unless they are elsewhere. */
   readonly data: string;
+  /** The farm's blob store: file:DIR or s3://... */
+  readonly blobs: string;
+  /** Where events are kept: file:DIR or nats://... */
+  readonly journal: string;
+  /** HOST:PORT of /metrics, /healthz and /readyz; null: there is no such port. */
+  readonly metrics: string | null;
+  readonly policy: FarmPolicy;
 }
 
 export const USAGE = `usage: node dist/coordinator/main.js [flags]
 
   --listen HOST:PORT         where the API listens (127.0.0.1:7433)  RENDERFARM_LISTEN
   --data DIR                 folder of journal and blobs             RENDERFARM_DATA
-  --help                     print this and exit
+  --blobs URL                where blobs lie instead, file:DIR or    RENDERFARM_BLOBS
+                             s3://BUCKET[/PREFIX]?endpoint=https://HOST[:PORT]
+                               &region=us-east-1&style=path|virtual&ca=FILE
+  --journal URL              where events are kept instead, file:DIR RENDERFARM_JOURNAL
+                             or nats://HOST:PORT[,HOST:PORT]/FARM
+                               ?ca=FILE&cert=FILE&key=FILE&prefix=rf
+                             On NATS, one of several coordinators leads, the others stand by.
+  --metrics HOST:PORT        /metrics, /healthz, /readyz (none)      RENDERFARM_METRICS
+${POLICY_USAGE}  --help                     print this and exit
 
+RENDERFARM_S3_ACCESS_KEY, RENDERFARM_S3_SECRET_KEY: for s3://, or files that ..._FILE name.
+RENDERFARM_NATS_NKEY_SEED: this role's key for nats://, or a file that ..._FILE names.
 Exit codes: 0 stopped, 1 broke down, 2 bad settings.
 `;
 
@@ -24,6 +47,10 @@ const LOOPBACK_HOSTS = ["127.0.0.1", "localhost", "[::1]"];
 const FLAGS = {
   listen: { type: "string" },
   data: { type: "string" },
+  blobs: { type: "string" },
+  journal: { type: "string" },
+  metrics: { type: "string" },
+  ...POLICY_FLAGS,
   help: { type: "boolean" },
 } as const;
 
@@ -39,7 +66,18 @@ export function readSettings(
   const readFile = (path: string) => readFileSync(path, "utf8");
   const reader = new SettingReader(FLAGS, { args, env, readFile });
   if (reader.isSet("help")) return null;
-  const settings = { listen: reader.text("listen", LISTEN_DEFAULT), data: reader.text("data") };
+  const data = reader.text("data");
+  const settings = {
+    listen: reader.text("listen", LISTEN_DEFAULT),
+    data,
+    blobs: reader.text("blobs", `file:${join(data, "blobs")}`),
+    journal: reader.text("journal", `file:${join(data, "journal")}`),
+    metrics: readMetricsAddress(reader, false),
+    policy: readPolicy(reader),
+  };
+  const { blobs, journal } = settings;
+  reader.check("--journal", isJournalUrl(journal), `"${journal}" is not ${JOURNAL_FORM}`);
+  reader.check("--blobs", isBlobsUrl(blobs), `"${blobs}" is not ${BLOBS_FORM}`);
   const host = settings.listen.slice(0, settings.listen.lastIndexOf(":"));
   const loopback = `without TLS and keys only loopback is allowed, as in ${LISTEN_DEFAULT}`;
   reader.check("--listen", LOOPBACK_HOSTS.includes(host), `"${settings.listen}": ${loopback}`);

@@ -18,6 +18,8 @@ const SOURCE_FOLDERS = [
   "shared",
   "coordinator",
   "gpu-node",
+  "engine",
+  "client",
   "cli",
   "proto/gen",
   "bench",
@@ -98,8 +100,8 @@ function removeOrphans(folder, sources) {
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) removeOrphans(path, join(sources, entry.name));
-    else if (/\.js(\.map)?$/.test(entry.name)) {
-      const source = join(sources, entry.name.replace(/\.js(\.map)?$/, ".ts"));
+    else if (/\.(js|js\.map|d\.ts)$/.test(entry.name)) {
+      const source = join(sources, entry.name.replace(/\.(js|js\.map|d\.ts)$/, ".ts"));
       if (!existsSync(source)) rmSync(path);
     }
   }

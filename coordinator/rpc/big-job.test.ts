@@ -1,7 +1,7 @@
 /** A job of 1,000 clips with 25 frames each as png: 25,000 files, through every call that shows it. */
 import pino from "pino";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { FarmClient } from "../../cli/farm-client.js";
+import { FarmClient } from "../../client/farm-client.js";
 import { Job } from "../../proto/gen/renderfarm/v1/job.js";
 import { ManualClock } from "../../shared/adapters/clock/manual-clock.js";
 import { encodeJob } from "../../shared/adapters/grpc/job-codec.js";

@@ -1,7 +1,7 @@
 /** @file Branching: a clip that shares the first steps of an earlier one. */
 import { FarmError, type Violation } from "../../shared/core/errors.js";
 import type { JobParameters } from "../../shared/farm/parameters.js";
-import { stepCount } from "../../shared/farm/parameters.js";
+import { clipCountOf, stepCount } from "../../shared/farm/parameters.js";
 import type { BranchPoint, StepCheckpoint } from "../../shared/farm/work.js";
 import type { BlobRef } from "../../shared/ports/blob-store.js";
 import type { Farm } from "../plan/farm-state.js";
@@ -50,7 +50,7 @@ export function findBranch(farm: Farm, branch: BranchPoint, wanted: Wanted): Ste
 function misfits(job: Job, { parameters, modelDigest, images }: Wanted): Violation[] {
   const violations: Violation[] = [];
   const refuse = (field: string, description: string) => violations.push({ field, description });
-  if (images.length * parameters.numVideosPerPrompt !== 1) {
+  if (clipCountOf(parameters, images.length) !== 1) {
     refuse("options.branch", "wants a job of one picture and one clip");
   }
   if (modelDigest !== job.modelDigest) {

@@ -1,7 +1,7 @@
 /** What clients are told while the journal is slow: nothing that a crash could take back. */
 import pino from "pino";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { FarmClient } from "../../cli/farm-client.js";
+import { FarmClient } from "../../client/farm-client.js";
 import { ManualClock } from "../../shared/adapters/clock/manual-clock.js";
 import { MemoryJournal } from "../../shared/adapters/memory/memory-journal.js";
 import type { JobView } from "../../shared/farm/job.js";

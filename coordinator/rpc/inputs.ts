@@ -7,11 +7,10 @@ import type {
   UploadInputRequest,
   UploadInputResponse,
 } from "../../proto/gen/renderfarm/v1/job_service.js";
-import { encodeBlobRef } from "../../shared/adapters/grpc/blob-codec.js";
 import { FarmError } from "../../shared/core/errors.js";
 import { idFromBytes } from "../../shared/core/ids.js";
 import { INPUT_BYTES_MAX } from "../../shared/farm/limits.js";
-import type { BlobRef, BlobStore } from "../../shared/ports/blob-store.js";
+import type { BlobRef } from "../../shared/ports/blob-store.js";
 
 /** Bytes of one piece on the way out: what a thousand clients that do not read may hold at a time. */
 const PIECE_BYTES_MAX = 32 * 1024;
@@ -33,17 +32,21 @@ export function checkInputKey(ref: BlobRef, field: string): void {
   });
 }
 
-/** @throws FarmError "invalid-argument" when the input is empty or too long */
-export async function storeInput(
-  blobs: BlobStore,
+/** The pieces of an upload over gRPC. */
+export async function* piecesOf(
   call: ServerReadableStream<UploadInputRequest, UploadInputResponse>,
-): Promise<UploadInputResponse> {
-  return { blob: encodeBlobRef(await blobs.put(newInputKey(), pieces(call))) };
+): AsyncGenerator<Uint8Array> {
+  for await (const { piece } of call as AsyncIterable<UploadInputRequest>) yield piece;
 }
 
-async function* pieces(call: AsyncIterable<UploadInputRequest>): AsyncGenerator<Uint8Array> {
+/**
+ * The same pieces for as long as the input is not too long.
+ *
+ * @throws FarmError "invalid-argument" when the input is empty or too long
+ */
+export async function* boundedInput(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   let size = 0;
-  for await (const { piece } of call) {
+  for await (const piece of pieces) {
     size += piece.length;
     if (size > INPUT_BYTES_MAX) {
       throw new FarmError(
@@ -56,13 +59,12 @@ async function* pieces(call: AsyncIterable<UploadInputRequest>): AsyncGenerator<
   if (size === 0) throw new FarmError("invalid-argument", "the input is empty");
 }
 
-/** Streams one blob; waits for the client, so a slow one holds one piece and no more. */
-export async function sendBlob(
-  blobs: BlobStore,
-  ref: BlobRef,
+/** Streams bytes; waits for the client, so a slow one holds one piece and no more. */
+export async function sendPieces(
+  pieces: AsyncIterable<Uint8Array>,
   call: ServerWritableStream<DownloadOutputRequest, DownloadOutputResponse>,
 ): Promise<void> {
-  for await (const bytes of blobs.read(ref)) {
+  for await (const bytes of pieces) {
     for (let start = 0; start < bytes.length; start += PIECE_BYTES_MAX) {
       if (call.cancelled) return;
       const length = Math.min(PIECE_BYTES_MAX, bytes.length - start);

@@ -210,13 +210,7 @@ describe("a client", () => {
     const { blob } = await upload(Buffer.from("a picture"));
     const bad = request({
       images: [blob],
-      parameters: {
-        height: 65,
-        fps: 0,
-        sigmas: [],
-        formats: [],
-        pair: "PAIR_POLICY_UNSPECIFIED",
-      } as never,
+      parameters: RenderParameters.fromPartial({ height: 65, fps: 0 }),
     });
     await expect(call("createJob", bad)).rejects.toMatchObject({
       code: "invalid-argument",

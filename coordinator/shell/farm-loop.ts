@@ -20,6 +20,7 @@ import type { Progress } from "../plan/view.js";
 import { viewJob } from "../plan/view.js";
 import { encodeEvent } from "./event-codec.js";
 import type { Failpoint } from "./failpoint.js";
+import type { FarmObserver } from "./farm-observer.js";
 import { recoverFarm, snapshotLines } from "./recover.js";
 
 /** An event before the loop stamps it with the time. */
@@ -55,6 +56,8 @@ export interface FarmLoopOptions {
   readonly snapshotEvents?: number;
   /** Where a test lets this process die. */
   readonly failpoint?: Failpoint | null;
+  /** Looks on. */
+  readonly observer?: FarmObserver | null;
 }
 
 export class FarmLoop {
@@ -70,6 +73,7 @@ export class FarmLoop {
   readonly #log: Log;
   readonly #onBroken: (error: unknown) => void;
   readonly #snapshotEvents: number;
+  readonly #observer: FarmObserver | null;
   #execute: (effect: OutsideEffect) => void = () => {};
   #farm: Farm = emptyFarm();
   #broken: Error | null = null;
@@ -91,6 +95,7 @@ export class FarmLoop {
     this.#onBroken = options.onBroken ?? (() => {});
     this.#snapshotEvents = options.snapshotEvents ?? SNAPSHOT_EVENTS;
     this.#failpoint = options.failpoint ?? null;
+    this.#observer = options.observer ?? null;
   }
 
   /** To be looked at only: events alone change it. */
@@ -104,6 +109,7 @@ export class FarmLoop {
     this.#farm = farm;
     this.#unkept = replayed;
     this.#execute = execute;
+    this.#observer?.started(farm);
     await this.dispatch({ kind: "farm-started" });
   }
 
@@ -141,7 +147,9 @@ export class FarmLoop {
     const step = (occurrence: Occurrence) => {
       const event: FarmEvent = { ...occurrence, atMs };
       events.push(event);
-      effects.push(...reduceFarm(this.farm, event));
+      const caused = reduceFarm(this.farm, event);
+      this.#observer?.applied(this.farm, event, caused);
+      effects.push(...caused);
     };
     for (const occurrence of occurrences) step(occurrence);
     const { grants, yields } = planFarm(this.farm, this.#policy, atMs);

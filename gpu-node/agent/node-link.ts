@@ -38,8 +38,8 @@ export type TaskOrder = Extract<
 >;
 
 export interface NodeLinkOptions {
-  /** host:port of the coordinator. */
-  readonly address: string;
+  /** host:port of each coordinator; one leads, the others do not listen. */
+  readonly addresses: readonly string[];
   readonly identity: NodeIdentity;
   readonly clock: Clock;
   /** 0..1, spreads the dials of many nodes after a restart of the coordinator. */
@@ -80,6 +80,8 @@ export class NodeLink {
   readonly #options: NodeLinkOptions;
   #dial: Dial | null = null;
   #cancelRedial: CancelTimer = () => {};
+  /** Which of the addresses is dialled. */
+  #turn = 0;
   /** Dials in a row that no welcome answered. */
   #failures = 0;
   #closed = false;
@@ -156,7 +158,8 @@ export class NodeLink {
   }
 
   #dialNow(): void {
-    const { address, identity, clock } = this.#options;
+    const { addresses, identity, clock } = this.#options;
+    const address = addresses[this.#turn % addresses.length] ?? "";
     const client = new NodeServiceClient(address, credentials.createInsecure(), nodeClientOptions);
     const stream = client.connect();
     const dial: Dial = {
@@ -273,6 +276,7 @@ export class NodeLink {
   #end(dial: Dial, reason: string): void {
     if (this.#dial !== dial) return;
     this.#drop(dial);
+    this.#turn += 1;
     if (!this.#closed) this.#options.onDown(reason, dial.lease !== null);
     this.#onAlone?.();
     if (this.#closed || this.#onAlone) return;

@@ -18,6 +18,7 @@ import type {
   Initializer,
   Port,
 } from "./graph.js";
+import { type CostedNode, costsOf } from "./graph-costs.js";
 import { encodeModel } from "./graph-encoding.js";
 
 /** A tensor that flows through one graph. */
@@ -43,7 +44,13 @@ export interface NodeCall {
   readonly attributes?: Attributes;
   readonly domain?: Domain;
   readonly elementType?: ElementType;
+  /** Multiplications with an addition each, where they are what the operator is about. */
+  readonly multiplications?: number;
 }
+
+const BYTES_OF: Readonly<Record<ElementType, number>> = {
+  ...{ float32: 4, float16: 2, bfloat16: 2, int64: 8 },
+};
 
 export class GraphBuilder {
   readonly #name: string;
@@ -51,6 +58,8 @@ export class GraphBuilder {
   readonly #inputs: Port[] = [];
   readonly #outputs = new Map<string, Value>();
   readonly #nodes: GraphNode[] = [];
+  /** Of every node, in the same order. */
+  readonly #costs: CostedNode[] = [];
   readonly #initializers: Initializer[] = [];
   readonly #constants = new Map<string, Value>();
 
@@ -104,7 +113,13 @@ export class GraphBuilder {
       attributes: call.attributes ?? {},
     });
     const constant = given.every((input) => input.constant);
-    return this.#value(name, call.shape, call.elementType ?? "float32", path, constant);
+    const value = this.#value(name, call.shape, call.elementType ?? "float32", path, constant);
+    this.#costs.push({
+      ...{ name, constant, opType: call.opType, inputs: this.#nodes.at(-1)!.inputs },
+      bytes: bytesOf(value),
+      multiplications: call.multiplications ?? 0,
+    });
+    return value;
   }
 
   /** Makes `value` a result of the graph, under `name`. */
@@ -137,6 +152,11 @@ export class GraphBuilder {
       outputs,
       parameterCount,
       nodeCount: nodes.length,
+      costs: costsOf(
+        new Map(this.#inputs.map(({ name, shape }) => [name, 4 * elementCount(shape)])),
+        this.#costs.filter(({ name }) => needed.has(name)),
+        [...this.#outputs.values()].map(({ name }) => name),
+      ),
     };
   }
 
@@ -181,6 +201,10 @@ export class GraphBuilder {
     this.#names.add(name);
     return name;
   }
+}
+
+function bytesOf({ elementType, shape }: Value): number {
+  return BYTES_OF[elementType] * elementCount(shape);
 }
 
 /** The module a node belongs to: that of its first parameter, else that of its first input. */

@@ -1,4 +1,5 @@
 /** @file A recorded graph as data: what the builder makes and the encoding writes. */
+import type { GraphCosts } from "./graph-costs.js";
 
 export type ElementType = "float32" | "float16" | "bfloat16" | "int64";
 
@@ -54,6 +55,8 @@ export interface BuiltGraph {
   /** Values in all parameters of the checkpoint that the graph stands for. */
   readonly parameterCount: number;
   readonly nodeCount: number;
+  /** Of one run. */
+  readonly costs: GraphCosts;
 }
 
 export interface GraphRecord {

@@ -199,7 +199,7 @@ describe("a bit has flipped", () => {
     flipBit(join(journal, log!));
     await expect(farm.startCoordinator()).rejects.toMatchObject({
       code: "wrong-state",
-      detail: expect.stringContaining(log),
+      detail: expect.stringContaining(log!),
     });
     flipBit(join(journal, log!));
     await farm.startCoordinator();

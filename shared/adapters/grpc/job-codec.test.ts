@@ -17,6 +17,8 @@ const parameters: JobParameters = {
   sigmas: [10, 0.5, 0],
   minGuidanceScale: 1.5,
   maxGuidanceScale: 0,
+  guidance: { kind: "linear" },
+  fit: "stretch",
   fps: 7,
   motionBucketId: 0,
   noiseAugStrength: 0,
@@ -26,6 +28,7 @@ const parameters: JobParameters = {
   latents: blob,
   formats: ["gif", "safetensors"],
   pair: "always",
+  clips: [],
 };
 
 const options: JobOptions = {

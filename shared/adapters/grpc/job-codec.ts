@@ -22,11 +22,23 @@ import {
   type Seconds,
   type StageView,
 } from "../../farm/job.js";
-import type { JobParameters, PairPolicy } from "../../farm/parameters.js";
+import type { ClipOverrides, JobParameters, PairPolicy } from "../../farm/parameters.js";
+import type { Preset, Schedule } from "../../farm/request-looks.js";
 import type { RawParameters } from "../../farm/validate-request.js";
 import type { Stage } from "../../farm/work.js";
 import type { BlobRef } from "../../ports/blob-store.js";
 import { decodeBlobRef, encodeBlobRef } from "./blob-codec.js";
+import {
+  decodeClipOverrides,
+  decodeFit,
+  decodeGuidance,
+  decodeRawClip,
+  decodeRawGuidance,
+  encodeClipOverrides,
+  encodeFit,
+  encodeGuidance,
+  optionalName,
+} from "./look-codec.js";
 import * as check from "./wire-checks.js";
 import {
   decodeBranch,
@@ -58,6 +70,17 @@ const PAIR_ON_WIRE = {
   never: wire.PairPolicy.NEVER,
 } as const satisfies Record<PairPolicy, wire.PairPolicy>;
 
+const PRESET_ON_WIRE = {
+  svd: wire.Preset.SVD,
+  "svd-xt": wire.Preset.SVD_XT,
+  "svd-xt-1.1": wire.Preset.SVD_XT_1_1,
+} as const satisfies Record<Preset, wire.Preset>;
+
+const SCHEDULE_ON_WIRE = {
+  default: wire.Schedule.DEFAULT,
+  "align-your-steps": wire.Schedule.ALIGN_YOUR_STEPS,
+} as const satisfies Record<Schedule, wire.Schedule>;
+
 /** AIP-155: a UUID has 36 characters. */
 const REQUEST_ID_PATTERN = /^[\x21-\x7e]{0,36}$/;
 
@@ -72,7 +95,17 @@ export interface NewJobRequest<P> {
   readonly options: JobOptions;
 }
 
-export function encodeCreateJob(request: NewJobRequest<JobParameters>): CreateJobRequest {
+/** What a client may say of a job; what it leaves out is for the farm to choose. */
+export interface RequestedParameters extends Partial<Omit<JobParameters, "clips">> {
+  /** Defaults that go before the checkpoint's. */
+  readonly preset?: Preset;
+  /** Named noise levels, in place of steps and sigmas. */
+  readonly schedule?: Schedule;
+  /** Clips that differ from each other, one entry a clip. */
+  readonly clips?: readonly Partial<ClipOverrides>[];
+}
+
+export function encodeCreateJob(request: NewJobRequest<RequestedParameters>): CreateJobRequest {
   const { images, parameters, modelDigest, requestId, options } = request;
   return {
     images: images.map(encodeBlobRef),
@@ -240,16 +273,22 @@ function decodeOptions(message: wire.JobOptions | undefined): JobOptions {
   };
 }
 
-function encodeJobParameters(parameters: JobParameters): wire.RenderParameters {
-  const { numInferenceSteps, sigmas, seeds, latents, formats, pair, ...rest } = parameters;
+function encodeJobParameters(parameters: RequestedParameters): wire.RenderParameters {
+  const { numInferenceSteps, sigmas, seeds, latents, formats, pair, ...others } = parameters;
+  const { guidance, fit, clips, preset, schedule, ...rest } = others;
   return {
     ...rest,
     numInferenceSteps: numInferenceSteps ?? undefined,
     sigmas: [...(sigmas ?? [])],
-    seeds: { values: [...seeds] },
+    seeds: seeds && { values: [...seeds] },
     latents: latents ? encodeBlobRef(latents) : undefined,
-    formats: formats.map(encodeOutputFormat),
-    pair: PAIR_ON_WIRE[pair],
+    formats: (formats ?? []).map(encodeOutputFormat),
+    pair: pair ? PAIR_ON_WIRE[pair] : wire.PairPolicy.UNSPECIFIED,
+    guidance: guidance && encodeGuidance(guidance),
+    fit: fit ? encodeFit(fit) : wire.Fit.UNSPECIFIED,
+    preset: preset ? PRESET_ON_WIRE[preset] : wire.Preset.UNSPECIFIED,
+    schedule: schedule ? SCHEDULE_ON_WIRE[schedule] : wire.Schedule.UNSPECIFIED,
+    clips: (clips ?? []).map(encodeClipOverrides),
   };
 }
 
@@ -259,10 +298,11 @@ function decodeJobParameters(
   field: string,
 ): JobParameters {
   const p = check.present(message, field);
+  const numFrames = check.present(p.numFrames, `${field}.num_frames`);
   return {
     height: check.present(p.height, `${field}.height`),
     width: check.present(p.width, `${field}.width`),
-    numFrames: check.present(p.numFrames, `${field}.num_frames`),
+    numFrames,
     numInferenceSteps: p.numInferenceSteps ?? null,
     sigmas: p.sigmas.length > 0 ? p.sigmas : null,
     minGuidanceScale: check.present(p.minGuidanceScale, `${field}.min_guidance_scale`),
@@ -276,14 +316,23 @@ function decodeJobParameters(
     latents: p.latents ? decodeBlobRef(p.latents, `${field}.latents`) : null,
     formats: p.formats.map((f, i) => decodeOutputFormat(f, `${field}.formats[${i}]`)),
     pair: check.fromWire(PAIR_ON_WIRE, p.pair, `${field}.pair`),
+    guidance: decodeGuidance(p.guidance, numFrames, `${field}.guidance`),
+    fit: decodeFit(p.fit, `${field}.fit`),
+    clips: p.clips.map((clip, i) => decodeClipOverrides(clip, numFrames, `${field}.clips[${i}]`)),
   };
 }
 
 /** Numbers and unknown names go on as they are: whoever validates names all of them at once. */
 function decodeRawParameters(p: wire.RenderParameters): RawParameters {
-  const { sigmas, seeds, latents, formats, pair, ...numbers } = p;
+  const { sigmas, seeds, latents, formats, pair, ...others } = p;
+  const { guidance, fit, preset, schedule, clips, ...numbers } = others;
   return {
     ...numbers,
+    guidance: decodeRawGuidance(guidance),
+    fit: optionalName(fit, "FIT_"),
+    preset: presetName(preset),
+    schedule: optionalName(schedule, "SCHEDULE_"),
+    clips: clips.map(decodeRawClip),
     sigmas,
     seeds: seeds?.values,
     latents: latents ? decodeBlobRef(latents, "latents") : null,
@@ -293,6 +342,12 @@ function decodeRawParameters(p: wire.RenderParameters): RawParameters {
         ? undefined
         : pair.replace("PAIR_POLICY_", "").toLowerCase(),
   };
+}
+
+/** The dot of a version is no character of an enum. */
+function presetName(preset: wire.Preset): string | undefined {
+  const known = Object.entries(PRESET_ON_WIRE).find(([, onWire]) => onWire === preset);
+  return known ? known[0] : optionalName(preset, "PRESET_");
 }
 
 function encodeClip(clip: ClipView): wire.Clip {

@@ -192,7 +192,7 @@ function decodeIdentity(hello: NodeHello): NodeIdentity {
     model: decodeModelInfo(hello.model, "hello.model"),
     provider: check.text(hello.provider, "hello.provider", 64),
     planHash: check.sha256(hello.planHash, "hello.plan_hash"),
-    busAddress: check.hostPort(hello.busAddress, "hello.bus_address"),
+    busAddress: check.busAddress(hello.busAddress, "hello.bus_address"),
     busToken: check.text(hello.busToken, "hello.bus_token", 128),
     hasFfmpeg: hello.hasFfmpeg,
     memoryBytes: check.safeInteger(hello.memoryBytes, "hello.memory_bytes"),

@@ -1,0 +1,137 @@
+/**
+ * @file What users may ask of the farm, as plain functions of a request and its caller: gRPC and HTTP
+ * are two edges of this one thing, so a check made here holds on both.
+ */
+import type * as wire from "../../proto/gen/renderfarm/v1/job_service.js";
+import { encodeBlobRef } from "../../shared/adapters/grpc/blob-codec.js";
+import { encodeJob } from "../../shared/adapters/grpc/job-codec.js";
+import { encodeOutput } from "../../shared/adapters/grpc/work-codec.js";
+import { FarmError } from "../../shared/core/errors.js";
+import type { JobView } from "../../shared/farm/job.js";
+import type { Output } from "../../shared/farm/work.js";
+import type { BlobRef } from "../../shared/ports/blob-store.js";
+import { createJob, type JobParts } from "./create-job.js";
+import { drainNode, undrainNode, viewFarm } from "./farm-verbs.js";
+import { boundedInput, newInputKey } from "./inputs.js";
+import {
+  cancelJob,
+  deleteJob,
+  findJob,
+  listJobs,
+  pauseJob,
+  resumeJob,
+  retryJob,
+  setPriority,
+} from "./job-verbs.js";
+
+/** Who asks. */
+export interface Caller {
+  /** For logs and accounts; "local" where nobody has to say who they are. */
+  readonly name: string;
+}
+
+/** Whoever reaches a farm that asks for no identity. */
+export const LOCAL_CALLER: Caller = { name: "local" };
+
+/** One question and one answer; rejects with a FarmError that either edge can tell. */
+export type Ask<Q, A> = (request: Q, caller: Caller) => Promise<A>;
+
+/** A finished file: what it is, and its bytes in pieces. */
+export interface OpenOutput {
+  readonly output: Output;
+  read(): AsyncIterable<Uint8Array>;
+}
+
+export interface JobApi {
+  readonly createJob: Ask<wire.CreateJobRequest, wire.CreateJobResponse>;
+  readonly getJob: Ask<wire.GetJobRequest, wire.GetJobResponse>;
+  readonly cancelJob: Ask<wire.CancelJobRequest, wire.CancelJobResponse>;
+  readonly listJobs: Ask<wire.ListJobsRequest, wire.ListJobsResponse>;
+  readonly pauseJob: Ask<wire.PauseJobRequest, wire.PauseJobResponse>;
+  readonly resumeJob: Ask<wire.ResumeJobRequest, wire.ResumeJobResponse>;
+  readonly retryJob: Ask<wire.RetryJobRequest, wire.RetryJobResponse>;
+  readonly setJobPriority: Ask<wire.SetJobPriorityRequest, wire.SetJobPriorityResponse>;
+  readonly deleteJob: Ask<wire.DeleteJobRequest, wire.DeleteJobResponse>;
+  readonly drainNode: Ask<wire.DrainNodeRequest, wire.DrainNodeResponse>;
+  readonly undrainNode: Ask<wire.UndrainNodeRequest, wire.UndrainNodeResponse>;
+  readonly listOutputs: Ask<wire.ListOutputsRequest, wire.ListOutputsResponse>;
+  readonly getFarm: Ask<wire.GetFarmRequest, wire.GetFarmResponse>;
+  readonly collectGarbage: Ask<wire.CollectGarbageRequest, wire.CollectGarbageResponse>;
+  /** Bytes of an input, in pieces of any size; the bound is on their sum. */
+  readonly uploadInput: Ask<AsyncIterable<Uint8Array>, wire.UploadInputResponse>;
+  /** @throws FarmError "not-found" */
+  readonly openOutput: Ask<wire.DownloadOutputRequest, OpenOutput>;
+  /** The pictures of a job, in order: good for another job for as long as this one exists. */
+  readonly inputsOf: Ask<wire.GetJobRequest, readonly BlobRef[]>;
+  /**
+   * Calls back with the state now and after every change, until the returned function is called.
+   *
+   * @throws FarmError "not-found"
+   */
+  watchJob(request: wire.WatchJobRequest, caller: Caller, send: (job: JobView) => void): () => void;
+}
+
+/**
+ * The farm in memory is ahead of the journal while an append is under way. So every answer, also one
+ * that only looks, waits until the journal has what it says: a crash takes back nothing that was told.
+ */
+export function jobApi(parts: JobParts): JobApi {
+  const { loop, blobs, janitor } = parts;
+  const told = <Q, A>(ask: (request: Q) => Promise<A>): Ask<Q, A> => {
+    return (request) =>
+      Promise.resolve()
+        .then(() => ask(request))
+        .finally(() => loop.settled());
+  };
+  return {
+    createJob: told((request) => createJob(parts, request)),
+    getJob: told(async ({ jobId }) => ({ job: encodeJob(findJob(loop, jobId)) })),
+    cancelJob: told(async ({ jobId }) => ({ job: encodeJob(await cancelJob(loop, jobId)) })),
+    listJobs: told(async (request) => listJobs(loop, request)),
+    pauseJob: told(async ({ jobId }) => ({ job: encodeJob(await pauseJob(loop, jobId)) })),
+    resumeJob: told(async ({ jobId }) => ({ job: encodeJob(await resumeJob(loop, jobId)) })),
+    retryJob: told(async (request) => ({ job: encodeJob(await retryJob(loop, request)) })),
+    setJobPriority: told(async (request) => ({ job: encodeJob(await setPriority(loop, request)) })),
+    deleteJob: told(async ({ jobId }) => deleteJob(loop, jobId)),
+    drainNode: told(async ({ nodeId }) => ({ node: await drainNode(loop, nodeId) })),
+    undrainNode: told(async ({ nodeId }) => ({ node: await undrainNode(loop, nodeId) })),
+    listOutputs: told(async ({ jobId, clipIndex }) => ({
+      outputs: outputsOf(parts, jobId, clipIndex).map(encodeOutput),
+    })),
+    getFarm: told(async () => viewFarm(loop)),
+    collectGarbage: told(async ({ dryRun }) => {
+      const found = await janitor.collect({ dryRun });
+      return { blobs: BigInt(found.blobs), bytes: BigInt(found.bytes) };
+    }),
+    uploadInput: async (pieces) => ({
+      blob: encodeBlobRef(await blobs.put(newInputKey(), boundedInput(pieces))),
+    }),
+    openOutput: told(async (request) => openOutput(parts, request)),
+    inputsOf: told(async ({ jobId }) => {
+      findJob(loop, jobId);
+      return loop.farm.jobs.get(jobId)?.images ?? [];
+    }),
+    watchJob: ({ jobId }, _caller, send) => {
+      findJob(loop, jobId);
+      return loop.watch(jobId, send);
+    },
+  };
+}
+
+/** @throws FarmError "not-found" */
+function outputsOf({ loop }: JobParts, jobId: string, clipIndex: number): readonly Output[] {
+  findJob(loop, jobId);
+  const clip = loop.farm.jobs.get(jobId)?.clips[clipIndex];
+  if (clip) return clip.outputs;
+  throw new FarmError("not-found", `job ${jobId} has no clip ${clipIndex}`);
+}
+
+function openOutput(parts: JobParts, request: wire.DownloadOutputRequest): OpenOutput {
+  const { jobId, clipIndex, fileName } = request;
+  const output = outputsOf(parts, jobId, clipIndex).find((o) => o.fileName === fileName);
+  if (output) return { output, read: () => parts.blobs.read(output.blob) };
+  throw new FarmError(
+    "not-found",
+    `clip ${clipIndex} of job ${jobId} has no finished output '${fileName.slice(0, 80)}'`,
+  );
+}
