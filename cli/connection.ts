@@ -69,7 +69,9 @@ function readEntry(flags: ConnectionFlags): Entry | null {
 
 function readToken(flags: ConnectionFlags): string | undefined {
   const path = process.env[TOKEN_FILE_VARIABLE];
-  return setting(flags, "token") ?? (path ? readSecretFile(path, TOKEN_FILE_VARIABLE).trim() : undefined);
+  return (
+    setting(flags, "token") ?? (path ? readSecretFile(path, TOKEN_FILE_VARIABLE).trim() : undefined)
+  );
 }
 
 /** Adds to "nobody answers" what to do about it. */

@@ -24,6 +24,8 @@ import { clientOptions } from "../shared/adapters/grpc/connection-options.js";
 import {
   decodeDryRun,
   decodeJob,
+  decodeStageName,
+  decodeUsage,
   encodeCreateJob,
   encodeState,
   type NewJobRequest,
@@ -46,9 +48,10 @@ import {
   isTerminal,
   type JobState,
   type JobView,
+  type Seconds,
 } from "../shared/farm/job.js";
 import type { JobParameters } from "../shared/farm/parameters.js";
-import type { ModelInfo, NodePreference, Output } from "../shared/farm/work.js";
+import type { ModelInfo, NodePreference, Output, Stage } from "../shared/farm/work.js";
 import type { BlobRef } from "../shared/ports/blob-store.js";
 import {
   deadlineIn,
@@ -64,6 +67,11 @@ export interface FarmView {
   /** Every checkpoint that a connected node serves, once. */
   readonly models: readonly ModelInfo[];
   readonly nodes: readonly NodeView[];
+  /** Seconds that nodes were held, by whose jobs and by stage; also those of deleted jobs. */
+  readonly usage: {
+    readonly byOwner: readonly (Seconds & { readonly owner: string })[];
+    readonly byStage: readonly (Seconds & { readonly stage: Stage })[];
+  };
 }
 
 /** A node as operators see it. */
@@ -129,6 +137,13 @@ export class FarmClient {
     return {
       models: farm.models.map((model, i) => decodeModelInfo(model, `models[${i}]`)),
       nodes: farm.nodes.map(viewNode),
+      usage: {
+        byOwner: farm.usageByOwner.map(({ owner, usage }) => ({ owner, ...decodeUsage(usage) })),
+        byStage: farm.usageByStage.map(({ stage, usage }, i) => ({
+          stage: decodeStageName(stage, `usage_by_stage[${i}].stage`),
+          ...decodeUsage(usage),
+        })),
+      },
     };
   }
 

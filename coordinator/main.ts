@@ -18,7 +18,6 @@ import { CoordinatorMeters } from "./measured.js";
 import { openJournalSource } from "./open-journal.js";
 import { readSettings, USAGE } from "./settings.js";
 import { readFailpoint } from "./shell/failpoint.js";
-import { POLICY_DEFAULT } from "./shell/farm-loop.js";
 import { Leadership } from "./shell/leadership.js";
 
 const log = pino(
@@ -63,7 +62,7 @@ async function main(): Promise<void> {
         ...{ meters, access },
         clock: systemClock,
         wallMs: Date.now,
-        policy: POLICY_DEFAULT,
+        policy: settings.policy,
       }),
     onStandby: (heldBy) => void process.send?.({ kind: "standby", heldBy }),
     onLead: ({ address, loop }) => {

@@ -18,9 +18,9 @@ import type { FarmLoop } from "../shell/farm-loop.js";
 import type { Janitor } from "../shell/janitor.js";
 import { findBranch } from "./branch.js";
 import { checkInputKey, newInputKey } from "./inputs.js";
+import { findJob, refuseUnknownJobs } from "./job-verbs.js";
 import { loopSeenBy } from "./owned-loop.js";
 import { openJobsOf, optionsOf, scopedRequestId } from "./sender.js";
-import { findJob, refuseUnknownJobs } from "./job-verbs.js";
 
 /** What a new job needs of the farm. */
 export interface JobParts {

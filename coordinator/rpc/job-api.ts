@@ -14,7 +14,6 @@ import { type Caller, ownerSeenBy, senderOf } from "../access/caller.js";
 import { createJob, type JobParts } from "./create-job.js";
 import { drainNode, undrainNode, viewFarm } from "./farm-verbs.js";
 import { boundedInput, newInputKey } from "./inputs.js";
-import { type JobsLoop, loopSeenBy } from "./owned-loop.js";
 import {
   cancelJob,
   deleteJob,
@@ -25,6 +24,7 @@ import {
   retryJob,
   setPriority,
 } from "./job-verbs.js";
+import { type JobsLoop, loopSeenBy } from "./owned-loop.js";
 
 /** One question and one answer; rejects with a FarmError that either edge can tell. */
 export type Ask<Q, A> = (request: Q, caller: Caller) => Promise<A>;

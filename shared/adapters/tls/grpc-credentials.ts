@@ -66,10 +66,7 @@ export function insecureChannel(): Channel {
  *
  * @param address host:port that is dialled
  */
-export function secureChannel(
-  address: string,
-  { ca, pair }: ClientTls,
-): Channel {
+export function secureChannel(address: string, { ca, pair }: ClientTls): Channel {
   const { host } = endpointOf(address);
   const context = createSecureContext({ ca, ...pair, minVersion: "TLSv1.3" });
   return {
