@@ -1,6 +1,6 @@
 /** @file Verbs on nodes: nodes, drain, undrain. */
 
-import type { NodeView } from "../client/farm-client.js";
+import type { NodeView } from "../client/farm-view.js";
 import { formatBytes } from "../shared/core/bytes.js";
 import type { Seconds } from "../shared/farm/job.js";
 import { type JobFlags, withFarm } from "./jobs.js";

@@ -1,6 +1,6 @@
 /** @file `renderfarm submit`: a job for a farm that is up. */
 
-import type { FarmView } from "../client/farm-client.js";
+import type { FarmView } from "../client/farm-view.js";
 import { FarmError, refuseViolations, type Violation } from "../shared/core/errors.js";
 import type { ModelInfo } from "../shared/farm/work.js";
 import { type ConnectionFlags, connect, withWayOut } from "./connection.js";

@@ -4,14 +4,13 @@
  */
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type ClientReadableStream, credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
+import { type ClientReadableStream, Metadata, type ServiceError } from "@grpc/grpc-js";
 import type { Job as WireJob } from "../proto/gen/renderfarm/v1/job.js";
 import {
   type CollectGarbageResponse,
   type CreateJobResponse,
   type DeleteJobResponse,
   type DrainNodeResponse,
-  type FarmNode,
   type GetFarmResponse,
   JobServiceClient,
   type ListJobsResponse,
@@ -32,15 +31,9 @@ import {
   type RequestedParameters,
 } from "../shared/adapters/grpc/job-codec.js";
 import { decodeModelInfo } from "../shared/adapters/grpc/model-codec.js";
-import { decodePreference } from "../shared/adapters/grpc/node-codec.js";
 import { fromServiceError } from "../shared/adapters/grpc/status.js";
-import {
-  type Channel,
-  type ClientTls,
-  insecureChannel,
-  secureChannel,
-} from "../shared/adapters/tls/grpc-credentials.js";
 import { decodeOutput } from "../shared/adapters/grpc/work-codec.js";
+import { insecureChannel } from "../shared/adapters/tls/grpc-credentials.js";
 import { asFarmError, FarmError } from "../shared/core/errors.js";
 import {
   type ClipView,
@@ -48,10 +41,9 @@ import {
   isTerminal,
   type JobState,
   type JobView,
-  type Seconds,
 } from "../shared/farm/job.js";
 import type { JobParameters } from "../shared/farm/parameters.js";
-import type { ModelInfo, NodePreference, Output, Stage } from "../shared/farm/work.js";
+import type { Output } from "../shared/farm/work.js";
 import type { BlobRef } from "../shared/ports/blob-store.js";
 import {
   deadlineIn,
@@ -61,35 +53,8 @@ import {
   type UnaryCall,
   unaryCall,
 } from "./abortable-calls.js";
-
-/** A farm as it is now. */
-export interface FarmView {
-  /** Every checkpoint that a connected node serves, once. */
-  readonly models: readonly ModelInfo[];
-  readonly nodes: readonly NodeView[];
-  /** Seconds that nodes were held, by whose jobs and by stage; also those of deleted jobs. */
-  readonly usage: {
-    readonly byOwner: readonly (Seconds & { readonly owner: string })[];
-    readonly byStage: readonly (Seconds & { readonly stage: Stage })[];
-  };
-}
-
-/** A node as operators see it. */
-export interface NodeView {
-  readonly nodeId: string;
-  /** "" when it is not connected. */
-  readonly modelDigest: string;
-  readonly provider: string;
-  /** Tasks it works on. */
-  readonly taskCount: number;
-  /** "" when it may have work; else why not: draining, quarantined, held down, stopping. */
-  readonly refusal: string;
-  readonly connected: boolean;
-  /** Bytes that its runtime may use; 0: not known. */
-  readonly memoryBytes: number;
-  /** The work it takes first when several kinds wait. */
-  readonly prefers: NodePreference;
-}
+import { channelFor, type Entry } from "./entry.js";
+import { type FarmView, type NodeView, viewNode } from "./farm-view.js";
 
 /** A call that takes longer has failed; none of them waits for rendering. */
 const CALL_MS_MAX = 30_000;
@@ -98,13 +63,6 @@ const TRANSFER_MS_MAX = 300_000;
 /** A watch survives a coordinator that is away for this long. */
 const WATCH_AWAY_MS_MAX = 30_000;
 const WATCH_RETRY_MS = 500;
-
-/** How a client gets in where the farm is not this machine's alone. */
-export interface Entry {
-  readonly tls: ClientTls;
-  /** A user's key; null: none. */
-  readonly token: string | null;
-}
 
 /** One connection to a coordinator; every method throws FarmError and nothing else. */
 export class FarmClient {
@@ -386,22 +344,4 @@ export class FarmClient {
       cause: error,
     });
   }
-}
-
-/** The key goes with every call, and over TLS alone. */
-function channelFor(address: string, { tls, token }: Entry): Channel {
-  const channel = secureChannel(address, tls);
-  if (token === null) return channel;
-  const withToken = credentials.createFromMetadataGenerator((_call, done) => {
-    const metadata = new Metadata();
-    metadata.set("authorization", `Bearer ${token}`);
-    done(null, metadata);
-  });
-  return { ...channel, credentials: channel.credentials.compose(withToken) };
-}
-
-function viewNode(node: FarmNode | undefined): NodeView {
-  if (!node) throw new FarmError("unreachable", "the answer names no node");
-  const { memoryBytes, prefers, ...rest } = node;
-  return { ...rest, memoryBytes: Number(memoryBytes), prefers: decodePreference(prefers) };
 }

@@ -9,7 +9,8 @@ import type { RequestedParameters } from "../shared/adapters/grpc/job-codec.js";
 import { FarmError, refuseViolations } from "../shared/core/errors.js";
 import { JOB_OPTIONS_DEFAULT, type JobOptions, type JobView } from "../shared/farm/job.js";
 import type { Seeds } from "../shared/farm/parameters.js";
-import { type Entry, FarmClient } from "./farm-client.js";
+import type { Entry } from "./entry.js";
+import { FarmClient } from "./farm-client.js";
 
 /** Where `renderfarm dev` listens, and where clients look when nothing else is said. */
 export const DEFAULT_ADDRESS = "127.0.0.1:7433";

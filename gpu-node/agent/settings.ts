@@ -2,10 +2,10 @@
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { NODE_ID_PATTERN } from "../../shared/adapters/grpc/wire-checks.js";
-import type { TlsPaths } from "../../shared/adapters/tls/tls-files.js";
-import { isLoopback } from "../../shared/core/endpoint.js";
 import { BLOBS_FORM, isBlobsUrl } from "../../shared/adapters/open-blob-store.js";
+import type { TlsPaths } from "../../shared/adapters/tls/tls-files.js";
 import { parseBytes } from "../../shared/core/bytes.js";
+import { isLoopback } from "../../shared/core/endpoint.js";
 import { NODE_PREFERENCES, type NodePreference } from "../../shared/farm/work.js";
 import { readMetricsAddress } from "../../shared/settings/metrics-address.js";
 import { type Environment, SettingReader } from "../../shared/settings/setting-reader.js";
