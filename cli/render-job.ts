@@ -4,6 +4,7 @@ import type { FarmClient } from "../client/farm-client.js";
 import { FarmError } from "../shared/core/errors.js";
 import type { JobOptions, JobView } from "../shared/farm/job.js";
 import { JobFailure } from "./failures.js";
+import { readPicture } from "./input-files.js";
 import type { OutputPlan } from "./output-plan.js";
 import type { PreparedRequest } from "./prepare-request.js";
 import type { Progress } from "./progress.js";
@@ -20,7 +21,8 @@ export async function sendJob(
   place: { readonly modelDigest: string; readonly options: JobOptions },
 ): Promise<JobView> {
   const images = [];
-  for (const picture of request.pictures) images.push(await client.upload(picture));
+  for (const path of request.picturePaths)
+    images.push(await client.upload(await readPicture(path)));
   const latents = request.latents && (await client.upload(request.latents));
   const parameters = { ...request.parameters, latents };
   return client.createJob({ images, parameters, requestId: randomUUID(), ...place });

@@ -37,7 +37,7 @@ export async function run(
       return finishJob(client, jobId, request.outputs, { progress, signal: either });
     };
     const { job, files } = await Promise.race([work(), started.broken]);
-    printResult(job, files, images, flags.json ?? false);
+    printResult(job, files, request.picturePaths, flags.json ?? false);
   } finally {
     farmEnd.abort();
     client.close();

@@ -32,6 +32,12 @@ import {
 import { decodeModelInfo } from "../shared/adapters/grpc/model-codec.js";
 import { decodePreference } from "../shared/adapters/grpc/node-codec.js";
 import { fromServiceError } from "../shared/adapters/grpc/status.js";
+import {
+  type Channel,
+  type ClientTls,
+  insecureChannel,
+  secureChannel,
+} from "../shared/adapters/tls/grpc-credentials.js";
 import { decodeOutput } from "../shared/adapters/grpc/work-codec.js";
 import { asFarmError, FarmError } from "../shared/core/errors.js";
 import {
@@ -85,15 +91,30 @@ const TRANSFER_MS_MAX = 300_000;
 const WATCH_AWAY_MS_MAX = 30_000;
 const WATCH_RETRY_MS = 500;
 
+/** How a client gets in where the farm is not this machine's alone. */
+export interface Entry {
+  readonly tls: ClientTls;
+  /** A user's key; null: none. */
+  readonly token: string | null;
+}
+
 /** One connection to a coordinator; every method throws FarmError and nothing else. */
 export class FarmClient {
   readonly address: string;
   readonly #stub: JobServiceClient;
 
-  /** @param address host:port; the connection is made with the first call */
-  constructor(address: string) {
+  /**
+   * @param address host:port; the connection is made with the first call
+   * @param entry null: a farm on this machine, which asks for nothing
+   * @throws FarmError "invalid-argument" when a certificate or key cannot be used
+   */
+  constructor(address: string, entry: Entry | null = null) {
     this.address = address;
-    this.#stub = new JobServiceClient(address, credentials.createInsecure(), clientOptions);
+    const channel = entry ? channelFor(address, entry) : insecureChannel();
+    this.#stub = new JobServiceClient(address, channel.credentials, {
+      ...clientOptions,
+      ...channel.options,
+    });
   }
 
   close(): void {
@@ -350,6 +371,18 @@ export class FarmClient {
       cause: error,
     });
   }
+}
+
+/** The key goes with every call, and over TLS alone. */
+function channelFor(address: string, { tls, token }: Entry): Channel {
+  const channel = secureChannel(address, tls);
+  if (token === null) return channel;
+  const withToken = credentials.createFromMetadataGenerator((_call, done) => {
+    const metadata = new Metadata();
+    metadata.set("authorization", `Bearer ${token}`);
+    done(null, metadata);
+  });
+  return { ...channel, credentials: channel.credentials.compose(withToken) };
 }
 
 function viewNode(node: FarmNode | undefined): NodeView {
