@@ -1,9 +1,9 @@
 /** @file The settings of a coordinator process, from its flags and environment; flags go first. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { BLOBS_FORM, isBlobsUrl } from "../shared/adapters/open-blob-store.js";
 import type { TlsPaths } from "../shared/adapters/tls/tls-files.js";
 import { isLoopback } from "../shared/core/endpoint.js";
-import { BLOBS_FORM, isBlobsUrl } from "../shared/adapters/open-blob-store.js";
 import { readMetricsAddress } from "../shared/settings/metrics-address.js";
 import { type Environment, SettingReader } from "../shared/settings/setting-reader.js";
 import { readTlsPaths, TLS_FLAGS } from "../shared/settings/tls-settings.js";
@@ -90,7 +90,7 @@ export function readSettings(
     data,
     blobs: reader.text("blobs", `file:${join(data, "blobs")}`),
     journal: reader.text("journal", `file:${join(data, "journal")}`),
-    metrics: readMetricsAddress(reader, false),
+    metrics: readMetricsAddress(reader),
     access: readAccess(reader, data),
   };
   const { blobs, journal } = settings;

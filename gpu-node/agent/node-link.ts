@@ -26,7 +26,11 @@ import {
   type NodeMessage,
   type NodeOrder,
 } from "../../shared/adapters/grpc/node-codec.js";
-import { insecureChannel, pairOf, secureChannel } from "../../shared/adapters/tls/grpc-credentials.js";
+import {
+  insecureChannel,
+  pairOf,
+  secureChannel,
+} from "../../shared/adapters/tls/grpc-credentials.js";
 import type { TlsFiles } from "../../shared/adapters/tls/tls-files.js";
 import { assertNever } from "../../shared/core/assert.js";
 import { asFarmError } from "../../shared/core/errors.js";

@@ -50,7 +50,9 @@ describe.skipIf(rendered === null).each([...OVERLAYS])("overlay %s", (overlay) =
   });
 
   test("every image has a tag or a digest, and none is the latest", () => {
-    const loose = containers.filter(([, { image }]) => !/(:[^:/]+|@sha256:[0-9a-f]{64})$/.test(image));
+    const loose = containers.filter(
+      ([, { image }]) => !/(:[^:/]+|@sha256:[0-9a-f]{64})$/.test(image),
+    );
     expect(loose.map(([name, { image }]) => `${name}: ${image}`)).toEqual([]);
     expect(containers.filter(([, { image }]) => image.endsWith(":latest"))).toEqual([]);
   });
@@ -82,7 +84,9 @@ describe.skipIf(rendered === null).each([...OVERLAYS])("overlay %s", (overlay) =
   test("every name that an object refers to is there, or is made by a script that is documented", () => {
     const known = new Set([...objects.map(nameOf), ...MADE_ELSEWHERE]);
     for (const c of ofKind(objects, "Certificate")) known.add(`Secret ${c["spec"].secretName}`);
-    expect(workloads.flatMap((w) => referencesOf(w)).filter((name) => !known.has(name))).toEqual([]);
+    expect(workloads.flatMap((w) => referencesOf(w)).filter((name) => !known.has(name))).toEqual(
+      [],
+    );
     for (const scaled of ofKind(objects, "ScaledObject")) {
       expect(known).toContain(`StatefulSet ${scaled["spec"].scaleTargetRef.name}`);
     }
@@ -105,7 +109,9 @@ describe.skipIf(rendered === null).each([...OVERLAYS])("overlay %s", (overlay) =
     for (const [name, container] of ours) {
       const usage = READ_BY[container.command?.[1] ?? ""] ?? "";
       const read = new Set(usage.match(/RENDERFARM_[A-Z0-9_]+|LOG_LEVEL/g));
-      const given = [...environmentOf(container, objects).keys()].map((v) => v.replace(/_FILE$/, ""));
+      const given = [...environmentOf(container, objects).keys()].map((v) =>
+        v.replace(/_FILE$/, ""),
+      );
       const unread = given.filter((v) => /^(RENDERFARM_|LOG_)/.test(v) && !read.has(v));
       expect(unread, name).toEqual([]);
     }
@@ -140,7 +146,10 @@ describe.skipIf(rendered === null).each([...OVERLAYS])("overlay %s", (overlay) =
       const own = policies.filter(
         (p) => p !== denying && matches(p["spec"].podSelector.matchLabels ?? {}, labels),
       );
-      expect(own.some((p) => p["spec"].ingress), `${nameOf(w)} ingress`).toBe(true);
+      expect(
+        own.some((p) => p["spec"].ingress),
+        `${nameOf(w)} ingress`,
+      ).toBe(true);
     }
   });
 
@@ -162,24 +171,52 @@ describe.skipIf(rendered === null).each([...OVERLAYS])("overlay %s", (overlay) =
   });
 });
 
-describe("GPUs", () => {
-  test.skipIf(rendered === null).each(["nvidia-gpu", "production"] as const)("%s asks for one a node", (o) => {
-    const pools = ofKind(rendered?.get(o) ?? [], "StatefulSet").filter((w) =>
-      w.metadata.name.startsWith("node-"),
-    );
-    for (const pool of pools) {
-      const { resources, image } = containersOf(pool).find((c) => c.name === "node")!;
-      expect(resources.limits["nvidia.com/gpu"]).toBe(1);
-      expect(resources.requests["nvidia.com/gpu"]).toBe(1);
-      expect(image).toMatch(/^renderfarm\/gpu-node-cuda:/);
-    }
+describe.skipIf(rendered === null)("the checks themselves", () => {
+  const objects = rendered?.get("production") ?? [];
+  const brokenKinds: [kind: string, spec: Record<string, unknown>][] = [
+    ["StatefulSet", { replicas: "two" }],
+    ["NetworkPolicy", { podSelector: 1 }],
+    ["ScaledObject", { triggers: "none" }],
+    ["PodMonitor", { podMetricsEndpoints: 3 }],
+    ["Certificate", { dnsNames: "one" }],
+  ];
+  test.each(brokenKinds)("find a %s with a field of another type", (kind, change) => {
+    const [object] = ofKind(objects, kind);
+    const broken = { ...object!, spec: { ...object!["spec"], ...change } };
+    expect(problemsOf(broken)).toHaveLength(1);
   });
+
+  test("find a pod that is not restricted", () => {
+    const [workload] = structuredClone(ofKind(objects, "StatefulSet"));
+    workload!["spec"].template.spec.containers[0].securityContext.allowPrivilegeEscalation = true;
+    workload!["spec"].template.spec.volumes.push({ name: "x", hostPath: { path: "/" } });
+    expect(unrestricted(workload!)).toHaveLength(2);
+  });
+});
+
+describe("GPUs", () => {
+  test.skipIf(rendered === null).each(["nvidia-gpu", "production"] as const)(
+    "%s asks for one a node",
+    (o) => {
+      const pools = ofKind(rendered?.get(o) ?? [], "StatefulSet").filter((w) =>
+        w.metadata.name.startsWith("node-"),
+      );
+      for (const pool of pools) {
+        const { resources, image } = containersOf(pool).find((c) => c.name === "node")!;
+        expect(resources.limits["nvidia.com/gpu"]).toBe(1);
+        expect(resources.requests["nvidia.com/gpu"]).toBe(1);
+        expect(image).toMatch(/^renderfarm\/gpu-node-cuda:/);
+      }
+    },
+  );
 });
 
 /** The schema's word on an object of any kind that an overlay may have. */
 function problemsOf(object: KubeObject): string[] {
   const { apiVersion, kind } = object;
-  const [group = "", version = ""] = apiVersion.includes("/") ? apiVersion.split("/") : ["", apiVersion];
+  const [group = "", version = ""] = apiVersion.includes("/")
+    ? apiVersion.split("/")
+    : ["", apiVersion];
   const packageOf: Readonly<Record<string, string>> = {
     "keda.sh": "@kubernetes-models/keda",
     "monitoring.coreos.com": "@kubernetes-models/prometheus-operator",
@@ -215,7 +252,10 @@ function unrestricted(workload: KubeObject): string[] {
   want(!spec.hostNetwork && !spec.hostPID && !spec.hostIPC, "a namespace of the host");
   const kinds = ["emptyDir", "secret", "configMap", "persistentVolumeClaim", "csi", "image"];
   for (const volume of spec.volumes ?? []) {
-    want(kinds.some((kind) => volume[kind] !== undefined), `volume ${volume.name}`);
+    want(
+      kinds.some((kind) => volume[kind] !== undefined),
+      `volume ${volume.name}`,
+    );
     if (volume.emptyDir) want(volume.emptyDir.sizeLimit !== undefined, `limit of ${volume.name}`);
   }
   for (const { name, securityContext: own, ports } of containersOf(workload)) {
@@ -234,7 +274,9 @@ function referencesOf(workload: KubeObject): string[] {
   const ofVolumes = (spec.volumes ?? []).flatMap((v: any) => [
     ...(v.secret ? [`Secret ${v.secret.secretName}`] : []),
     ...(v.configMap ? [`ConfigMap ${v.configMap.name}`] : []),
-    ...(v.persistentVolumeClaim ? [`PersistentVolumeClaim ${v.persistentVolumeClaim.claimName}`] : []),
+    ...(v.persistentVolumeClaim
+      ? [`PersistentVolumeClaim ${v.persistentVolumeClaim.claimName}`]
+      : []),
   ]);
   const ofContainers = containersOf(workload).flatMap((c) =>
     (c.envFrom ?? []).map((from) => `ConfigMap ${from.configMapRef.name}`),
@@ -244,7 +286,10 @@ function referencesOf(workload: KubeObject): string[] {
 }
 
 /** Ports that a container's own settings say, wherever they are said. */
-function listensOn(container: Parameters<typeof environmentOf>[0], objects: KubeObject[]): number[] {
+function listensOn(
+  container: Parameters<typeof environmentOf>[0],
+  objects: KubeObject[],
+): number[] {
   const settings = [...environmentOf(container, objects).values()].map((v) => v.value ?? "");
   const configs = ofKind(objects, "ConfigMap").flatMap((m) => Object.values<string>(m["data"]));
   const natsConf = container.name === "nats" ? configs : [];

@@ -85,7 +85,9 @@ export function environmentOf(
 ): Map<string, Variable> {
   const variables = new Map<string, Variable>();
   for (const { configMapRef } of container.envFrom ?? []) {
-    const map = objects.find((o) => o.kind === "ConfigMap" && o.metadata.name === configMapRef.name);
+    const map = objects.find(
+      (o) => o.kind === "ConfigMap" && o.metadata.name === configMapRef.name,
+    );
     for (const [name, value] of Object.entries<string>(map?.["data"] ?? {})) {
       variables.set(name, { name, value });
     }
