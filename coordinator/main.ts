@@ -36,14 +36,15 @@ async function main(): Promise<void> {
     onRefused: (reason) => log.warn(reason),
     exit: (code) => process.exit(code),
   });
-  let whyNotReady: string | null = "waiting for the lead of the farm";
-  const metrics = await openMetrics(settings.metrics, {
-    version: packageVersion(),
-    whyNotReady: () => whyNotReady,
-  });
   await mkdir(settings.data, { recursive: true });
   const { access: files } = settings;
   const access = files && (await openAccess(files, systemClock, Date.now, log));
+  let whyNotReady: string | null = "reading the farm, or waiting for who leads it";
+  const metrics = await openMetrics(settings.metrics, {
+    version: packageVersion(),
+    tls: access?.tls ?? null,
+    whyNotReady: () => whyNotReady,
+  });
   const meters = metrics ? new CoordinatorMeters(metrics.registry, systemClock, Date.now) : null;
   const store = await openBlobStore(settings.blobs, { env: process.env, log, role: "publishes" });
   const transport = settings.blobs.startsWith("s3:") ? "s3" : "files";
@@ -64,7 +65,12 @@ async function main(): Promise<void> {
         wallMs: Date.now,
         policy: settings.policy,
       }),
-    onStandby: (heldBy) => void process.send?.({ kind: "standby", heldBy }),
+    onStandby: (heldBy) => {
+      // It can do all that a standby has to.
+      whyNotReady = null;
+      const ports = { metrics: metrics?.address ?? null };
+      process.send?.({ kind: "standby", heldBy, ...ports });
+    },
     onLead: ({ address, loop }) => {
       whyNotReady = null;
       const jobs = loop.farm.jobs.size;

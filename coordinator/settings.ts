@@ -94,7 +94,7 @@ export function readSettings(
     data,
     blobs: reader.text("blobs", `file:${join(data, "blobs")}`),
     journal: reader.text("journal", `file:${join(data, "journal")}`),
-    metrics: readMetricsAddress(reader, false),
+    metrics: readMetricsAddress(reader),
     access: readAccess(reader, data),
     policy: readPolicy(reader),
   };

@@ -85,10 +85,10 @@ export function choice(name: string, query: string): QueryVariableBuilder {
     .multi(true);
 }
 
-export function rows(
-  board: DashboardBuilder,
-  ...parts: readonly (readonly [title: string, ...panels: Builder[]])[]
-): DashboardBuilder {
+/** A title and the panels under it. */
+export type Row = readonly [title: string, ...panels: Builder[]];
+
+export function rows(board: DashboardBuilder, ...parts: readonly Row[]): DashboardBuilder {
   for (const [title, ...panels] of parts) {
     board.withRow(new RowBuilder(title));
     for (const panel of panels) board.withPanel(panel);
