@@ -195,6 +195,16 @@ export class FarmLoop {
     await this.#appended;
   }
 
+  /**
+   * Refuses new work while the journal takes no events; what runs waits for it.
+   *
+   * @throws FarmError "exhausted" or "unreachable", as the journal says
+   */
+  refuseStalled(): void {
+    const stalled = this.#journal.stalled?.();
+    if (stalled) throw stalled;
+  }
+
   /** A running denoise task's report; not journalled, since a step later it is history. */
   reportProgress(taskId: string, progress: Progress): void {
     const task = this.farm.tasks.get(taskId);

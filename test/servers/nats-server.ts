@@ -5,7 +5,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { nkeys } from "nats";
+import { connect, type NatsConnection, nkeyAuthenticator, nkeys } from "nats";
 import { systemClock } from "../../shared/adapters/clock/system-clock.js";
 import { NatsClient, type NatsSettings } from "../../shared/adapters/nats/nats-client.js";
 import {
@@ -39,18 +39,20 @@ export class TestNatsServer {
   readonly port: number;
   readonly #ca: string;
   readonly #seeds: ReadonlyMap<NatsRole, string>;
+  readonly #adminSeed: string;
   #process: ChildProcess | null = null;
   #output = "";
 
   private constructor(
     folder: string,
     port: number,
-    secrets: { ca: string; seeds: ReadonlyMap<NatsRole, string> },
+    secrets: { ca: string; seeds: ReadonlyMap<NatsRole, string>; adminSeed: string },
   ) {
     this.folder = folder;
     this.port = port;
     this.#ca = secrets.ca;
     this.#seeds = secrets.seeds;
+    this.#adminSeed = secrets.adminSeed;
   }
 
   /** Starts one; it listens when this resolves. */
@@ -59,20 +61,24 @@ export class TestNatsServer {
     const folder = await mkdtemp(join(tmpdir(), "nats-"));
     const certificate = makeCertificate(folder);
     const keys = ROLES.map((role) => ({ role, pair: nkeys.createUser() }));
-    const users = keys.map(({ role, pair }) => ({
-      role,
-      nkey: pair.getPublicKey(),
-      permissions: permissionsFor(role, farms),
-    }));
+    const admin = nkeys.createUser();
+    const everything = { publish: [">"], subscribe: [">"] };
+    const users = [
+      ...keys.map(({ role, pair }) => ({
+        nkey: pair.getPublicKey(),
+        permissions: permissionsFor(role, farms),
+      })),
+      { nkey: admin.getPublicKey(), permissions: everything },
+    ];
     const port = await freePort();
     const storeDir = join(folder, "store");
     const config = natsConfigText({ ...rest, ...certificate, port, storeDir, users });
     await writeFile(join(folder, "nats.conf"), config);
-    const seeds = new Map(
-      keys.map(({ role, pair }) => [role, new TextDecoder().decode(pair.getSeed())]),
-    );
+    const textOf = (seed: Uint8Array) => new TextDecoder().decode(seed);
+    const seeds = new Map(keys.map(({ role, pair }) => [role, textOf(pair.getSeed())]));
+    const adminSeed = textOf(admin.getSeed());
     const ca = await readFile(certificate.certFile, "utf8");
-    const server = new TestNatsServer(folder, port, { ca, seeds });
+    const server = new TestNatsServer(folder, port, { ca, seeds, adminSeed });
     await server.run();
     return server;
   }
@@ -106,6 +112,12 @@ export class TestNatsServer {
 
   connect(role: NatsRole, log: Log = silentLog): Promise<NatsClient> {
     return NatsClient.connect(this.settings(role), { clock: systemClock, log });
+  }
+
+  /** A connection that may do everything, which no program of a farm may. */
+  connectAdmin(): Promise<NatsConnection> {
+    const authenticator = nkeyAuthenticator(new TextEncoder().encode(this.#adminSeed));
+    return connect({ servers: this.address, authenticator, tls: { ca: this.#ca } });
   }
 
   /** Starts the server, again after it was killed; resolves once it answers. */
