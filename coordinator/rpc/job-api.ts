@@ -7,7 +7,7 @@ import { encodeBlobRef } from "../../shared/adapters/grpc/blob-codec.js";
 import { encodeJob } from "../../shared/adapters/grpc/job-codec.js";
 import { encodeOutput } from "../../shared/adapters/grpc/work-codec.js";
 import { FarmError } from "../../shared/core/errors.js";
-import type { JobView } from "../../shared/farm/job.js";
+import type { ClipPreview, JobView } from "../../shared/farm/job.js";
 import type { Output } from "../../shared/farm/work.js";
 import type { BlobRef } from "../../shared/ports/blob-store.js";
 import { createJob, type JobParts } from "./create-job.js";
@@ -69,6 +69,8 @@ export interface JobApi {
    * @throws FarmError "not-found"
    */
   watchJob(request: wire.WatchJobRequest, caller: Caller, send: (job: JobView) => void): () => void;
+  /** The latest preview of each clip of a watched job that has one, the longest unchanged first. */
+  previewsOf(jobId: string): readonly ClipPreview[];
 }
 
 /**
@@ -115,6 +117,7 @@ export function jobApi(parts: JobParts): JobApi {
       findJob(loop, jobId);
       return loop.watch(jobId, send);
     },
+    previewsOf: (jobId) => loop.previews(jobId),
   };
 }
 

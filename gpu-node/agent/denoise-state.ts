@@ -164,3 +164,10 @@ export type DenoiseEffect =
   /** Close the channel to the partner. */
   | { readonly kind: "leave-pair" }
   | { readonly kind: "report"; readonly epoch: number; readonly report: TaskReport };
+
+/** Events that end a task whose latents are not even read. */
+export type EndingEvent = Extract<DenoiseEvent, { kind: "cancel" | "fault" | "yield" }>;
+
+export function isEnding(event: DenoiseEvent): event is EndingEvent {
+  return event.kind === "cancel" || event.kind === "fault" || event.kind === "yield";
+}

@@ -64,7 +64,9 @@ export class NatsTensorBus implements TensorBus {
       throw new FarmError("invalid-argument", text);
     }
     if (bytesMax < PAYLOAD_BYTES_ADVISED) {
-      log.warn(`the NATS server takes messages of ${bytesMax} bytes: large halves go in parts; ${advice}`);
+      log.warn(
+        `the NATS server takes messages of ${bytesMax} bytes: large halves go in parts; ${advice}`,
+      );
     }
     const bus = new NatsTensorBus(options);
     bus.#unsubscribe = client.subscribe(`${bus.#subject}.>`, (message) => bus.#take(message));
