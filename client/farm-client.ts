@@ -24,6 +24,8 @@ import { clientOptions } from "../shared/adapters/grpc/connection-options.js";
 import {
   decodeDryRun,
   decodeJob,
+  decodeStageName,
+  decodeUsage,
   encodeCreateJob,
   encodeState,
   type NewJobRequest,
@@ -32,6 +34,12 @@ import {
 import { decodeModelInfo } from "../shared/adapters/grpc/model-codec.js";
 import { decodePreference } from "../shared/adapters/grpc/node-codec.js";
 import { fromServiceError } from "../shared/adapters/grpc/status.js";
+import {
+  type Channel,
+  type ClientTls,
+  insecureChannel,
+  secureChannel,
+} from "../shared/adapters/tls/grpc-credentials.js";
 import { decodeOutput } from "../shared/adapters/grpc/work-codec.js";
 import { asFarmError, FarmError } from "../shared/core/errors.js";
 import {
@@ -41,9 +49,10 @@ import {
   isTerminal,
   type JobState,
   type JobView,
+  type Seconds,
 } from "../shared/farm/job.js";
 import type { JobParameters } from "../shared/farm/parameters.js";
-import type { ModelInfo, NodePreference, Output } from "../shared/farm/work.js";
+import type { ModelInfo, NodePreference, Output, Stage } from "../shared/farm/work.js";
 import type { BlobRef } from "../shared/ports/blob-store.js";
 import {
   deadlineIn,
@@ -59,6 +68,11 @@ export interface FarmView {
   /** Every checkpoint that a connected node serves, once. */
   readonly models: readonly ModelInfo[];
   readonly nodes: readonly NodeView[];
+  /** Seconds that nodes were held, by whose jobs and by stage; also those of deleted jobs. */
+  readonly usage: {
+    readonly byOwner: readonly (Seconds & { readonly owner: string })[];
+    readonly byStage: readonly (Seconds & { readonly stage: Stage })[];
+  };
 }
 
 /** A node as operators see it. */
@@ -86,15 +100,30 @@ const TRANSFER_MS_MAX = 300_000;
 const WATCH_AWAY_MS_MAX = 30_000;
 const WATCH_RETRY_MS = 500;
 
+/** How a client gets in where the farm is not this machine's alone. */
+export interface Entry {
+  readonly tls: ClientTls;
+  /** A user's key; null: none. */
+  readonly token: string | null;
+}
+
 /** One connection to a coordinator; every method throws FarmError and nothing else. */
 export class FarmClient {
   readonly address: string;
   readonly #stub: JobServiceClient;
 
-  /** @param address host:port; the connection is made with the first call */
-  constructor(address: string) {
+  /**
+   * @param address host:port; the connection is made with the first call
+   * @param entry null: a farm on this machine, which asks for nothing
+   * @throws FarmError "invalid-argument" when a certificate or key cannot be used
+   */
+  constructor(address: string, entry: Entry | null = null) {
     this.address = address;
-    this.#stub = new JobServiceClient(address, credentials.createInsecure(), clientOptions);
+    const channel = entry ? channelFor(address, entry) : insecureChannel();
+    this.#stub = new JobServiceClient(address, channel.credentials, {
+      ...clientOptions,
+      ...channel.options,
+    });
   }
 
   close(): void {
@@ -109,6 +138,13 @@ export class FarmClient {
     return {
       models: farm.models.map((model, i) => decodeModelInfo(model, `models[${i}]`)),
       nodes: farm.nodes.map(viewNode),
+      usage: {
+        byOwner: farm.usageByOwner.map(({ owner, usage }) => ({ owner, ...decodeUsage(usage) })),
+        byStage: farm.usageByStage.map(({ stage, usage }, i) => ({
+          stage: decodeStageName(stage, `usage_by_stage[${i}].stage`),
+          ...decodeUsage(usage),
+        })),
+      },
     };
   }
 
@@ -358,6 +394,18 @@ export class FarmClient {
       cause: error,
     });
   }
+}
+
+/** The key goes with every call, and over TLS alone. */
+function channelFor(address: string, { tls, token }: Entry): Channel {
+  const channel = secureChannel(address, tls);
+  if (token === null) return channel;
+  const withToken = credentials.createFromMetadataGenerator((_call, done) => {
+    const metadata = new Metadata();
+    metadata.set("authorization", `Bearer ${token}`);
+    done(null, metadata);
+  });
+  return { ...channel, credentials: channel.credentials.compose(withToken) };
 }
 
 function viewNode(node: FarmNode | undefined): NodeView {

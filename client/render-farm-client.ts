@@ -14,7 +14,7 @@ import {
   type JobView,
 } from "../shared/farm/job.js";
 import type { Seeds } from "../shared/farm/parameters.js";
-import { FarmClient } from "./farm-client.js";
+import { type Entry, FarmClient } from "./farm-client.js";
 
 /** Where `renderfarm dev` listens, and where clients look when nothing else is said. */
 export const DEFAULT_ADDRESS = "127.0.0.1:7433";
@@ -51,9 +51,12 @@ export interface RenderRequest extends JobRequest {
  * an abort ends the waiting, never the job.
  */
 export class RenderFarmClient extends FarmClient {
-  /** @param address host:port; the connection is made with the first call */
-  constructor(address: string = DEFAULT_ADDRESS) {
-    super(address);
+  /**
+   * @param address host:port; the connection is made with the first call
+   * @param entry the farm's roots and a key; null: a farm on this machine, which asks for nothing
+   */
+  constructor(address: string = DEFAULT_ADDRESS, entry: Entry | null = null) {
+    super(address, entry);
   }
 
   /**

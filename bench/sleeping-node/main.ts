@@ -51,6 +51,7 @@ const agent: Agent = await startAgent({
     bus: process.env["RENDERFARM_BUS"] || "tcp",
     busListen: "127.0.0.1:0",
     busAdvertise: null,
+    tls: null,
     memoryBytes: null,
     prefers: "any",
     metrics: null,

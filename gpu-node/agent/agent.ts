@@ -6,8 +6,9 @@ import type { Registry } from "prom-client";
 import { systemClock } from "../../shared/adapters/clock/system-clock.js";
 import type { NodeIdentity } from "../../shared/adapters/grpc/node-codec.js";
 import { openBlobStore } from "../../shared/adapters/open-blob-store.js";
+import { TlsFiles } from "../../shared/adapters/tls/tls-files.js";
 import { assertNever } from "../../shared/core/assert.js";
-import type { FarmError } from "../../shared/core/errors.js";
+import { FarmError } from "../../shared/core/errors.js";
 import { idFromBytes } from "../../shared/core/ids.js";
 import type { TaskReport } from "../../shared/farm/work.js";
 import { runtimePlanHash } from "../runtime/plan-hash.js";
@@ -65,6 +66,7 @@ const CLOSE_MS_MAX = 3_000;
 export async function startAgent(options: AgentOptions): Promise<Agent> {
   const { settings, version, log, openRuntime = superviseChild } = options;
   const clock = systemClock;
+  const tls = openTls(settings, log);
   const { nodeId, prefers } = settings;
   const measuring = { nodeId, prefers, provider: PROVIDER };
   const meters = nodeMeters(options.registry ?? null, measuring, clock);
@@ -78,7 +80,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   observer.modelLoaded(info.model.name, (clock.nowMs() - startMs) / 1_000);
   const runtime = meters.runtime(opened);
   const bus = await openBus(settings, {
-    ...{ env: process.env, clock, log },
+    ...{ env: process.env, clock, log, tls },
     onRefused: (what) => log.warn({ what }, "the tensor bus did not take what came"),
   });
   const identity = identityOf(settings, info, bus, ffmpeg !== null);
@@ -106,6 +108,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     addresses: settings.coordinator.split(","),
     identity,
     clock,
+    tls,
     random: Math.random,
     onUp: () => {
       observer.linked(true);
@@ -130,8 +133,23 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   return {
     whyNotReady: () => (link.holdsLease() ? null : "not welcomed by the coordinator"),
     drain: () => drain(link, runner, clock),
-    close: () => closeAll(link, runner, runtime, bus),
+    close: async () => {
+      tls?.close();
+      await closeAll(link, runner, runtime, bus);
+    },
   };
+}
+
+/** @throws FarmError "invalid-argument" when a file is not what it must be, or names another node */
+function openTls({ tls, nodeId }: NodeSettings, log: Logger): TlsFiles | null {
+  if (tls === null) return null;
+  const options = { role: "node", clock: systemClock, wallMs: Date.now, log } as const;
+  const files = new TlsFiles(tls, options);
+  const { name } = files.current.identity;
+  if (name === nodeId) return files;
+  files.close();
+  const text = `--node-id: ${nodeId} is not ${name}, for whom the certificate ${tls.cert} is`;
+  throw new FarmError("invalid-argument", text);
 }
 
 function superviseChild({

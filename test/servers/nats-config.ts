@@ -1,5 +1,5 @@
 /** @file The configuration of a test's nats-server: TLS, a user for each role, synced writes. */
-import { type NatsRole, type RolePermissions } from "../../shared/adapters/nats/nats-names.js";
+import type { NatsRole, RolePermissions } from "../../shared/adapters/nats/nats-names.js";
 
 export interface NatsUser {
   readonly role: NatsRole;
