@@ -7,9 +7,11 @@ import type {
   CreateJobRequest,
   DryRun,
   DryRun_Node,
+  ClipPreview as WirePreview,
 } from "../../../proto/gen/renderfarm/v1/job_service.js";
 import { type FarmErrorCode, isFarmErrorCode } from "../../core/errors.js";
 import {
+  type ClipPreview,
   type ClipView,
   DEPENDENCIES_MAX,
   type DryRunNode,
@@ -188,6 +190,11 @@ export function decodeState(state: wire.JobState, field: string): JobState {
   return check.fromWire(STATE_ON_WIRE, state, field);
 }
 
+export function encodePreview({ clipIndex, step, image }: ClipPreview): WirePreview {
+  const { buffer, byteOffset, byteLength } = image;
+  return { clipIndex, step, image: Buffer.from(buffer, byteOffset, byteLength) };
+}
+
 export function encodeJob(job: JobView): wire.Job {
   return {
     jobId: job.jobId,
@@ -244,12 +251,13 @@ export function decodeStageName(stage: wire.Stage, field: string): Stage {
 }
 
 function encodeOptions(options: JobOptions): wire.JobOptions {
-  const { owner, priority, startAfterMs, dependsOn, branch } = options;
+  const { owner, priority, startAfterMs, dependsOn, branch, preview } = options;
   const startAfterTime = startAfterMs === null ? undefined : new Date(startAfterMs);
   return {
     ...{ owner, priority, startAfterTime },
     dependsOn: [...dependsOn],
     branch: branch ?? undefined,
+    preview,
   };
 }
 
@@ -270,6 +278,7 @@ function decodeOptions(message: wire.JobOptions | undefined): JobOptions {
     startAfterMs: message?.startAfterTime?.getTime() ?? null,
     dependsOn: given.dependsOn.map((id, i) => check.jobId(id, `options.depends_on[${i}]`)),
     branch: message?.branch ? decodeBranch(message.branch, "options.branch") : null,
+    preview: message?.preview ?? false,
   };
 }
 
