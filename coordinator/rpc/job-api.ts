@@ -78,10 +78,13 @@ export interface JobApi {
 export function jobApi(parts: JobParts): JobApi {
   const { loop, blobs, janitor } = parts;
   const told = <Q, A>(ask: (request: Q) => Promise<A>): Ask<Q, A> => {
-    return (request) =>
-      Promise.resolve()
+    return async (request) => {
+      // Whoever waited for a full journal would wait for as long as it takes to make room.
+      loop.refuseFullJournal();
+      return Promise.resolve()
         .then(() => ask(request))
         .finally(() => loop.settled());
+    };
   };
   return {
     createJob: told((request) => createJob(parts, request)),
