@@ -9,6 +9,7 @@ import type { RequestedParameters } from "../shared/adapters/grpc/job-codec.js";
 import { FarmError, refuseViolations } from "../shared/core/errors.js";
 import { JOB_OPTIONS_DEFAULT, type JobOptions, type JobView } from "../shared/farm/job.js";
 import type { Seeds } from "../shared/farm/parameters.js";
+import type { Entry } from "./entry.js";
 import { FarmClient } from "./farm-client.js";
 
 /** Where `renderfarm dev` listens, and where clients look when nothing else is said. */
@@ -44,9 +45,12 @@ export interface RenderRequest extends JobRequest {
  * an abort ends the waiting, never the job.
  */
 export class RenderFarmClient extends FarmClient {
-  /** @param address host:port; the connection is made with the first call */
-  constructor(address: string = DEFAULT_ADDRESS) {
-    super(address);
+  /**
+   * @param address host:port; the connection is made with the first call
+   * @param entry the farm's roots and a key; null: a farm on this machine, which asks for nothing
+   */
+  constructor(address: string = DEFAULT_ADDRESS, entry: Entry | null = null) {
+    super(address, entry);
   }
 
   /**

@@ -5,11 +5,16 @@ import type { Logger } from "pino";
 import { JobServiceService } from "../proto/gen/renderfarm/v1/job_service.js";
 import { NodeServiceService } from "../proto/gen/renderfarm/v1/node_service.js";
 import { serverOptions } from "../shared/adapters/grpc/connection-options.js";
+import { FarmServerCredentials } from "../shared/adapters/tls/grpc-credentials.js";
+import { assert } from "../shared/core/assert.js";
+import { isLoopback } from "../shared/core/endpoint.js";
 import { FarmError } from "../shared/core/errors.js";
 import type { BlobStore } from "../shared/ports/blob-store.js";
 import type { Clock } from "../shared/ports/clock.js";
 import type { Journal } from "../shared/ports/journal.js";
+import type { Access } from "./access/access.js";
 import type { CoordinatorMeters } from "./measured.js";
+import { guardOf } from "./rpc/guard.js";
 import { jobApi } from "./rpc/job-api.js";
 import { jobServiceHandlers } from "./rpc/job-service.js";
 import { connectHandler } from "./rpc/node-service.js";
@@ -45,6 +50,8 @@ export interface CoordinatorParts {
   readonly onBroken: (error: unknown) => void;
   /** Where a test lets this process die. */
   readonly failpoint?: Failpoint | null;
+  /** Who may call what; null: everybody everything, on loopback only. */
+  readonly access?: Access | null;
   /** Null or absent: nothing is measured. */
   readonly meters?: CoordinatorMeters | null;
 }
@@ -116,10 +123,14 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
   });
   sessions.start();
 
-  const server = new Server({ ...serverOptions, interceptors: meters ? [meters.interceptor] : [] });
-  server.addService(JobServiceService, jobServiceHandlers(jobApi({ loop, blobs, janitor })));
+  const { access = null } = parts;
+  const { interceptors, callerOf } = guardOf(access);
+  const outer = meters ? [meters.interceptor] : [];
+  const server = new Server({ ...serverOptions, interceptors: [...outer, ...interceptors] });
+  const api = jobApi({ loop, blobs, janitor, quotas: access?.quotas ?? null });
+  server.addService(JobServiceService, jobServiceHandlers(api, callerOf));
   server.addService(NodeServiceService, {
-    connect: connectHandler({ loop, sessions, clock, onError: onBroken }),
+    connect: connectHandler({ loop, sessions, clock, callerOf, onError: onBroken }),
   });
   const health = new HealthImplementation(
     Object.fromEntries(SERVED.map((service) => [service, "SERVING" as const])),
@@ -127,7 +138,7 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
   health.addToServer(server);
   for (const service of REFLECTION_SERVICES)
     server.addService(service, { ...reflectionHandlers() });
-  const address = await listen(server, parts.listen);
+  const address = await listen(server, parts.listen, access);
   return {
     address,
     loop,
@@ -141,14 +152,20 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
       hasClosed = true;
       meters?.farm.ended();
       await journal.close();
+      await access?.audit.flush();
     },
   };
 }
 
-function listen(server: Server, address: string): Promise<string> {
+/** Where others can reach it, nothing listens without TLS and keys, whoever starts it. */
+function listen(server: Server, address: string, access: Access | null): Promise<string> {
   const host = address.slice(0, address.lastIndexOf(":"));
+  assert(access !== null || isLoopback(address), `${address} to be loopback without TLS and keys`);
+  const credentials = access
+    ? new FarmServerCredentials(access.tls)
+    : ServerCredentials.createInsecure();
   return new Promise((resolve, reject) => {
-    server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
+    server.bindAsync(address, credentials, (error, port) => {
       if (error) {
         reject(new FarmError("unreachable", `cannot listen on ${address}: ${error.message}`));
       } else resolve(`${host}:${port}`);

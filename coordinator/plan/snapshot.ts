@@ -6,6 +6,7 @@
  */
 import { assert } from "../../shared/core/assert.js";
 import { FarmError } from "../../shared/core/errors.js";
+import type { Seconds } from "../../shared/farm/job.js";
 import type { Stage } from "../../shared/farm/work.js";
 import type { Farm } from "./farm-state.js";
 import type { Clip, Job } from "./job.js";
@@ -13,7 +14,6 @@ import { Learned, type MemoryKnown } from "./learned.js";
 import type { Node, NodeRecord } from "./node.js";
 import { ReadyQueue } from "./ready-queue.js";
 import type { Task } from "./task.js";
-import type { Seconds } from "./usage.js";
 import { Usage } from "./usage.js";
 
 /**

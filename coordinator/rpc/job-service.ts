@@ -5,11 +5,21 @@ import { encodeJob } from "../../shared/adapters/grpc/job-codec.js";
 import { toServiceError } from "../../shared/adapters/grpc/status.js";
 import type { JobView } from "../../shared/farm/job.js";
 import { isTerminal } from "../../shared/farm/job.js";
+import type { Caller } from "../access/caller.js";
+import type { CallerOf } from "./guard.js";
 import { piecesOf, sendPieces, written } from "./inputs.js";
-import { type Ask, type JobApi, LOCAL_CALLER } from "./job-api.js";
+import type { Ask, JobApi } from "./job-api.js";
 
 /** The handlers of JobService; every error leaves as a gRPC status with its details. */
-export function jobServiceHandlers(api: JobApi): wire.JobServiceServer {
+export function jobServiceHandlers(api: JobApi, callerOf: CallerOf): wire.JobServiceServer {
+  const unary = <Q, A>(ask: Ask<Q, A>) => {
+    return (call: ServerUnaryCall<Q, A>, callback: sendUnaryData<A>): void => {
+      answer(
+        Promise.resolve().then(() => ask(call.request, callerOf(call.metadata))),
+        callback,
+      );
+    };
+  };
   return {
     createJob: unary(api.createJob),
     getJob: unary(api.getJob),
@@ -25,13 +35,13 @@ export function jobServiceHandlers(api: JobApi): wire.JobServiceServer {
     listOutputs: unary(api.listOutputs),
     getFarm: unary(api.getFarm),
     collectGarbage: unary(api.collectGarbage),
-    watchJob: (call) => streaming(call, async () => watchJob(api, call)),
+    watchJob: (call) => streaming(call, async () => watchJob(api, call, callerOf(call.metadata))),
     uploadInput: (call, callback) => {
-      answer(api.uploadInput(piecesOf(call), LOCAL_CALLER), callback);
+      answer(api.uploadInput(piecesOf(call), callerOf(call.metadata)), callback);
     },
     downloadOutput: (call) =>
       streaming(call, async () => {
-        const { read } = await api.openOutput(call.request, LOCAL_CALLER);
+        const { read } = await api.openOutput(call.request, callerOf(call.metadata));
         await sendPieces(read(), call);
       }),
   };
@@ -41,6 +51,7 @@ export function jobServiceHandlers(api: JobApi): wire.JobServiceServer {
 function watchJob(
   api: JobApi,
   call: ServerWritableStream<wire.WatchJobRequest, wire.WatchJobResponse>,
+  caller: Caller,
 ): void {
   let newest: JobView | null = null;
   let sending = false;
@@ -65,17 +76,8 @@ function watchJob(
     call.end();
   };
   call.on("cancelled", () => unwatch());
-  unwatch = api.watchJob(call.request, LOCAL_CALLER, take);
+  unwatch = api.watchJob(call.request, caller, take);
   if (hasEnded) unwatch();
-}
-
-function unary<Q, A>(ask: Ask<Q, A>) {
-  return (call: ServerUnaryCall<Q, A>, callback: sendUnaryData<A>): void => {
-    answer(
-      Promise.resolve().then(() => ask(call.request, LOCAL_CALLER)),
-      callback,
-    );
-  };
 }
 
 function answer<A>(result: Promise<A>, callback: sendUnaryData<A>): void {

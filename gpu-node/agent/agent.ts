@@ -6,8 +6,9 @@ import type { Registry } from "prom-client";
 import { systemClock } from "../../shared/adapters/clock/system-clock.js";
 import type { NodeIdentity } from "../../shared/adapters/grpc/node-codec.js";
 import { openBlobStore } from "../../shared/adapters/open-blob-store.js";
+import { TlsFiles } from "../../shared/adapters/tls/tls-files.js";
 import { assertNever } from "../../shared/core/assert.js";
-import type { FarmError } from "../../shared/core/errors.js";
+import { FarmError } from "../../shared/core/errors.js";
 import { idFromBytes } from "../../shared/core/ids.js";
 import type { TaskReport } from "../../shared/farm/work.js";
 import { runtimePlanHash } from "../runtime/plan-hash.js";
@@ -30,6 +31,8 @@ export interface AgentOptions {
   readonly log: Logger;
   /** The runtime cannot be brought back: the process should end, so that it is started anew. */
   readonly onBroken: (reason: FarmError) => void;
+  /** The node's certificate, where it is open already. */
+  readonly tls?: TlsFiles | null;
   /** Where the node's metrics go; null or absent: nothing is measured. */
   readonly registry?: Registry | null;
   /** The runtime child was started again. */
@@ -52,7 +55,6 @@ export interface Agent {
   close(): Promise<void>;
 }
 
-const PROVIDER = "cpu" as const;
 /** After a cancel, how long files and sockets may take to be put away. */
 const CLOSE_MS_MAX = 3_000;
 
@@ -65,8 +67,9 @@ const CLOSE_MS_MAX = 3_000;
 export async function startAgent(options: AgentOptions): Promise<Agent> {
   const { settings, version, log, openRuntime = superviseChild } = options;
   const clock = systemClock;
-  const { nodeId, prefers } = settings;
-  const measuring = { nodeId, prefers, provider: PROVIDER };
+  const tls = options.tls ?? openNodeTls(settings, log);
+  const { nodeId, prefers, provider } = settings;
+  const measuring = { nodeId, prefers, provider };
   const meters = nodeMeters(options.registry ?? null, measuring, clock);
   const { observer } = meters;
   const store = await openBlobStore(settings.blobs, { env: process.env, log, role: "uses" });
@@ -78,7 +81,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   observer.modelLoaded(info.model.name, (clock.nowMs() - startMs) / 1_000);
   const runtime = meters.runtime(opened);
   const bus = await openBus(settings, {
-    ...{ env: process.env, clock, log },
+    ...{ env: process.env, clock, log, tls },
     onRefused: (what) => log.warn({ what }, "the tensor bus did not take what came"),
   });
   const identity = identityOf(settings, info, bus, ffmpeg !== null);
@@ -105,6 +108,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     addresses: settings.coordinator.split(","),
     identity,
     clock,
+    tls,
     random: Math.random,
     onUp: () => {
       observer.linked(true);
@@ -129,8 +133,23 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   return {
     whyNotReady: () => (link.holdsLease() ? null : "not welcomed by the coordinator"),
     drain: () => drain(link, runner, clock),
-    close: () => closeAll(link, runner, runtime, bus),
+    close: async () => {
+      tls?.close();
+      await closeAll(link, runner, runtime, bus);
+    },
   };
+}
+
+/** @throws FarmError "invalid-argument" when a file is not what it must be, or names another node */
+export function openNodeTls({ tls, nodeId }: NodeSettings, log: Logger): TlsFiles | null {
+  if (tls === null) return null;
+  const options = { role: "node", clock: systemClock, wallMs: Date.now, log } as const;
+  const files = new TlsFiles(tls, options);
+  const { name } = files.current.identity;
+  if (name === nodeId) return files;
+  files.close();
+  const text = `--node-id: ${nodeId} is not ${name}, for whom the certificate ${tls.cert} is`;
+  throw new FarmError("invalid-argument", text);
 }
 
 function superviseChild({
@@ -143,7 +162,7 @@ function superviseChild({
     child: {
       checkpointDir: settings.checkpoint,
       variant: settings.variant,
-      provider: PROVIDER,
+      provider: settings.provider,
       intraOpThreads: settings.threads,
     },
     clock: systemClock,
@@ -165,11 +184,11 @@ function identityOf(
     nodeId: settings.nodeId,
     bootId: idFromBytes(randomBytes(16)),
     model: info.model,
-    provider: PROVIDER,
+    provider: settings.provider,
     planHash: runtimePlanHash({
       modelDigest: info.model.digest,
       ortVersion: info.ortVersion,
-      provider: PROVIDER,
+      provider: settings.provider,
       // How a kernel cuts up its sums goes by the threads too.
       device: `${arch()} ${cpus()[0]?.model ?? "unknown"} x ${settings.threads}`,
       dtype: "float32",

@@ -25,6 +25,7 @@ import { clipPlace, latentsKey, stepKey } from "../stages/keys.js";
 import { decodeConditioning, decodeLatents, encodeLatents } from "../stages/tensor-blobs.js";
 import { reduceDenoise, startDenoise } from "./denoise-machine.js";
 import type { DenoiseEffect, DenoiseEvent, DenoiseState, DropReason } from "./denoise-state.js";
+import { type EndingEvent, isEnding, lastWordsOn } from "./denoise-unstarted.js";
 import type { DenoiseObserver } from "./node-observer.js";
 import { patiently } from "./patience.js";
 
@@ -177,23 +178,10 @@ export class DenoiseShell {
   /** There is no machine yet that could end. */
   #endUnstarted(event: EndingEvent): void {
     const epoch = this.#epoch;
-    const report = this.#lastWordsOn(event);
+    const report = lastWordsOn(event, this.#work);
     this.#state = { kind: "ended", epoch, report };
     if (report) this.#parts.report(epoch, report);
     this.#drain();
-  }
-
-  #lastWordsOn(event: EndingEvent): TaskReport | null {
-    switch (event.kind) {
-      case "cancel":
-        return null;
-      case "fault":
-        return { kind: "failed", code: event.code, detail: event.detail };
-      case "yield":
-        return { kind: "yielded", checkpoint: this.#work.resume };
-      default:
-        return assertNever(event);
-    }
   }
 
   /** Effects add to the queue: an event is taken in only after all effects of the one before. */
@@ -302,17 +290,8 @@ export class DenoiseShell {
     const { shape, data } = this.#half(half, step);
     const payload = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     const header: FrameHeader = {
-      jobId,
-      clipId,
-      epoch,
-      attempt,
-      step,
-      half,
-      dtype: "F32",
-      shape,
-      sha256: sha256(payload),
-      planHash: this.#framePlanHash,
-      latentsDigest,
+      ...{ jobId, clipId, epoch, attempt, step, half, dtype: "F32", shape },
+      ...{ sha256: sha256(payload), planHash: this.#framePlanHash, latentsDigest },
     };
     this.#channel?.send(header, payload);
   }
@@ -411,13 +390,6 @@ export class DenoiseShell {
     assert(found, `the ${half} half of step ${step}`);
     return found;
   }
-}
-
-/** Events that end a task whose latents are not even read. */
-type EndingEvent = Extract<DenoiseEvent, { kind: "cancel" | "fault" | "yield" }>;
-
-function isEnding(event: DenoiseEvent): event is EndingEvent {
-  return event.kind === "cancel" || event.kind === "fault" || event.kind === "yield";
 }
 
 function sha256(data: string | Uint8Array): string {

@@ -32,6 +32,8 @@ test("every setting can come from the environment; a flag goes first", () => {
     RENDERFARM_BUS: "nats://broker:4222",
     RENDERFARM_BUS_LISTEN: "127.0.0.1:7",
     RENDERFARM_BUS_ADVERTISE: "localhost:8",
+    RENDERFARM_MEMORY: "24GiB",
+    RENDERFARM_PREFER: "decode",
     LOG_LEVEL: "debug",
   };
   expect(readSettings(["--checkpoint", "/flag", "--threads=2"], env)).toEqual({
@@ -44,6 +46,8 @@ test("every setting can come from the environment; a flag goes first", () => {
     bus: "nats://broker:4222",
     busListen: "127.0.0.1:7",
     busAdvertise: "localhost:8",
+    memoryBytes: 24 * 2 ** 30,
+    prefers: "decode",
     logLevel: "debug",
   });
 });
@@ -75,6 +79,8 @@ const refused: [args: string[], message: RegExp][] = [
   [["--bus-listen", "0.0.0.0:0"], /--bus-listen: "0.0.0.0:0" is not 127.0.0.1:PORT/],
   [["--bus-advertise", "127.0.0.1:0"], /--bus-advertise/],
   [["--bus-advertise", "farm.example.org:7000"], /TLS/],
+  [["--memory", "much"], /--memory: "much" is not an amount of memory such as 24GiB/],
+  [["--prefer", "mux"], /--prefer: "mux" is not one of any, denoise, decode/],
   [["--threads", "1.5"], /--threads: "1.5"/],
   [["--threads", "-1"], /threads/],
   [["--threads", "1e3"], /--threads/],

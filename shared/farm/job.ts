@@ -49,6 +49,13 @@ export const PRIORITY_MAX = 100;
 /** Jobs that one job may wait for. */
 export const DEPENDENCIES_MAX = 100;
 
+/** Seconds that nodes were held. */
+export interface Seconds {
+  readonly used: number;
+  /** Part of `used` that came to nothing: failed, lost or cancelled. */
+  readonly wasted: number;
+}
+
 /**
  * Files that a view of a whole job names at most. A job of 1,000 clips with 25 frames each as png has
  * 25,000: as one message they are 4 MiB, after every change.
@@ -99,8 +106,8 @@ export interface JobView {
   readonly startedAtMs: number | null;
   readonly endedAtMs: number | null;
   readonly options: JobOptions;
-  /** Seconds that nodes were held by it; `wasted` is the part that came to nothing. */
-  readonly usage: { readonly used: number; readonly wasted: number };
+  /** Seconds that nodes were held by it. */
+  readonly usage: Seconds;
   /** Jobs that it still waits for. */
   readonly waitsFor: readonly string[];
   /** 1, and one more each time it was retried after its end. */

@@ -19,6 +19,7 @@ import {
   type JobState,
   type JobView,
   PRIORITY_MAX,
+  type Seconds,
   type StageView,
 } from "../../farm/job.js";
 import type { ClipOverrides, JobParameters, PairPolicy } from "../../farm/parameters.js";
@@ -199,7 +200,7 @@ export function encodeJob(job: JobView): wire.Job {
     startTime: job.startedAtMs === null ? undefined : new Date(job.startedAtMs),
     endTime: job.endedAtMs === null ? undefined : new Date(job.endedAtMs),
     options: encodeOptions(job.options),
-    usage: { seconds: job.usage.used, wastedSeconds: job.usage.wasted },
+    usage: encodeUsage(job.usage),
     waitsFor: [...job.waitsFor],
     run: job.run,
   };
@@ -219,10 +220,27 @@ export function decodeJob(message: wire.Job | undefined, field = "job"): JobView
     startedAtMs: job.startTime?.getTime() ?? null,
     endedAtMs: job.endTime?.getTime() ?? null,
     options: decodeOptions(job.options),
-    usage: { used: job.usage?.seconds ?? 0, wasted: job.usage?.wastedSeconds ?? 0 },
+    usage: decodeUsage(job.usage),
     waitsFor: job.waitsFor,
     run: job.run,
   };
+}
+
+export function encodeUsage({ used, wasted }: Seconds): wire.Usage {
+  return { seconds: used, wastedSeconds: wasted };
+}
+
+export function decodeUsage(usage: wire.Usage | undefined): Seconds {
+  return { used: usage?.seconds ?? 0, wasted: usage?.wastedSeconds ?? 0 };
+}
+
+export function encodeStage(stage: Stage): wire.Stage {
+  return STAGE_ON_WIRE[stage];
+}
+
+/** @throws FarmError "invalid-argument" for a stage that there is not */
+export function decodeStageName(stage: wire.Stage, field: string): Stage {
+  return check.fromWire(STAGE_ON_WIRE, stage, field);
 }
 
 function encodeOptions(options: JobOptions): wire.JobOptions {

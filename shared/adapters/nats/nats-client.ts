@@ -5,8 +5,8 @@
  * it gives up after ten dials and notices a silent server after four minutes.
  */
 import {
-  connect,
   type ConnectionOptions,
+  connect,
   headers,
   type JetStreamClient,
   type JetStreamManager,
@@ -23,8 +23,6 @@ import type { Clock } from "../../ports/clock.js";
 import type { Log } from "../../ports/log.js";
 import { inboxPrefix, type NatsRole } from "./nats-names.js";
 
-export type { JetStreamClient, JetStreamManager, JsMsg, Msg, MsgHdrs, PubAck };
-export { headers, NatsError };
 export {
   AckPolicy,
   DeliverPolicy,
@@ -34,6 +32,8 @@ export {
   StorageType,
   type StreamInfo,
 } from "nats";
+export type { JetStreamClient, JetStreamManager, JsMsg, Msg, MsgHdrs, PubAck };
+export { headers, NatsError };
 
 /** How a program reaches the message broker. */
 export interface NatsSettings {

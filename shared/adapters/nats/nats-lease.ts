@@ -9,7 +9,13 @@
 import { FarmError } from "../../core/errors.js";
 import type { CancelTimer, Clock } from "../../ports/clock.js";
 import type { Log } from "../../ports/log.js";
-import { jetStreamCode, type KV, type NatsClient, StorageType, unreachable } from "./nats-client.js";
+import {
+  jetStreamCode,
+  type KV,
+  type NatsClient,
+  StorageType,
+  unreachable,
+} from "./nats-client.js";
 import { type FarmNames, leaseBucket } from "./nats-names.js";
 
 const KEY = "leader";
@@ -42,7 +48,11 @@ export class NatsLease {
   #cancelRenewal: CancelTimer = () => {};
   #cancelEnd: CancelTimer = () => {};
 
-  private constructor(options: LeaseOptions, bucket: KV, held: { revision: number; sentMs: number }) {
+  private constructor(
+    options: LeaseOptions,
+    bucket: KV,
+    held: { revision: number; sentMs: number },
+  ) {
     this.#options = options;
     this.#leaseMs = options.leaseMs ?? LEASE_MS;
     this.#bucket = bucket;
