@@ -60,7 +60,6 @@ export async function createJob(
   if (!("parameters" in resolved)) throw refusal(resolved.violations);
   const { parameters } = resolved;
   const taskCount = images.length * parameters.numVideosPerPrompt * tasksPerClip(parameters);
-  loop.refuseStalled();
   refuseFull(loop, taskCount);
   refuseUnknownJobs(seen, options.dependsOn);
   const kept = options.branch
