@@ -5,9 +5,9 @@
  *   4 MiB received at most, nothing bounded on the way out.
  */
 import { isIP } from "node:net";
+import type { ChannelOptions } from "@grpc/grpc-js";
 import { endpointOf } from "../../core/endpoint.js";
 import { FarmError } from "../../core/errors.js";
-import type { ChannelOptions } from "@grpc/grpc-js";
 
 /** Bytes of one message on a node's stream: control only, tensors go by bus and blob store. */
 export const CONTROL_MESSAGE_BYTES_MAX = 64 * 1024;

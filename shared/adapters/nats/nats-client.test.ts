@@ -93,7 +93,9 @@ describe.runIf(natsServerPath)("a nats-server with a user for each role", () => 
 
   test.each(ROLES)("%s has no right to all of JetStream, and none of another farm", (role) => {
     const { publish, subscribe } = rolePermissions(role, TEST_FARM);
-    const wide = [...publish, ...subscribe].filter((s) => /^(>|\$JS\.>|\$JS\.API\.>|\$KV\.>)/.test(s));
+    const wide = [...publish, ...subscribe].filter((s) =>
+      /^(>|\$JS\.>|\$JS\.API\.>|\$KV\.>)/.test(s),
+    );
     expect(wide).toEqual([]);
     expect(allows(publish, "rf.v1.journal.other")).toBe(false);
   });

@@ -24,8 +24,6 @@ import type { Log } from "../../ports/log.js";
 import { inboxPrefix, type NatsRole } from "./nats-names.js";
 
 export {
-  AckPolicy,
-  DeliverPolicy,
   DiscardPolicy,
   type KV,
   RetentionPolicy,
@@ -33,7 +31,7 @@ export {
   type StreamInfo,
 } from "nats";
 export type { JetStreamClient, JetStreamManager, JsMsg, Msg, MsgHdrs, PubAck };
-export { headers, NatsError };
+export { headers };
 
 /** How a program reaches the message broker. */
 export interface NatsSettings {

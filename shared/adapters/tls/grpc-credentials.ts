@@ -81,6 +81,8 @@ export function secureChannel(address: string, { ca, pair }: ClientTls): Channel
       },
     }),
     // TLS has no place for an address in its hello (RFC 6066); the check above knows the host.
-    options: isIP(host) ? { "grpc.ssl_target_name_override": "coordinator.renderfarm" } : {},
+    options: isIP(hosts[0] ?? "")
+      ? { "grpc.ssl_target_name_override": "coordinator.renderfarm" }
+      : {},
   };
 }
