@@ -19,12 +19,8 @@ import {
   type UploadInputResponse,
 } from "../proto/gen/renderfarm/v1/job_service.js";
 import { decodeBlobRef } from "../shared/adapters/grpc/blob-codec.js";
-<<<<<<< HEAD
 import { clientOptions, targetOf } from "../shared/adapters/grpc/connection-options.js";
-=======
-import { clientOptions } from "../shared/adapters/grpc/connection-options.js";
 import { decodeDryRun } from "../shared/adapters/grpc/dry-run-codec.js";
->>>>>>> main
 import {
   decodeJob,
   decodeStageName,

@@ -4,7 +4,7 @@ import { FarmError } from "../../shared/core/errors.js";
 import type { BlobStore } from "../../shared/ports/blob-store.js";
 import type { Journal } from "../../shared/ports/journal.js";
 import { silentLog } from "../../shared/ports/log.js";
-import { Leadership } from "./leadership.js";
+import { Leadership, type Led } from "./leadership.js";
 
 const away = new FarmError("unreachable", "the lease is lost");
 const damaged = new FarmError("wrong-state", "record 7 is damaged");
@@ -19,8 +19,8 @@ beforeEach(() => {
   failures = [];
 });
 
-function leadershipOf(canStandBy: boolean): Leadership {
-  return new Leadership({
+function leadershipOf(canStandBy: boolean): Leadership<Led> {
+  return new Leadership<Led>({
     source: {
       canStandBy,
       lead: async (_blobs, onStandby) => {

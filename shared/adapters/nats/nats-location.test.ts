@@ -23,11 +23,13 @@ test("a server on this machine needs nothing more", () => {
   expect(parse("nats://127.0.0.1:4222")).toEqual({
     names: { prefix: "rf", farm: "farm" },
     connection: { servers: ["127.0.0.1:4222"], seed: null, tls: null },
+    replicas: 1,
   });
 });
 
 test("a cluster elsewhere is asked over TLS, with the role's key", () => {
-  const url = "nats://a.example:4222,[fd00::1]:4222/blue?ca=/ca&cert=/cert&key=/key&prefix=studio";
+  const url =
+    "nats://a.example:4222,[fd00::1]:4222/blue?ca=/ca&cert=/cert&key=/key&prefix=studio&replicas=3";
   expect(parse(url, { RENDERFARM_NATS_NKEY_SEED_FILE: "/seed" })).toEqual({
     names: { prefix: "studio", farm: "blue" },
     connection: {
@@ -35,6 +37,7 @@ test("a cluster elsewhere is asked over TLS, with the role's key", () => {
       seed: SEED,
       tls: { ca: "the roots", cert: "a certificate", key: "a key" },
     },
+    replicas: 3,
   });
 });
 
@@ -48,6 +51,7 @@ test.each([
   ["nats://127.0.0.1:1?cafile=/ca", /unknown parts: cafile/],
   ["nats://127.0.0.1:1?ca=/none", /"\/none" cannot be read/],
   ["nats://127.0.0.1:1?cert=/cert", /come together/],
+  ["nats://127.0.0.1:1?replicas=2", /replicas=2 is not 1, 3 or 5/],
 ])("%s is refused", (url, message) => {
   expect(() => parse(url)).toThrow(message);
 });
