@@ -28,9 +28,9 @@ import {
   encodeCreateJob,
   encodeState,
   type NewJobRequest,
-  type RequestedParameters,
 } from "../shared/adapters/grpc/job-codec.js";
 import { decodeModelInfo } from "../shared/adapters/grpc/model-codec.js";
+import type { RequestedParameters } from "../shared/adapters/grpc/parameters-codec.js";
 import { fromServiceError } from "../shared/adapters/grpc/status.js";
 import { decodeOutput } from "../shared/adapters/grpc/work-codec.js";
 import { insecureChannel } from "../shared/adapters/tls/grpc-credentials.js";
