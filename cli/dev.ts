@@ -14,6 +14,9 @@ export interface DevFlags extends FarmFlags {
 const PORT = { min: 0, max: 65_535 };
 const PORT_DEFAULT = Number(DEFAULT_ADDRESS.split(":")[1]);
 
+/** A node takes 30 s at most to stop in good order; a little more for its process to end. */
+const DRAIN_MS = 32_000;
+
 /** Resolves after a signal; prints the address on stdout and everything else on stderr. */
 export async function dev(flags: DevFlags, signal: AbortSignal): Promise<void> {
   const violations: Violation[] = [];
@@ -30,18 +33,24 @@ export async function dev(flags: DevFlags, signal: AbortSignal): Promise<void> {
   const nodes = farm.nodeCount === 1 ? "1 node" : `${farm.nodeCount} nodes`;
   note(`starting a farm of ${nodes} with ${farm.checkpoint}`);
   const listen = `127.0.0.1:${port}`;
-  const started = await startLocalFarm({ ...farm, listen, onNote: note, signal });
+  const started = await startLocalFarm({
+    ...{ ...farm, listen, signal },
+    onNote: note,
+    restartsNodes: true,
+  });
   try {
     process.stdout.write(`${started.address}\n`);
     const where = started.address === DEFAULT_ADDRESS ? "" : ` --address ${started.address}`;
     note(
       `the farm is up; in another terminal:\n  renderfarm submit photo.jpg --out clip.mp4${where}`,
     );
-    note("Ctrl-C stops it");
+    note("Ctrl-C stops it; nodes that end are started again");
     await Promise.race([aborted(signal), started.broken]);
   } finally {
-    note("stopping");
-    await started.stop();
+    note(
+      "stopping: nodes end or give back what they work on, 30 s at most; Ctrl-C again ends at once",
+    );
+    await started.stop(DRAIN_MS);
   }
 }
 

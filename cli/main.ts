@@ -22,7 +22,7 @@ import {
   retry,
 } from "./jobs.js";
 import { addKeyVerbs } from "./keys.js";
-import { drain, nodes, undrain } from "./nodes.js";
+import { drain, nodes, undrain, usage } from "./nodes.js";
 import { addRenderFlags, type RenderFlags } from "./render-flags.js";
 import { run } from "./run.js";
 import { type SubmitFlags, submit } from "./submit.js";
@@ -83,7 +83,10 @@ function buildProgram(signal: AbortSignal): Command {
 
 function addJobVerbs(program: Command): void {
   const verb = (name: string, description: string) =>
-    addConnection(program.command(name).description(description)).option("--json", "JSON on stdout");
+    addConnection(program.command(name).description(description)).option(
+      "--json",
+      "JSON on stdout",
+    );
 
   verb("list", "jobs, the newest first")
     .option("--state <states>", "only those: queued, running, paused, succeeded, failed, cancelled")
@@ -118,9 +121,15 @@ function addJobVerbs(program: Command): void {
 
 function addNodeVerbs(program: Command): void {
   const verb = (name: string, description: string) =>
-    addConnection(program.command(name).description(description)).option("--json", "JSON on stdout");
+    addConnection(program.command(name).description(description)).option(
+      "--json",
+      "JSON on stdout",
+    );
 
   verb("nodes", "the farm's nodes").action((flags: JobFlags) => nodes(flags));
+  verb("usage", "seconds that nodes were held, by owner and by stage").action((flags: JobFlags) =>
+    usage(flags),
+  );
   verb("drain <node>", "no new work for a node").action((node: string, flags: JobFlags) =>
     drain(node, flags),
   );

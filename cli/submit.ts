@@ -1,16 +1,15 @@
 /** @file `renderfarm submit`: a job for a farm that is up. */
 
-import type { FarmView } from "../client/farm-client.js";
+import type { FarmView } from "../client/farm-view.js";
 import { FarmError, refuseViolations, type Violation } from "../shared/core/errors.js";
 import type { ModelInfo } from "../shared/farm/work.js";
-import { printDryRun } from "./dry-run.js";
 import { type ConnectionFlags, connect, withWayOut } from "./connection.js";
+import { printDryRun } from "./dry-run.js";
 import { type JobOptionFlags, readJobOptions } from "./job-options.js";
 import { prepareRequest } from "./prepare-request.js";
 import { showProgress } from "./progress.js";
 import type { RenderFlags } from "./render-flags.js";
-import { finishJob, sendJob } from "./render-job.js";
-import { printResult } from "./report.js";
+import { finishJob, reportJob, sendJob } from "./render-job.js";
 
 /** Stands for a picture that is not sent: a dry run only counts them. */
 const NO_PICTURE = { key: "v1/none", sha256: "0".repeat(64), size: 0 };
@@ -57,13 +56,13 @@ export async function submit(
       return;
     }
     const progress = showProgress(process.stderr, process.env);
-    const { job, files } = await finishJob(client, jobId, request!.outputs, {
+    const finished = await finishJob(client, jobId, request!.outputs, {
       progress,
       signal,
     }).catch((error: unknown) => {
       throw signal.aborted ? detached(jobId, flags) : error;
     });
-    printResult(job, files, images, flags.json ?? false);
+    reportJob(finished, request!.picturePaths, flags.json ?? false);
   } finally {
     client.close();
   }

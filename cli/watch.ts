@@ -5,8 +5,7 @@ import { ID_PATTERN } from "../shared/core/ids.js";
 import { type ConnectionFlags, connect, withWayOut } from "./connection.js";
 import { planOutputs } from "./output-plan.js";
 import { showProgress } from "./progress.js";
-import { finishJob } from "./render-job.js";
-import { printResult } from "./report.js";
+import { finishJob, reportJob } from "./render-job.js";
 
 export interface WatchFlags extends ConnectionFlags {
   readonly out?: string;
@@ -33,8 +32,8 @@ export async function watch(jobId: string, flags: WatchFlags, signal: AbortSigna
     });
     if (typeof plan === "string") throw new FarmError("invalid-argument", `--out ${plan}`);
     const progress = showProgress(process.stderr, process.env);
-    const { job, files } = await finishJob(client, jobId, plan, { progress, signal });
-    printResult(job, files, [], flags.json ?? false);
+    const finished = await finishJob(client, jobId, plan, { progress, signal });
+    reportJob(finished, [], flags.json ?? false);
   } finally {
     client.close();
   }

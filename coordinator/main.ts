@@ -18,7 +18,6 @@ import { CoordinatorMeters } from "./measured.js";
 import { openJournalSource } from "./open-journal.js";
 import { readSettings, USAGE } from "./settings.js";
 import { readFailpoint } from "./shell/failpoint.js";
-import { POLICY_DEFAULT } from "./shell/farm-loop.js";
 import { Leadership } from "./shell/leadership.js";
 
 const log = pino(
@@ -37,14 +36,15 @@ async function main(): Promise<void> {
     onRefused: (reason) => log.warn(reason),
     exit: (code) => process.exit(code),
   });
-  let whyNotReady: string | null = "waiting for the lead of the farm";
-  const metrics = await openMetrics(settings.metrics, {
-    version: packageVersion(),
-    whyNotReady: () => whyNotReady,
-  });
   await mkdir(settings.data, { recursive: true });
   const { access: files } = settings;
   const access = files && (await openAccess(files, systemClock, Date.now, log));
+  let whyNotReady: string | null = "reading the farm, or waiting for who leads it";
+  const metrics = await openMetrics(settings.metrics, {
+    version: packageVersion(),
+    tls: access?.tls ?? null,
+    whyNotReady: () => whyNotReady,
+  });
   const meters = metrics ? new CoordinatorMeters(metrics.registry, systemClock, Date.now) : null;
   const store = await openBlobStore(settings.blobs, { env: process.env, log, role: "publishes" });
   const transport = settings.blobs.startsWith("s3:") ? "s3" : "files";
@@ -63,9 +63,14 @@ async function main(): Promise<void> {
         ...{ meters, access },
         clock: systemClock,
         wallMs: Date.now,
-        policy: POLICY_DEFAULT,
+        policy: settings.policy,
       }),
-    onStandby: (heldBy) => void process.send?.({ kind: "standby", heldBy }),
+    onStandby: (heldBy) => {
+      // It can do all that a standby has to.
+      whyNotReady = null;
+      const ports = { metrics: metrics?.address ?? null };
+      process.send?.({ kind: "standby", heldBy, ...ports });
+    },
     onLead: ({ address, loop }) => {
       whyNotReady = null;
       const jobs = loop.farm.jobs.size;

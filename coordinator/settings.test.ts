@@ -3,7 +3,7 @@ import type { FarmError } from "../shared/core/errors.js";
 import { readSettings } from "./settings.js";
 
 test("only the folder is needed; flags go before the environment", () => {
-  expect(readSettings(["--data", "/d"], {})).toEqual({
+  expect(readSettings(["--data", "/d"], {})).toMatchObject({
     listen: "127.0.0.1:7433",
     data: "/d",
     blobs: "file:/d/blobs",

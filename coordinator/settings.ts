@@ -1,13 +1,15 @@
 /** @file The settings of a coordinator process, from its flags and environment; flags go first. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { BLOBS_FORM, isBlobsUrl } from "../shared/adapters/open-blob-store.js";
 import type { TlsPaths } from "../shared/adapters/tls/tls-files.js";
 import { isLoopback } from "../shared/core/endpoint.js";
-import { BLOBS_FORM, isBlobsUrl } from "../shared/adapters/open-blob-store.js";
 import { readMetricsAddress } from "../shared/settings/metrics-address.js";
 import { type Environment, SettingReader } from "../shared/settings/setting-reader.js";
 import { readTlsPaths, TLS_FLAGS } from "../shared/settings/tls-settings.js";
 import { isJournalUrl, JOURNAL_FORM } from "./open-journal.js";
+import { POLICY_FLAGS, POLICY_USAGE, readPolicy } from "./policy-settings.js";
+import type { FarmPolicy } from "./shell/farm-loop.js";
 
 export interface CoordinatorSettings {
   /** HOST:PORT of the gRPC API; port 0 takes a free one. */
@@ -20,6 +22,7 @@ export interface CoordinatorSettings {
   readonly journal: string;
   /** HOST:PORT of /metrics, /healthz and /readyz; null: there is no such port. */
   readonly metrics: string | null;
+  readonly policy: FarmPolicy;
   /** Null: a farm on this machine alone, where everybody may do everything. */
   readonly access: AccessSettings | null;
 }
@@ -42,7 +45,7 @@ export const USAGE = `usage: node dist/coordinator/main.js [flags]
                                &region=us-east-1&style=path|virtual&ca=FILE
   --journal URL              where events are kept instead, file:DIR RENDERFARM_JOURNAL
                              or nats://HOST:PORT[,HOST:PORT]/FARM
-                               ?ca=FILE&cert=FILE&key=FILE&prefix=rf
+                               ?ca=FILE&cert=FILE&key=FILE&prefix=rf&replicas=1|3|5
                              On NATS, one of several coordinators leads, the others stand by.
   --tls-ca FILE              roots that are trusted                  RENDERFARM_TLS_CA
   --tls-cert FILE            the coordinator's certificate           RENDERFARM_TLS_CERT
@@ -50,7 +53,7 @@ export const USAGE = `usage: node dist/coordinator/main.js [flags]
   --api-keys FILE            keys of users (renderfarm keys)         RENDERFARM_API_KEYS
   --audit FILE               audit log (DATA/audit.jsonl)            RENDERFARM_AUDIT
   --metrics HOST:PORT        /metrics, /healthz, /readyz (none)      RENDERFARM_METRICS
-  --help                     print this and exit
+${POLICY_USAGE}  --help                     print this and exit
 
 RENDERFARM_S3_ACCESS_KEY, RENDERFARM_S3_SECRET_KEY: for s3://, or files that ..._FILE name.
 RENDERFARM_NATS_NKEY_SEED: this role's key for nats://, or a file that ..._FILE names.
@@ -69,6 +72,7 @@ const FLAGS = {
   ...TLS_FLAGS,
   "api-keys": { type: "string" },
   audit: { type: "string" },
+  ...POLICY_FLAGS,
   help: { type: "boolean" },
 } as const;
 
@@ -90,8 +94,9 @@ export function readSettings(
     data,
     blobs: reader.text("blobs", `file:${join(data, "blobs")}`),
     journal: reader.text("journal", `file:${join(data, "journal")}`),
-    metrics: readMetricsAddress(reader, false),
+    metrics: readMetricsAddress(reader),
     access: readAccess(reader, data),
+    policy: readPolicy(reader),
   };
   const { blobs, journal } = settings;
   reader.check("--journal", isJournalUrl(journal), `"${journal}" is not ${JOURNAL_FORM}`);

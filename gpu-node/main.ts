@@ -12,7 +12,7 @@ import pino from "pino";
 import { packageVersion } from "../shared/adapters/files/package-version.js";
 import { openMetrics } from "../shared/adapters/metrics/open-metrics.js";
 import { asFarmError, type FarmErrorCode } from "../shared/core/errors.js";
-import { type Agent, startAgent } from "./agent/agent.js";
+import { type Agent, openNodeTls, startAgent } from "./agent/agent.js";
 import { type NodeSettings, readSettings, USAGE } from "./agent/settings.js";
 
 /** What the person who started the process has to put right. */
@@ -54,13 +54,14 @@ async function main(): Promise<void> {
 
   const onBroken = (error: unknown) => breakDown(log, error);
   const version = packageVersion();
+  const tls = openNodeTls(settings, log);
   const metrics = await openMetrics(settings.metrics, {
-    version,
+    ...{ version, tls },
     ortVersion: engineVersion(),
     whyNotReady: () => (agent ? agent.whyNotReady() : "opening the checkpoint"),
   });
   agent = await startAgent({
-    ...{ settings, version, log, onBroken },
+    ...{ settings, version, log, onBroken, tls },
     registry: metrics?.registry ?? null,
   });
   log.info({ metrics: metrics?.address ?? null }, "serving");

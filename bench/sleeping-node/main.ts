@@ -54,6 +54,7 @@ const agent: Agent = await startAgent({
     tls: null,
     memoryBytes: null,
     prefers: "any",
+    provider: "cpu",
     metrics: null,
     logLevel: "info",
   },

@@ -31,6 +31,8 @@ export interface AgentOptions {
   readonly log: Logger;
   /** The runtime cannot be brought back: the process should end, so that it is started anew. */
   readonly onBroken: (reason: FarmError) => void;
+  /** The node's certificate, where it is open already. */
+  readonly tls?: TlsFiles | null;
   /** Where the node's metrics go; null or absent: nothing is measured. */
   readonly registry?: Registry | null;
   /** The runtime child was started again. */
@@ -53,7 +55,6 @@ export interface Agent {
   close(): Promise<void>;
 }
 
-const PROVIDER = "cpu" as const;
 /** After a cancel, how long files and sockets may take to be put away. */
 const CLOSE_MS_MAX = 3_000;
 
@@ -66,9 +67,9 @@ const CLOSE_MS_MAX = 3_000;
 export async function startAgent(options: AgentOptions): Promise<Agent> {
   const { settings, version, log, openRuntime = superviseChild } = options;
   const clock = systemClock;
-  const tls = openTls(settings, log);
-  const { nodeId, prefers } = settings;
-  const measuring = { nodeId, prefers, provider: PROVIDER };
+  const tls = options.tls ?? openNodeTls(settings, log);
+  const { nodeId, prefers, provider } = settings;
+  const measuring = { nodeId, prefers, provider };
   const meters = nodeMeters(options.registry ?? null, measuring, clock);
   const { observer } = meters;
   const store = await openBlobStore(settings.blobs, { env: process.env, log, role: "uses" });
@@ -102,6 +103,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       observer.saveFailed();
       log.warn({ task_id: taskId, code, detail }, "latents on their way were not saved");
     },
+    onPreview: (taskId, epoch, step, image) => link.preview(taskId, epoch, step, image),
   });
   const link: NodeLink = new NodeLink({
     addresses: settings.coordinator.split(","),
@@ -140,7 +142,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
 }
 
 /** @throws FarmError "invalid-argument" when a file is not what it must be, or names another node */
-function openTls({ tls, nodeId }: NodeSettings, log: Logger): TlsFiles | null {
+export function openNodeTls({ tls, nodeId }: NodeSettings, log: Logger): TlsFiles | null {
   if (tls === null) return null;
   const options = { role: "node", clock: systemClock, wallMs: Date.now, log } as const;
   const files = new TlsFiles(tls, options);
@@ -161,7 +163,7 @@ function superviseChild({
     child: {
       checkpointDir: settings.checkpoint,
       variant: settings.variant,
-      provider: PROVIDER,
+      provider: settings.provider,
       intraOpThreads: settings.threads,
     },
     clock: systemClock,
@@ -183,11 +185,11 @@ function identityOf(
     nodeId: settings.nodeId,
     bootId: idFromBytes(randomBytes(16)),
     model: info.model,
-    provider: PROVIDER,
+    provider: settings.provider,
     planHash: runtimePlanHash({
       modelDigest: info.model.digest,
       ortVersion: info.ortVersion,
-      provider: PROVIDER,
+      provider: settings.provider,
       // How a kernel cuts up its sums goes by the threads too.
       device: `${arch()} ${cpus()[0]?.model ?? "unknown"} x ${settings.threads}`,
       dtype: "float32",

@@ -26,7 +26,11 @@ import {
   type NodeMessage,
   type NodeOrder,
 } from "../../shared/adapters/grpc/node-codec.js";
-import { insecureChannel, pairOf, secureChannel } from "../../shared/adapters/tls/grpc-credentials.js";
+import {
+  insecureChannel,
+  pairOf,
+  secureChannel,
+} from "../../shared/adapters/tls/grpc-credentials.js";
 import type { TlsFiles } from "../../shared/adapters/tls/tls-files.js";
 import { assertNever } from "../../shared/core/assert.js";
 import { asFarmError } from "../../shared/core/errors.js";
@@ -115,6 +119,13 @@ export class NodeLink {
     const detail = `a report of ${bytes} bytes exceeds ${CONTROL_MESSAGE_BYTES_MAX}; choose an output format of fewer files`;
     const failed: TaskReport = { kind: "failed", code: "invalid-argument", detail };
     this.#send(dial, { ...message, report: failed });
+  }
+
+  /** Shows what a clip looks like; nothing is sent where the stream does not keep up. */
+  preview(taskId: string, epoch: number, step: number, image: Uint8Array): void {
+    const dial = this.#dial;
+    if (!dial || dial.unsent || !this.holdsLease()) return;
+    this.#send(dial, { kind: "preview", taskId, epoch, step, image });
   }
 
   /**

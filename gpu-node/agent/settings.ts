@@ -2,14 +2,15 @@
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { NODE_ID_PATTERN } from "../../shared/adapters/grpc/wire-checks.js";
-import type { TlsPaths } from "../../shared/adapters/tls/tls-files.js";
-import { isLoopback } from "../../shared/core/endpoint.js";
 import { BLOBS_FORM, isBlobsUrl } from "../../shared/adapters/open-blob-store.js";
+import type { TlsPaths } from "../../shared/adapters/tls/tls-files.js";
 import { parseBytes } from "../../shared/core/bytes.js";
+import { isLoopback } from "../../shared/core/endpoint.js";
 import { NODE_PREFERENCES, type NodePreference } from "../../shared/farm/work.js";
 import { readMetricsAddress } from "../../shared/settings/metrics-address.js";
 import { type Environment, SettingReader } from "../../shared/settings/setting-reader.js";
 import { readTlsPaths, TLS_FLAGS } from "../../shared/settings/tls-settings.js";
+import { PROVIDERS, type Provider } from "../runtime/provider.js";
 import { BUS_FORM, isBusUrl } from "./open-bus.js";
 
 export interface NodeSettings {
@@ -23,6 +24,8 @@ export interface NodeSettings {
   readonly nodeId: string;
   /** Threads of one run of a graph. */
   readonly threads: number;
+  /** What runs the graphs. */
+  readonly provider: Provider;
   /** Which files of the checkpoint: "auto" takes those without a variant, else the fp16 ones. */
   readonly variant: "auto" | "fp32" | "fp16";
   /** How halves go from node to node: tcp, or nats://... */
@@ -52,6 +55,7 @@ export const USAGE = `usage: node dist/gpu-node/main.js [flags]
   --blob-dir DIR             the same as --blobs file:DIR          RENDERFARM_BLOB_DIR
   --node-id ID               name in the farm (HOSTNAME-PID)       RENDERFARM_NODE_ID
   --threads N                threads of a run (1)                  RENDERFARM_THREADS
+  --provider NAME            cpu or cuda: what runs graphs (cpu)   RENDERFARM_PROVIDER
   --variant NAME             auto, fp32 or fp16 (auto)             RENDERFARM_VARIANT
   --bus HOW                  tcp (default): from node to node, or  RENDERFARM_BUS
                              nats://HOST:PORT?ca=FILE: by a server
@@ -86,6 +90,7 @@ const FLAGS = {
   "blob-dir": { type: "string" },
   "node-id": { type: "string" },
   threads: { type: "string" },
+  provider: { type: "string" },
   variant: { type: "string" },
   bus: { type: "string" },
   "bus-listen": { type: "string" },
@@ -112,13 +117,14 @@ export function readSettings(args: readonly string[], env: Environment): NodeSet
     blobs: blobsOf(reader),
     nodeId: reader.text("node-id", defaultNodeId()),
     threads: reader.integer("threads", [1, THREADS_MAX], 1),
+    provider: reader.choice("provider", PROVIDERS, "cpu"),
     variant: reader.choice("variant", VARIANTS, "auto"),
     bus: reader.text("bus", "tcp"),
     busListen: reader.text("bus-listen", "127.0.0.1:0"),
     busAdvertise: reader.optional("bus-advertise"),
     memoryBytes: readMemory(reader),
     prefers: reader.choice("prefer", NODE_PREFERENCES, "any"),
-    metrics: readMetricsAddress(reader, false),
+    metrics: readMetricsAddress(reader),
     logLevel: env["LOG_LEVEL"] || "info",
     tls: readTlsPaths(reader),
   };

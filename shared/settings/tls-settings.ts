@@ -17,7 +17,11 @@ export function readTlsPaths(reader: SettingReader): TlsPaths | null {
   };
   if (paths.ca === null && paths.cert === null && paths.key === null) return null;
   for (const [name, path] of Object.entries(paths)) {
-    reader.check(`--tls-${name}`, path !== null, "is missing; TLS wants a CA, a certificate, a key");
+    reader.check(
+      `--tls-${name}`,
+      path !== null,
+      "is missing; TLS wants a CA, a certificate, a key",
+    );
   }
   return { ca: paths.ca ?? "", cert: paths.cert ?? "", key: paths.key ?? "" };
 }

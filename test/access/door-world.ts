@@ -11,7 +11,7 @@ import {
   Metadata,
   type MethodDefinition,
   type ServiceError,
-  status,
+  type status,
 } from "@grpc/grpc-js";
 import pino from "pino";
 import type { Access } from "../../coordinator/access/access.js";
@@ -139,11 +139,7 @@ export class DoorWorld {
   }
 
   /** Makes one call; `first` resolves with its first message, `ended` with its end. */
-  open(
-    method: Method,
-    request: unknown,
-    { token, certificate }: Shows,
-  ): OpenCall {
+  open(method: Method, request: unknown, { token, certificate }: Shows): OpenCall {
     const metadata = new Metadata();
     if (token !== undefined) metadata.set("authorization", `Bearer ${token}`);
     const client = this.#client(certificate ?? null);

@@ -6,8 +6,9 @@ import { randomUUID } from "node:crypto";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFailed, vi } from "vitest";
-import { type Entry, FarmClient } from "../../client/farm-client.js";
 import { FarmProcess } from "../../cli/farm-process.js";
+import type { Entry } from "../../client/entry.js";
+import { FarmClient } from "../../client/farm-client.js";
 import { type ApiKey, newApiKey } from "../../shared/access/api-key.js";
 import { readKeyFileOrNone, writeKeyFile } from "../../shared/access/key-file.js";
 import type { Quota } from "../../shared/access/quota.js";
@@ -160,7 +161,9 @@ export class SecuredFarm {
 
   /** Lines of the audit log. */
   audited(): Record<string, string>[] {
-    const lines = readFileSync(this.auditPath, "utf8").split("\n").filter((line) => line !== "");
+    const lines = readFileSync(this.auditPath, "utf8")
+      .split("\n")
+      .filter((line) => line !== "");
     return lines.map((line) => JSON.parse(line) as Record<string, string>);
   }
 

@@ -121,9 +121,13 @@ export class TestS3Server {
     await this.#untilReady();
   }
 
+  get isRunning(): boolean {
+    return this.#process?.exitCode === null && this.#process.signalCode === null;
+  }
+
   async kill(signal: NodeJS.Signals): Promise<void> {
     const child = this.#process;
-    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    if (!child || !this.isRunning) return;
     const ended = once(child, "exit");
     child.kill(signal);
     await ended;
@@ -203,8 +207,7 @@ export class TestS3Server {
         await client.putObject(BUCKET, "ready", Buffer.from("ready"));
         return;
       } catch (error) {
-        const hasEnded = this.#process?.exitCode !== null;
-        if (hasEnded || Date.now() > deadlineMs) {
+        if (!this.isRunning || Date.now() > deadlineMs) {
           const text = `${this.kind} does not start: ${String(error)}\n${this.#output}`;
           throw new Error(text, { cause: error });
         }

@@ -8,13 +8,15 @@ const installer = join(
   "scripts/servers/install.mjs",
 );
 
+type ServerName = "minio" | "seaweedfs" | "nats-server" | "kustomize" | "prometheus" | "promtool";
+
 /**
  * The path of a server's program; null where it can neither be found nor installed, and then the
  * tests that need it are left out with a word of why on stderr.
  *
  * @throws Error instead of null when RENDERFARM_REQUIRE_SERVERS is 1
  */
-export async function serverPath(name: "minio" | "seaweedfs" | "nats-server"): Promise<string | null> {
+export async function serverPath(name: ServerName): Promise<string | null> {
   const found = JSON.parse(await installerOutput(name)) as Record<string, Found>;
   const { path, missing } = found[name] ?? { missing: "the installer does not know it" };
   if (path !== undefined) return path;

@@ -7,7 +7,12 @@
  */
 import { Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import type { Any } from "../../../proto/gen/google/protobuf/any.js";
-import { BadRequest, ErrorInfo, QuotaFailure, RetryInfo } from "../../../proto/gen/google/rpc/error_details.js";
+import {
+  BadRequest,
+  ErrorInfo,
+  QuotaFailure,
+  RetryInfo,
+} from "../../../proto/gen/google/rpc/error_details.js";
 import { Status } from "../../../proto/gen/google/rpc/status.js";
 import {
   asFarmError,

@@ -14,7 +14,7 @@ import type { BlobEntry, BlobRef, BlobStore } from "../../ports/blob-store.js";
 import type { Log } from "../../ports/log.js";
 import { CALL_LIMITS_DEFAULT, type CallLimits, S3Calls } from "./s3-calls.js";
 import { S3Client, type S3Object } from "./s3-client.js";
-import { S3Failure, toFarmError, toS3Failure } from "./s3-failure.js";
+import { S3Failure, toFarmError } from "./s3-failure.js";
 import type { S3Credentials, S3Location } from "./s3-location.js";
 import { S3Puts } from "./s3-put.js";
 
@@ -101,7 +101,8 @@ export class S3BlobStore implements BlobStore {
       return await this.#getOnce(ref);
     } catch (error) {
       // Without TLS a bit may have turned over on the way; what lies in the store may be sound.
-      if (!(error instanceof FarmError) || error.code !== "blob-corrupt") throw error;
+      const isDamaged = error instanceof FarmError && error.code === "blob-corrupt" && !error.cause;
+      if (!isDamaged) throw error;
       return this.#getOnce(ref);
     }
   }
@@ -111,8 +112,8 @@ export class S3BlobStore implements BlobStore {
     const hash = createHash("sha256");
     let at = 0;
     // A connection that broke is followed by another, from the byte where it broke.
-    for (let tries = 1; ; tries++) {
-      const atStart = at;
+    for (let idle = 0; ; idle++) {
+      const from = at;
       try {
         for await (const piece of this.#bytesFrom(ref, name, at)) {
           hash.update(piece);
@@ -122,13 +123,13 @@ export class S3BlobStore implements BlobStore {
           yield piece;
         }
         if (at === ref.size && (at > 0 || hash.digest("hex") === ref.sha256)) return;
-        throw at === 0 ? corruptBlob(ref) : new S3Failure(CUT, "the connection ended early", null);
+        throw at === 0 ? corruptBlob(ref) : new S3Failure(CUT, CUT_TEXT, null);
       } catch (error) {
-        if (at === ref.size && at > 0 && error instanceof S3Failure) return;
-        const mayPass = error instanceof S3Failure && error.isTransient && at > atStart;
-        if (!mayPass || tries >= READ_TRIES_MAX) {
-          throw toFarmError(`cannot read blob ${ref.key}`, error);
-        }
+        const isCut = error instanceof S3Failure && error.code === CUT.code;
+        if (isCut && at === ref.size && at > 0) return;
+        if (at > from) idle = 0;
+        if (!isCut || idle >= IDLE_READS_MAX) throw await this.#verdict(ref, error);
+        await this.#calls.pause(idle);
       }
     }
   }
@@ -212,7 +213,8 @@ export class S3BlobStore implements BlobStore {
       }
     } catch (error) {
       if (error instanceof FarmError) throw error;
-      const failure = toS3Failure(error, null, false);
+      // What the connection broke with differs from place to place, and says nothing more.
+      const failure = error instanceof S3Failure ? error : new S3Failure(CUT, CUT_TEXT, error);
       this.#calls.report(failure);
       throw failure;
     } finally {
@@ -226,6 +228,25 @@ export class S3BlobStore implements BlobStore {
     } catch (error) {
       throw isMissing(error) ? missingBlob(ref) : error;
     }
+  }
+
+  /**
+   * Servers that find an object damaged on their disk say what they also say when they are busy. One
+   * that answers other questions, and this one never, has lost the object.
+   */
+  async #verdict(ref: BlobRef, error: unknown): Promise<unknown> {
+    const what = `cannot read blob ${ref.key}`;
+    if (!(error instanceof S3Failure)) return error;
+    const isBusy = error.status !== null && error.status >= 500;
+    if (!isBusy && error.code !== CUT.code) return toFarmError(what, error);
+    const name = this.#nameOf(ref.key);
+    try {
+      await this.#calls.once(this.#calls.allowanceMs(0), (s) => this.#client.page(name, "", s));
+    } catch (second) {
+      if (!(second instanceof S3Failure) || second.isTransient) return toFarmError(what, error);
+    }
+    const text = `${what}: the store fails for it (${error.status ?? error.code}) and for nothing else, so it is damaged`;
+    return new FarmError("blob-corrupt", text, { cause: error });
   }
 
   async *#pages(prefix: string): AsyncGenerator<Awaited<ReturnType<S3Client["page"]>>["objects"]> {
@@ -293,9 +314,10 @@ export class S3BlobStore implements BlobStore {
   }
 }
 
-/** Connections of one read; each must bring some bytes. */
-const READ_TRIES_MAX = 4;
+/** Connections in a row that may bring no byte of an object before it is given up. */
+const IDLE_READS_MAX = 2;
 const CUT = { status: null, code: "cut" };
+const CUT_TEXT = "the connection broke in the midst of the bytes";
 const LATE = { status: null, code: "deadline" };
 
 /** A bucket that is gone is no missing blob: it may come back, and every blob with it. */

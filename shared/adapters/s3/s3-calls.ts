@@ -1,4 +1,5 @@
 /** @file How requests to an S3 server are made: each with a deadline, some tries, and a breaker. */
+import { setTimeout as sleep } from "node:timers/promises";
 import pRetry from "p-retry";
 import { CircuitBreaker } from "./circuit-breaker.js";
 import { S3Failure } from "./s3-failure.js";
@@ -84,6 +85,12 @@ export class S3Calls {
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  /** The pause after so many tries: twice as long after each, with jitter. */
+  async pause(tries: number): Promise<void> {
+    const { pauseMsMin, pauseMsMax } = this.#limits;
+    await sleep(Math.min(pauseMsMin * 2 ** tries, pauseMsMax) * (1 + Math.random()));
   }
 
   /** Tells the breaker of a failure that came after a request's answer: in the midst of its bytes. */

@@ -128,9 +128,11 @@ test("a read goes on from the byte where the connection broke", async () => {
   expect(stub.requestCount).toBe(3);
 });
 
-test("a read that brings nothing new any more ends in unreachable", async () => {
+test("an object of which no byte comes any more, while all else does, is corrupt", async () => {
   const ref = await store.put("a", bytes);
-  stub.rule = () => ({ kind: "cut-body", bytes: 0 });
+  stub.rule = ({ name }) => (name === "p/a" ? { kind: "cut-body", bytes: 0 } : null);
+  await expect(store.get(ref)).rejects.toMatchObject({ code: "blob-corrupt" });
+  stub.rule = ({ count }) => (count % 2 ? { kind: "silence" } : { kind: "cut-body", bytes: 0 });
   await expect(store.get(ref)).rejects.toMatchObject({ code: "unreachable" });
 });
 
@@ -141,6 +143,15 @@ test("a bit that turned over on the way is read again; one in the store is corru
   expect(Buffer.from(await store.get(ref))).toEqual(bytes);
   stub.rule = () => ({ kind: "flipped-body", at: 3 });
   await expect(store.get(ref)).rejects.toMatchObject({ code: "blob-corrupt" });
+});
+
+test("an object that the server cannot read while it answers all else is corrupt", async () => {
+  const ref = await store.put("a", bytes);
+  stub.rule = ({ name }) => (name === "p/a" ? { kind: "error", status: 503, code: "X" } : null);
+  await expect(store.get(ref)).rejects.toMatchObject({
+    code: "blob-corrupt",
+    detail: expect.stringContaining("fails for it (503) and for nothing else"),
+  });
 });
 
 test("an object of another length is corrupt before a byte of it is used", async () => {

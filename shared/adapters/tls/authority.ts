@@ -125,7 +125,10 @@ async function rootExtensions(
   ];
 }
 
-async function toPem(certificate: x509.X509Certificate, key: webcrypto.CryptoKey): Promise<KeyPair> {
+async function toPem(
+  certificate: x509.X509Certificate,
+  key: webcrypto.CryptoKey,
+): Promise<KeyPair> {
   const pkcs8 = await webcrypto.subtle.exportKey("pkcs8", key);
   return {
     certificate: pemOf(certificate),

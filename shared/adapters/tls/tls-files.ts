@@ -62,7 +62,9 @@ export function loadTls(paths: TlsPaths, role: Role, nowMs: number): TlsMaterial
   }
   const endsAtMs = Date.parse(leaf!.validTo);
   if (endsAtMs <= nowMs) {
-    refuse(`--tls-cert: ${paths.cert} ended at ${leaf!.validTo}; renew it: renderfarm certs rotate`);
+    refuse(
+      `--tls-cert: ${paths.cert} ended at ${leaf!.validTo}; renew it: renderfarm certs rotate`,
+    );
   }
   return { ca, cert, key, identity: identity!, startsAtMs: Date.parse(leaf!.validFrom), endsAtMs };
 }
