@@ -1,22 +1,33 @@
 /** @file The coordinator put together: loop, node sessions and the gRPC server over given ports. */
+import { randomBytes } from "node:crypto";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import { JobServiceService } from "../proto/gen/renderfarm/v1/job_service.js";
 import { NodeServiceService } from "../proto/gen/renderfarm/v1/node_service.js";
 import { serverOptions } from "../shared/adapters/grpc/connection-options.js";
 import { FarmError } from "../shared/core/errors.js";
+import { idFromBytes } from "../shared/core/ids.js";
 import type { BlobStore } from "../shared/ports/blob-store.js";
 import type { Clock } from "../shared/ports/clock.js";
 import type { Journal } from "../shared/ports/journal.js";
+import { type HttpServer, type HttpServerParts, startHttpServer } from "./http/http-server.js";
 import { jobApi } from "./rpc/job-api.js";
 import { jobServiceHandlers } from "./rpc/job-service.js";
 import { connectHandler } from "./rpc/node-service.js";
 import type { Failpoint } from "./shell/failpoint.js";
+import { FarmFeed } from "./shell/farm-feed.js";
 import { FarmLoop, type FarmPolicy } from "./shell/farm-loop.js";
 import { collectGarbage } from "./shell/janitor.js";
 import { NodeSessions } from "./shell/node-sessions.js";
 import { type Publication, publishClip } from "./shell/publish.js";
 import { sweepJob } from "./shell/sweep.js";
+import { Timeline } from "./shell/timeline.js";
+
+/** What the HTTP edge needs beyond what the coordinator has itself. */
+export type HttpSettings = Pick<
+  HttpServerParts,
+  "listen" | "consoleFolder" | "version" | "identify"
+>;
 
 /** How long open streams may take to end before the server closes them. */
 const SHUTDOWN_MS = 2_000;
@@ -40,11 +51,15 @@ export interface CoordinatorParts {
   readonly onBroken: (error: unknown) => void;
   /** Where a test lets this process die. */
   readonly failpoint?: Failpoint | null;
+  /** The console and the JSON gateway; absent: gRPC alone. */
+  readonly http?: HttpSettings | null;
 }
 
 export interface Coordinator {
   /** host:port it listens on. */
   readonly address: string;
+  /** host:port of console and JSON gateway; null without them. */
+  readonly httpAddress: string | null;
   readonly loop: FarmLoop;
   /** Refuses new calls, ends the streams of nodes and watchers, closes the journal. */
   stop(): Promise<void>;
@@ -104,22 +119,44 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
   });
   sessions.start();
 
+  const api = jobApi({ loop, blobs });
   const server = new Server(serverOptions);
-  server.addService(JobServiceService, jobServiceHandlers(jobApi({ loop, blobs })));
+  server.addService(JobServiceService, jobServiceHandlers(api));
   server.addService(NodeServiceService, {
     connect: connectHandler({ loop, sessions, clock, onError: onBroken }),
   });
   const address = await listen(server, parts.listen);
+  const http = parts.http ? await openHttp(parts.http, { api, loop, blobs, clock, log }) : null;
   return {
     address,
+    httpAddress: http?.address ?? null,
     loop,
     async stop() {
       cancelCleaning();
+      await http?.stop();
       const ended = shutDown(server, clock);
       sessions.stop();
       await ended;
       hasClosed = true;
       await journal.close();
+    },
+  };
+}
+
+/** The HTTP edge with what it alone remembers: the latest changes and who worked on what. */
+async function openHttp(
+  settings: HttpSettings,
+  parts: Pick<HttpServerParts, "api" | "loop" | "blobs" | "clock" | "log">,
+): Promise<HttpServer> {
+  const feed = new FarmFeed(parts.loop, idFromBytes(randomBytes(16)));
+  const timeline = new Timeline(parts.loop);
+  const server = await startHttpServer({ ...parts, ...settings, feed, timeline });
+  return {
+    address: server.address,
+    async stop() {
+      feed.stop();
+      timeline.stop();
+      await server.stop();
     },
   };
 }

@@ -1,15 +1,18 @@
 /**
  * @file The coordinator process: `coordinator/main.js --listen HOST:PORT --data DIR`.
  *
- * Started with an IPC channel it tells its parent {kind: "ready", address}, and stops when the
+ * Started with an IPC channel it tells its parent {kind: "ready", address, httpAddress},
+ * and stops when the
  * parent goes away. Exit codes: 0 stopped, 1 broke down, 2 bad settings.
  */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import pino from "pino";
 import { systemClock } from "../shared/adapters/clock/system-clock.js";
 import { FileBlobStore } from "../shared/adapters/files/file-blob-store.js";
 import { FileJournal } from "../shared/adapters/files/file-journal.js";
+import { packageVersion } from "../shared/adapters/files/package-version.js";
 import { asFarmError } from "../shared/core/errors.js";
 import { type Coordinator, startCoordinator } from "./coordinator.js";
 import { readSettings, USAGE } from "./settings.js";
@@ -21,13 +24,16 @@ const log = pino(
   pino.destination(2),
 );
 
+/** Beside the compiled coordinator; the build puts it there. */
+const consoleFolder = fileURLToPath(new URL("../console", import.meta.url));
+
 async function main(): Promise<void> {
   const settings = readSettings(process.argv.slice(2), process.env);
   if (!settings) {
     process.stderr.write(USAGE);
     process.exit(0);
   }
-  const { listen, data } = settings;
+  const { listen, http, data } = settings;
   const failpoint = readFailpoint({
     env: process.env,
     onRefused: (reason) => log.warn(reason),
@@ -36,6 +42,7 @@ async function main(): Promise<void> {
   await mkdir(data, { recursive: true });
   const coordinator = await startCoordinator({
     listen,
+    http: http === null ? null : { listen: http, consoleFolder, version: packageVersion() },
     journal: await FileJournal.open(join(data, "journal"), log),
     blobs: await FileBlobStore.open(join(data, "blobs")),
     clock: systemClock,
@@ -49,10 +56,10 @@ async function main(): Promise<void> {
       process.exit(1);
     },
   });
-  const { address, loop } = coordinator;
-  log.info({ address, jobs: loop.farm.jobs.size }, "listening");
+  const { address, httpAddress, loop } = coordinator;
+  log.info({ address, http: httpAddress, jobs: loop.farm.jobs.size }, "listening");
   stopOnSignals(coordinator);
-  process.send?.({ kind: "ready", address });
+  process.send?.({ kind: "ready", address, httpAddress });
 }
 
 /** First signal: stops in order. Second: exits at once. */

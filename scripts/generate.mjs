@@ -18,6 +18,7 @@ runBuf(["lint"]);
 if (isCheck) {
   rmSync(fresh, { recursive: true, force: true });
   runBuf(["generate", "--output", fresh]);
+  writeDescriptors(join(fresh, "proto/gen"));
   const stale = differences(join(fresh, "proto/gen"), committed);
   if (stale.length > 0) {
     console.error(`Not what the schemas give; run npm run generate:\n  ${stale.join("\n  ")}`);
@@ -25,6 +26,23 @@ if (isCheck) {
   }
 } else {
   runBuf(["generate"]);
+  writeDescriptors(committed);
+}
+
+/** JobService and all it needs as a descriptor set: proto3 JSON is read by it at the HTTP edge. */
+function writeDescriptors(folder) {
+  const image = join(root, "node_modules/.cache/job-service.binpb");
+  mkdirSync(dirname(image), { recursive: true });
+  const schema = "proto/renderfarm/v1/job_service.proto";
+  const form = ["--as-file-descriptor-set", "--exclude-source-info"];
+  runBuf(["build", "proto", "--path", schema, ...form, "--output", image]);
+  const lines = readFileSync(image)
+    .toString("base64")
+    .match(/.{1,96}/g)
+    .map((line) => `  "${line}",\n`);
+  const head = `// ${schema} as a google.protobuf.FileDescriptorSet. DO NOT EDIT.\n`;
+  const body = `export const JOB_SERVICE_DESCRIPTORS = [\n${lines.join("")}].join("");\n`;
+  writeFileSync(join(folder, "descriptors.ts"), head + body);
 }
 
 /** google.rpc comes from its npm package at generation time: schemas of others are not kept here. */

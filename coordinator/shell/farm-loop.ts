@@ -41,6 +41,14 @@ export const POLICY_DEFAULT: FarmPolicy = {
 
 export type JobWatcher = (job: JobView) => void;
 
+/** Follows the whole farm; hears of nothing before it is durable. */
+export interface FarmObserver {
+  /** Events were taken in, the scheduler's grants with them, and the jobs changed by it. */
+  stepped(occurrences: readonly Occurrence[], changedJobIds: ReadonlySet<string>): void;
+  /** A running denoise task of the job reported a step. */
+  progressed(jobId: string): void;
+}
+
 /** Effects that concern nodes and the blob store; the loop itself does the others. */
 export type OutsideEffect = Exclude<FarmEffect, { kind: "job-changed" } | { kind: "count" }>;
 
@@ -65,6 +73,7 @@ export class FarmLoop {
   readonly #failpoint: Failpoint | null;
   readonly #progress = new Map<string, Progress>();
   readonly #watchers = new Map<string, Set<JobWatcher>>();
+  readonly #observers = new Set<FarmObserver>();
   /** The last append; those before it resolve before it. */
   #appended: Promise<void> = Promise.resolve();
   readonly #log: Log;
@@ -129,7 +138,8 @@ export class FarmLoop {
     } catch (error) {
       throw this.#break(error);
     }
-    this.#carryOut(effects);
+    const changed = this.#carryOut(effects);
+    for (const observer of this.#observers) observer.stepped(occurrences, changed);
     this.#keepIfDue();
   }
 
@@ -193,6 +203,7 @@ export class FarmLoop {
     if (task?.epoch !== progress.epoch || task.state.kind !== "granted") return;
     this.#progress.set(taskId, progress);
     this.#notify(task.jobId);
+    for (const observer of this.#observers) observer.progressed(task.jobId);
   }
 
   /** Milliseconds since 1970, as events are stamped. */
@@ -217,7 +228,14 @@ export class FarmLoop {
     };
   }
 
-  #carryOut(effects: readonly FarmEffect[]): void {
+  /** Lets somebody follow the whole farm, until the returned function is called. */
+  observe(observer: FarmObserver): () => void {
+    this.#observers.add(observer);
+    return () => this.#observers.delete(observer);
+  }
+
+  /** The jobs that changed. */
+  #carryOut(effects: readonly FarmEffect[]): ReadonlySet<string> {
     const changed = new Set<string>();
     for (const effect of effects) {
       if (effect.kind === "job-changed") changed.add(effect.jobId);
@@ -226,6 +244,7 @@ export class FarmLoop {
       } else this.#execute(effect);
     }
     for (const jobId of changed) this.#notify(jobId);
+    return changed;
   }
 
   #notify(jobId: string): void {

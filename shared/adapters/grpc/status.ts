@@ -72,6 +72,26 @@ export function toServiceError(error: unknown): ServiceError {
   return Object.assign(new Error(message), { code, details: message, metadata });
 }
 
+/** google.rpc.Status in proto3 JSON. */
+export interface StatusJson {
+  readonly code: number;
+  readonly message: string;
+  readonly details: readonly object[];
+}
+
+/** Any thrown value as what an HTTP answer holds: the same status, with the same details. */
+export function toStatusJson(error: unknown): StatusJson {
+  const known = asFarmError(error);
+  return {
+    code: STATUS_OF_CODE[known.code],
+    message: known.detail.slice(0, MESSAGE_LENGTH_MAX),
+    details: encodeDetails(known).map(({ typeUrl, value }) => ({
+      "@type": typeUrl,
+      ...(typeUrl === BAD_REQUEST_TYPE ? BadRequest : ErrorInfo).decode(value),
+    })),
+  };
+}
+
 /** A failed call as our error; one that carries no details of ours is read by its status. */
 export function fromServiceError(error: ServiceError): FarmError {
   const { code, violations } = decodeDetails(error);

@@ -1,0 +1,110 @@
+/**
+ * @file The fields of the form: diffusers' names and defaults, and what each one does. Ranges are
+ * not repeated here; the farm checks them and its words are shown at the field.
+ */
+import type { ModelJson, ParametersJson } from "./api/types.js";
+
+export interface ParameterField {
+  /** As diffusers writes it. */
+  readonly name: string;
+  /** As JSON writes it. */
+  readonly json: keyof ParametersJson;
+  readonly help: string;
+  readonly group: "clip" | "motion" | "sampling" | "output";
+  /** "list": numbers, separated by commas. */
+  readonly kind: "whole" | "real" | "list";
+  readonly step?: number;
+  /** What an empty field means, for this checkpoint. */
+  readonly placeholder: (model: ModelJson | undefined) => string;
+}
+
+/** Pixels; a checkpoint trained at this side or above is rendered at the reference's 576 x 1024. */
+const SVD_SIDE_MIN = 768;
+
+function trainedSide(model: ModelJson | undefined, ofSvd: number): string {
+  const side = model ? model.sampleSize * model.vaeScaleFactor : 0;
+  if (side === 0 || side >= SVD_SIDE_MIN) return String(ofSvd);
+  return String(Math.ceil(side / 8) * 8);
+}
+
+const always = (text: string) => () => text;
+
+export const PARAMETER_FIELDS: readonly ParameterField[] = [
+  {
+    ...{ name: "width", json: "width", group: "clip", kind: "whole", step: 8 },
+    help: "Pixels, a multiple of 8. The picture is stretched to it.",
+    placeholder: (model) => trainedSide(model, 1024),
+  },
+  {
+    ...{ name: "height", json: "height", group: "clip", kind: "whole", step: 8 },
+    help: "Pixels, a multiple of 8.",
+    placeholder: (model) => trainedSide(model, 576),
+  },
+  {
+    ...{ name: "num_frames", json: "numFrames", group: "clip", kind: "whole" },
+    help: "Frames of the clip; the checkpoint was trained for its own number.",
+    placeholder: (model) => (model ? String(model.numFrames) : "25"),
+  },
+  {
+    ...{ name: "fps", json: "fps", group: "clip", kind: "whole" },
+    help: "Frames a second of the file; the model is told one less.",
+    placeholder: always("7"),
+  },
+  {
+    ...{ name: "motion_bucket_id", json: "motionBucketId", group: "motion", kind: "whole" },
+    help: "More is more motion.",
+    placeholder: always("127"),
+  },
+  {
+    ...{ name: "noise_aug_strength", json: "noiseAugStrength", group: "motion", kind: "real" },
+    help: "Noise added to the picture. More means more motion, and less like the picture.",
+    placeholder: always("0.02"),
+  },
+  {
+    ...{ name: "min_guidance_scale", json: "minGuidanceScale", group: "motion", kind: "real" },
+    help: "Guidance of the first frame. How closely it keeps to the picture.",
+    placeholder: always("1"),
+  },
+  {
+    ...{ name: "max_guidance_scale", json: "maxGuidanceScale", group: "motion", kind: "real" },
+    help: "Guidance of the last frame; above 1 every step is two halves.",
+    placeholder: always("3"),
+  },
+  {
+    ...{ name: "num_inference_steps", json: "numInferenceSteps", group: "sampling" },
+    kind: "whole",
+    help: "Denoising steps. Leave it empty when you give sigmas.",
+    placeholder: always("25"),
+  },
+  {
+    ...{ name: "sigmas", json: "sigmas", group: "sampling", kind: "list" },
+    help: "Your own noise levels, falling; n values make n - 1 steps.",
+    placeholder: always("the scheduler's"),
+  },
+  {
+    ...{ name: "seed", json: "seeds", group: "sampling", kind: "list" },
+    help: "One: one generator over the whole batch. A list: one a clip. Empty: drawn and shown.",
+    placeholder: always("drawn"),
+  },
+  {
+    ...{ name: "num_videos_per_prompt", json: "numVideosPerPrompt", group: "sampling" },
+    kind: "whole",
+    help: "Clips made from each picture.",
+    placeholder: always("1"),
+  },
+  {
+    ...{ name: "decode_chunk_size", json: "decodeChunkSize", group: "output", kind: "whole" },
+    help: "Frames decoded at a time. Fewer: less memory, and more nodes decode at once.",
+    placeholder: always("all frames"),
+  },
+];
+
+export const FORMATS = ["mp4", "gif", "webp", "png", "safetensors"] as const;
+export type Format = (typeof FORMATS)[number];
+
+export const PAIRS = ["auto", "always", "never"] as const;
+export type Pair = (typeof PAIRS)[number];
+
+/** Aligned noise levels: 10 steps in place of 25. */
+export const ALIGN_YOUR_STEPS =
+  "700, 54.5, 15.886, 7.977, 4.248, 1.789, 0.981, 0.403, 0.173, 0.034, 0";
