@@ -2,19 +2,11 @@
 import { Header } from "./parts/header.js";
 import { Icon } from "./parts/icon.js";
 import { announcement, dismiss, notices } from "./state/announce.js";
-import { openJobs } from "./state/farm.js";
-import { type View, view } from "./state/route.js";
+import { view } from "./state/route.js";
 import { FarmView } from "./views/farm-view.js";
 import { GalleryView } from "./views/gallery-view.js";
 import { QueueView } from "./views/queue-view.js";
 import { SubmitView } from "./views/submit-view.js";
-
-const TITLES: Readonly<Record<View, string>> = {
-  submit: "New",
-  queue: "Queue",
-  gallery: "Gallery",
-  farm: "Farm",
-};
 
 export function App() {
   return (
@@ -23,7 +15,6 @@ export function App() {
         Skip to the content
       </a>
       <Header />
-      <Navigation />
       <div class="columns" data-view={view.value}>
         <aside class="composer" aria-label="New job">
           <SubmitView />
@@ -49,27 +40,6 @@ function Content() {
     default: // on a wide screen the form has its own column
       return <QueueView />;
   }
-}
-
-function Navigation() {
-  return (
-    <nav class="tabs" aria-label="Views">
-      {(Object.keys(TITLES) as View[]).map((name) => (
-        <a
-          key={name}
-          href={`#${name}`}
-          class={`tab tab-${name}`}
-          aria-current={view.value === name ? "page" : undefined}
-        >
-          <Icon name={name} />
-          {TITLES[name]}
-          {name === "queue" && openJobs.value.length > 0 && (
-            <span class="count">{openJobs.value.length}</span>
-          )}
-        </a>
-      ))}
-    </nav>
-  );
 }
 
 function Notices() {

@@ -47,7 +47,7 @@ export const PARAMETER_FIELDS: readonly ParameterField[] = [
   },
   {
     ...{ name: "fps", json: "fps", group: "clip", kind: "whole" },
-    help: "Frames a second of the file; the model is told one less.",
+    help: "Frames a second.",
     placeholder: always("7"),
   },
   {
@@ -73,17 +73,17 @@ export const PARAMETER_FIELDS: readonly ParameterField[] = [
   {
     ...{ name: "num_inference_steps", json: "numInferenceSteps", group: "sampling" },
     kind: "whole",
-    help: "Denoising steps. Leave it empty when you give sigmas.",
+    help: "Denoising steps.",
     placeholder: always("25"),
   },
   {
     ...{ name: "sigmas", json: "sigmas", group: "sampling", kind: "list" },
-    help: "Your own noise levels, falling; n values make n - 1 steps.",
+    help: "Your own noise levels, falling, in place of steps: n values make n - 1 steps.",
     placeholder: always("the scheduler's"),
   },
   {
     ...{ name: "seed", json: "seeds", group: "sampling", kind: "list" },
-    help: "One: one generator over the whole batch. A list: one a clip. Empty: drawn and shown.",
+    help: "Empty: drawn. A list: one a clip.",
     placeholder: always("drawn"),
   },
   {

@@ -13,19 +13,21 @@ export interface Readiness {
 /** Looks at the journal and the blob store; nodes dial in, so none of them is waited for. */
 export async function checkReadiness(loop: FarmLoop, blobs: BlobStore): Promise<Readiness> {
   const [journal, store] = await Promise.all([
-    outcomeOf(loop.settled()),
-    outcomeOf(firstOf(blobs.list("v1/inputs/"))),
+    outcomeOf(() => loop.settled()),
+    outcomeOf(() => firstOf(blobs.list("v1/inputs/"))),
   ]);
   const checks = { journal, store };
   const isReady = Object.values(checks).every((outcome) => outcome === "ok");
   return { isReady, checks, nodes: loop.farm.nodes.size };
 }
 
-async function outcomeOf(check: Promise<unknown>): Promise<string> {
-  return check.then(
-    () => "ok",
-    (error: unknown) => (error instanceof Error ? error.message : String(error)),
-  );
+async function outcomeOf(check: () => Promise<unknown>): Promise<string> {
+  try {
+    await check();
+    return "ok";
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
 }
 
 async function firstOf(entries: AsyncIterable<unknown>): Promise<void> {

@@ -15,7 +15,7 @@ export function ClipCard({ job, clip }: ClipProps) {
         <ClipPlayer job={job} clip={clip} name={name} />
         <button
           type="button"
-          class="icon-button clip-expand"
+          class="icon-button clip-button clip-expand"
           aria-label={`Look at ${name} closely`}
           title="Look closely"
           onClick={() => dialog.current?.showModal()}

@@ -45,7 +45,7 @@ function DialogContent({ dialog, job, clip, name }: ClipDialogProps) {
       </div>
       <div class="clip-close">
         <div class="clip-frame clip-frame-large">
-          <ClipPlayer job={job} clip={clip} name={name} />
+          <ClipPlayer job={job} clip={clip} name={name} isLarge />
         </div>
         <dl class="numbers">
           {numbersOf(job, clip).map(([term, value]) => (

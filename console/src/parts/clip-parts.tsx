@@ -1,4 +1,5 @@
 /** @file What a finished clip is shown with: its player, its files, and how to go on from it. */
+import { useRef, useState } from "preact/hooks";
 import { outputPath } from "../api/client.js";
 import type { ClipJson, JobJson } from "../api/types.js";
 import { bytes, formatWord } from "../format.js";
@@ -12,17 +13,65 @@ export interface ClipProps {
   readonly clip: ClipJson;
 }
 
+interface PlayerProps extends ClipProps {
+  readonly name: string;
+  /** With the browser's own controls, and playing at once. */
+  readonly isLarge?: boolean;
+}
+
 /** The best that a browser can show of a clip; frames and tensors can only be downloaded. */
-export function ClipPlayer({ job, clip, name }: ClipProps & { readonly name: string }) {
+export function ClipPlayer({ job, clip, name, isLarge = false }: PlayerProps) {
   const shown = ["mp4", "webp", "gif", "png"]
     .map((extension) => clip.outputs.find(({ fileName }) => fileName.endsWith(`.${extension}`)))
     .find((output) => output !== undefined);
   const url = useMedia(shown ? outputPath(job.jobId, clip.index, shown.fileName) : "");
-  const isTiny = (job.parameters?.width ?? 0) < 160;
-  const style = isTiny ? "clip-media clip-media-tiny" : "clip-media";
   if (!shown || url === "") return <div class="clip-media clip-none">no preview</div>;
-  if (!shown.fileName.endsWith(".mp4")) return <img class={style} src={url} alt={name} />;
-  return <video class={style} src={url} aria-label={name} controls loop muted playsInline />;
+  if (!shown.fileName.endsWith(".mp4")) return <img class="clip-media" src={url} alt={name} />;
+  if (!isLarge) return <SmallVideo url={url} name={name} />;
+  const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  return (
+    <video
+      class="clip-media"
+      src={url}
+      aria-label={name}
+      controls
+      loop
+      muted
+      playsInline
+      autoplay={!isCalm}
+    />
+  );
+}
+
+/** One button in place of controls that would cover a small picture. */
+function SmallVideo({ url, name }: { readonly url: string; readonly name: string }) {
+  const video = useRef<HTMLVideoElement>(null);
+  const [isPlaying, setPlaying] = useState(false);
+  const toggle = () => (isPlaying ? video.current?.pause() : void attempt(play));
+  const play = async () => video.current?.play();
+  return (
+    <>
+      <video
+        ref={video}
+        class="clip-media"
+        src={url}
+        aria-label={name}
+        loop
+        muted
+        playsInline
+        onPlay={() => setPlaying(true)}
+        onPause={() => setPlaying(false)}
+      />
+      <button
+        type="button"
+        class="icon-button clip-button clip-play"
+        aria-label={`${isPlaying ? "Pause" : "Play"} ${name}`}
+        onClick={toggle}
+      >
+        <Icon name={isPlaying ? "pause" : "play"} />
+      </button>
+    </>
+  );
 }
 
 export function ClipActions({ job, clip }: ClipProps) {

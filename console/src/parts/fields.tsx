@@ -20,7 +20,7 @@ export function ParameterInput({ field }: { readonly field: ParameterField }) {
   const isWrong = problems.value[name] !== undefined;
   const described = isWrong ? `${name}-problem ${name}-help` : `${name}-help`;
   return (
-    <label class={kind === "list" ? "field field-wide" : "field"}>
+    <label class={name === "sigmas" ? "field field-wide" : "field"}>
       <span class="field-name">{name}</span>
       <input
         name={name}

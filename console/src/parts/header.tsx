@@ -1,7 +1,8 @@
-/** @file The line at the top: what farm this is, how it is, light or dark, the key. */
+/** @file The line at the top: the views, how the farm is, light or dark, the key. */
 import { useRef } from "preact/hooks";
 import { plural } from "../format.js";
 import { connection, farm, models, nodes, openJobs } from "../state/farm.js";
+import { type View, view } from "../state/route.js";
 import { keyIsWanted, THEMES, theme } from "../state/session.js";
 import { Icon } from "./icon.js";
 import { KeyDialog } from "./key-dialog.js";
@@ -12,19 +13,48 @@ const CONNECTION_WORDS = {
   refused: "key wanted",
 } as const;
 
+const TITLES: Readonly<Record<View, string>> = {
+  submit: "New",
+  queue: "Queue",
+  gallery: "Gallery",
+  farm: "Farm",
+};
+
 export function Header() {
   return (
-    <header class="header">
+    <header class="bar">
       <a class="brand" href="#queue">
         <Mark />
         renderfarm
       </a>
+      <Navigation />
       <FarmSummary />
       <div class="header-tools">
         <KeyButton />
         <ThemeButton />
       </div>
     </header>
+  );
+}
+
+function Navigation() {
+  return (
+    <nav class="tabs" aria-label="Views">
+      {(Object.keys(TITLES) as View[]).map((name) => (
+        <a
+          key={name}
+          href={`#${name}`}
+          class={`tab tab-${name}`}
+          aria-current={view.value === name ? "page" : undefined}
+        >
+          <Icon name={name} />
+          {TITLES[name]}
+          {name === "queue" && openJobs.value.length > 0 && (
+            <span class="count">{openJobs.value.length}</span>
+          )}
+        </a>
+      ))}
+    </nav>
   );
 }
 

@@ -10,7 +10,7 @@ export function NodeTable() {
   const hasMemory = nodes.value.some((node) => memoryOf(node) > 0);
   return (
     <section class="table-scroll" aria-label="Nodes">
-      <table class="table">
+      <table class="table node-table">
         <thead>
           <tr>
             <th scope="col">Node</th>
@@ -64,12 +64,16 @@ function NodeRow({ node, hasMemory }: { readonly node: NodeJson; readonly hasMem
       <td>
         <span class={`badge badge-${state.replace(" ", "-")}`}>{state}</span>
       </td>
-      <td>{provider || "–"}</td>
-      {hasMemory && <td>{memoryOf(node) > 0 ? bytes(memoryOf(node)) : "–"}</td>}
-      <td>{model?.name ?? "–"}</td>
-      <td class="cell-number">{taskCount}</td>
-      <td class="cell-number">{perStep > 0 ? seconds(perStep) : "–"}</td>
-      <td>
+      <td data-label="Provider">{provider || "–"}</td>
+      {hasMemory && <td data-label="Memory">{memoryOf(node) > 0 ? bytes(memoryOf(node)) : "–"}</td>}
+      <td data-label="Checkpoint">{model?.name ?? "–"}</td>
+      <td class="cell-number" data-label="Tasks">
+        {taskCount}
+      </td>
+      <td class="cell-number" data-label="A step">
+        {perStep > 0 ? seconds(perStep) : "–"}
+      </td>
+      <td data-label="Busy lately">
         {busy === undefined ? (
           "–"
         ) : (

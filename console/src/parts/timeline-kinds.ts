@@ -3,9 +3,9 @@ import type { IntervalJson } from "../api/types.js";
 
 export const KINDS = [
   { kind: "condition", word: "condition" },
-  { kind: "denoise", word: "denoise alone" },
-  { kind: "cond", word: "denoise, conditional half" },
-  { kind: "uncond", word: "denoise, unconditional half" },
+  { kind: "denoise", word: "denoise" },
+  { kind: "cond", word: "conditional half" },
+  { kind: "uncond", word: "unconditional half" },
   { kind: "decode", word: "decode" },
   { kind: "mux", word: "write files" },
   { kind: "waiting", word: "waiting" },

@@ -9,6 +9,7 @@ import { apiKey, keyIsWanted } from "./session.js";
 
 /** Jobs that are listed at once. */
 const PAGE_SIZE = 50;
+const PRIORITY_DEFAULT = 50;
 
 export const connection = signal<StreamState>("connecting");
 /** Null until the farm has said what it is. */
@@ -24,7 +25,10 @@ export const jobList = computed(() =>
     (b.createTime ?? "").localeCompare(a.createTime ?? ""),
   ),
 );
-export const openJobs = computed(() => jobList.value.filter((job) => !isEnded(job.state)));
+/** What runs, then what waits, in the order in which it is to run. */
+export const openJobs = computed(() =>
+  jobList.value.filter((job) => !isEnded(job.state)).sort((a, b) => turnOf(a) - turnOf(b)),
+);
 export const endedJobs = computed(() => jobList.value.filter((job) => isEnded(job.state)));
 export const models = computed(() => farm.value?.models ?? []);
 export const nodes = computed(() =>
@@ -32,6 +36,13 @@ export const nodes = computed(() =>
     a.nodeId.localeCompare(b.nodeId, undefined, { numeric: true }),
   ),
 );
+
+/** Of the jobs that have not ended; equal ones go in the order of their creation. */
+function turnOf({ state, options, createTime }: JobJson): number {
+  const rank = ["JOB_STATE_RUNNING", "JOB_STATE_QUEUED", "JOB_STATE_PAUSED"].indexOf(state);
+  const priority = options?.priority ?? PRIORITY_DEFAULT;
+  return rank * 1e18 - priority * 1e15 + Date.parse(createTime ?? "");
+}
 
 /** Follows the farm for as long as the page is open; begins anew with another key. */
 export function followFarm(): void {

@@ -144,9 +144,9 @@ export function planWhileTyping(): void {
   });
 }
 
-/** Sends the job; what is wrong with it is shown at its field, and the first such field is named. */
-export async function submit(): Promise<string | null> {
-  if (isSending.value) return null;
+/** Sends the job; what is wrong with it is shown at its field, and the names of those are returned. */
+export async function submit(): Promise<readonly string[]> {
+  if (isSending.value) return [];
   isSending.value = true;
   try {
     const requestId = crypto.randomUUID();
@@ -155,12 +155,12 @@ export async function submit(): Promise<string | null> {
     announce("The job was accepted.");
     branch.value = null;
     show("queue");
-    return null;
+    return [];
   } catch (error) {
     const found = problemsOf(error);
     problems.value = found;
     announce(`The job was refused: ${Object.values(found).join(" ")}`);
-    return Object.keys(found).find((name) => name !== "") ?? null;
+    return Object.keys(found);
   } finally {
     isSending.value = false;
   }

@@ -25,24 +25,24 @@ import {
   values,
 } from "../state/submission.js";
 
-const FIRST = ["num_inference_steps", "motion_bucket_id", "fps", "seed"];
+/** What is changed most often; the rest is folded away. */
+const FIRST = ["motion_bucket_id", "num_inference_steps", "fps", "seed"];
 
 export function SubmitView() {
   const send = async (event: SubmitEvent) => {
     event.preventDefault();
     const form = event.target as HTMLFormElement;
     const wrong = await submit();
-    if (wrong === null) return;
-    const control = form.elements.namedItem(wrong);
-    const target = control instanceof RadioNodeList ? control[0] : control;
-    if (!(target instanceof HTMLElement)) return;
-    target.closest("details")?.setAttribute("open", "");
-    target.focus();
+    const controls = [...form.elements] as HTMLInputElement[];
+    const first = controls.find(({ name }) => name !== "" && wrong.includes(name));
+    first?.closest("details")?.setAttribute("open", "");
+    first?.focus();
   };
   const fields = (names: readonly string[]) =>
-    PARAMETER_FIELDS.filter(({ name }) => names.includes(name)).map((field) => (
-      <ParameterInput key={field.name} field={field} />
-    ));
+    names.map((name) => {
+      const field = PARAMETER_FIELDS.find((known) => known.name === name);
+      return field && <ParameterInput key={name} field={field} />;
+    });
   const rest = PARAMETER_FIELDS.map(({ name }) => name).filter((name) => !FIRST.includes(name));
   const count = pictures.value.filter(({ ref }) => ref !== null).length;
   return (
