@@ -11,6 +11,7 @@ const bin = (name) => join(root, "node_modules/.bin", name);
 const CHECKS = [
   tool("format", bin("biome"), ["check", "--error-on-warnings", "."]),
   tool("types", bin("tsc"), ["--noEmit", "-p", "tsconfig.json"]),
+  tool("console-types", bin("tsc"), ["--noEmit", "-p", "console/tsconfig.json"]),
   tool("lint", bin("eslint"), ["--max-warnings", "0", "."]),
   tool("unused", bin("knip"), ["--no-progress"]),
   tool("proto", process.execPath, ["scripts/generate.mjs", "--check"]),
@@ -19,6 +20,7 @@ const CHECKS = [
   tests("golden", ["test/golden"]),
   tests("simulation", ["test/sim"]),
   tests("farm", ["test/farm"]),
+  tests("console", ["test/console"]),
 ];
 
 const wanted = chosenChecks(process.argv.slice(2));

@@ -41,11 +41,6 @@ export function readProtoJson(messageName: string, json: unknown): JsonObject {
   return message;
 }
 
-/** Names of a message's fields as JSON writes them. */
-export function fieldNames(messageName: string): readonly string[] {
-  return schemaOf(messageName).fields.map((field) => field.jsonName);
-}
-
 /** Whether a field may be given several times in a query. */
 export function isListField(messageName: string, name: string): boolean {
   return findField(schemaOf(messageName), name)?.fieldKind === "list";

@@ -2,7 +2,7 @@
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
-import { expect, onTestFinished } from "vitest";
+import { describe, expect, onTestFinished } from "vitest";
 
 const NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
@@ -21,7 +21,7 @@ const FLAGS = [
 const PATIENCE_MS = 60_000;
 
 /** A Chromium of this machine; null where there is none. */
-export function findChromium(): string | null {
+function findChromium(): string | null {
   const folders = (process.env["PATH"] ?? "").split(delimiter);
   const candidates = NAMES.flatMap((name) => folders.map((folder) => join(folder, name)));
   return candidates.find(isExecutable) ?? null;
@@ -36,11 +36,20 @@ function isExecutable(path: string): boolean {
   }
 }
 
+const executablePath = findChromium();
+
+/** What is missing here; "" where everything is there. */
+export const missing =
+  executablePath === null ? `no browser: none of ${NAMES.join(", ")} is in PATH` : "";
+
+/** Whether a machine that lacks the browser fails, as the one of continuous integration does. */
+export const isRequired = process.env["RENDERFARM_REQUIRE_SERVERS"] === "1";
+
+/** Tests that need a browser; left out where there is none, unless it is required. */
+export const describeInBrowser = describe.skipIf(missing !== "" && !isRequired);
+
 export async function startChromium(): Promise<Browser> {
-  const executablePath = findChromium();
-  if (executablePath === null) {
-    throw new Error(`these tests need a browser: none of ${NAMES.join(", ")} is in PATH`);
-  }
+  if (executablePath === null) throw new Error(missing);
   return chromium.launch({ executablePath, args: FLAGS });
 }
 

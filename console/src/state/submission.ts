@@ -126,22 +126,24 @@ export function planWhileTyping(): void {
       return undefined;
     }
     const stop = new AbortController();
-    const timer = setTimeout(async () => {
-      try {
-        const { dryRun } = await api.planJob(asked, stop.signal);
-        plan.value = dryRun;
-        problems.value = {};
-      } catch (error) {
-        if (stop.signal.aborted) return;
-        plan.value = null;
-        problems.value = problemsOf(error);
-      }
-    }, PLAN_AFTER_MS);
+    const timer = setTimeout(() => void planNow(asked, stop.signal), PLAN_AFTER_MS);
     return () => {
       clearTimeout(timer);
       stop.abort();
     };
   });
+}
+
+async function planNow(asked: object, signal: AbortSignal): Promise<void> {
+  try {
+    const { dryRun } = await api.planJob(asked, signal);
+    plan.value = dryRun;
+    problems.value = {};
+  } catch (error) {
+    if (signal.aborted) return;
+    plan.value = null;
+    problems.value = problemsOf(error);
+  }
 }
 
 /** Sends the job; what is wrong with it is shown at its field, and the names of those are returned. */
