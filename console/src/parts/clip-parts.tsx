@@ -121,7 +121,7 @@ export function ClipActions({ job, clip }: ClipProps) {
               }}
             >
               <option value="" disabled>
-                Branch from…
+                Branch…
               </option>
               {clip.stepsKept.map((step) => (
                 <option key={step} value={step}>
