@@ -17,6 +17,8 @@ const EXIT_OF_CODE: Partial<Record<FarmErrorCode, number>> = {
   unreachable: EXIT.unreachable,
   deadline: EXIT.unreachable,
   exhausted: EXIT.refused,
+  unauthenticated: EXIT.refused,
+  "permission-denied": EXIT.refused,
   "wrong-state": EXIT.refused,
   cancelled: EXIT.cancelled,
 };

@@ -26,7 +26,7 @@ export interface Ready {
   readonly httpAddress: string;
 }
 
-/** How long a process may take to end before it is killed. */
+/** How long a process may take to end before it is killed, unless told. */
 const STOP_MS = 5_000;
 /** Lines of its log that a message repeats. */
 const COMPLAINTS_SHOWN = 12;
@@ -73,10 +73,10 @@ export class FarmProcess {
     return this.#hasEnded;
   }
 
-  /** SIGTERM, and SIGKILL for one that does not end; resolves when it is gone. */
-  async stop(): Promise<void> {
+  /** SIGTERM, and SIGKILL for one that has not ended `withinMs` later; resolves when it is gone. */
+  async stop(withinMs = STOP_MS): Promise<void> {
     if (!this.#hasEnded) this.#child.kill("SIGTERM");
-    const kill = setTimeout(() => this.kill(), STOP_MS);
+    const kill = setTimeout(() => this.kill(), withinMs);
     await this.ended;
     clearTimeout(kill);
   }

@@ -27,7 +27,10 @@ const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_60
 
 export function addJobOptions(command: Command): Command {
   return command
-    .option("--owner <name>", `whose share of the farm (default: ${JOB_OPTIONS_DEFAULT.owner})`)
+    .option(
+      "--owner <name>",
+      `whose share of the farm (default: the key's, or ${JOB_OPTIONS_DEFAULT.owner})`,
+    )
     .option("--priority <n>", "0..100, higher goes first (default: 50)")
     .option("--start-after <time>", "not before: 2030-01-31T18:00Z, or from now +90s, +10m, +2h")
     .option("--depends-on <jobs>", "ids of jobs that have to succeed first: a,b")
@@ -44,8 +47,9 @@ export function readJobOptions(
   violations: Violation[],
 ): JobOptions {
   const refuse = (field: string, description: string) => violations.push({ field, description });
-  const { owner = JOB_OPTIONS_DEFAULT.owner } = flags;
-  if (!OWNER_PATTERN.test(owner)) {
+  // The farm knows who has sent a job without a name: by the key, or as its only user.
+  const { owner = "" } = flags;
+  if (owner !== "" && !OWNER_PATTERN.test(owner)) {
     refuse("--owner", `'${owner.slice(0, 70)}' is not up to 63 of [a-z0-9-]`);
   }
   const priority = Number(flags.priority ?? JOB_OPTIONS_DEFAULT.priority);

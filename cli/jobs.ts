@@ -1,12 +1,13 @@
 /** @file Verbs on jobs that were sent before: list, get, cancel, pause, resume, retry, priority, delete. */
+
+import type { FarmClient } from "../client/farm-client.js";
 import { refuseViolations } from "../shared/core/errors.js";
 import { JOB_STATES, type JobState, type JobView, PRIORITY_MAX } from "../shared/farm/job.js";
-import { FarmClient } from "./farm-client.js";
-import { type AddressFlags, farmAddress, withWayOut } from "./submit.js";
+import { type ConnectionFlags, connect, withWayOut } from "./connection.js";
 import { printTable } from "./table.js";
 import { checkJobId } from "./watch.js";
 
-export interface JobFlags extends AddressFlags {
+export interface JobFlags extends ConnectionFlags {
   readonly json?: boolean;
 }
 
@@ -22,10 +23,10 @@ export interface RetryFlags extends JobFlags {
 
 /** One call on a client that is closed afterwards. */
 export async function withFarm<T>(
-  flags: AddressFlags,
+  flags: ConnectionFlags,
   call: (client: FarmClient) => Promise<T>,
 ): Promise<T> {
-  const client = new FarmClient(farmAddress(flags));
+  const client = connect(flags);
   try {
     return await call(client).catch((error: unknown) => {
       throw withWayOut(error);

@@ -1,6 +1,9 @@
 /** @file The command line: verbs, their flags, and how the process ends. */
 import { Command, CommanderError } from "commander";
+import { packageVersion } from "../shared/adapters/files/package-version.js";
 import { FarmError } from "../shared/core/errors.js";
+import { addCertVerbs } from "./certs.js";
+import { addConnection } from "./connection.js";
 import { type DevFlags, dev } from "./dev.js";
 import { exitCodeOf, explain } from "./failures.js";
 import { addFarmFlags, type FarmFlags } from "./farm-flags.js";
@@ -18,11 +21,11 @@ import {
   remove,
   retry,
 } from "./jobs.js";
-import { drain, nodes, undrain } from "./nodes.js";
+import { addKeyVerbs } from "./keys.js";
+import { drain, nodes, undrain, usage } from "./nodes.js";
 import { addRenderFlags, type RenderFlags } from "./render-flags.js";
 import { run } from "./run.js";
-import { DEFAULT_ADDRESS, type SubmitFlags, submit } from "./submit.js";
-import { packageVersion } from "./version.js";
+import { type SubmitFlags, submit } from "./submit.js";
 import { type WatchFlags, watch } from "./watch.js";
 
 const EXAMPLES = `Examples:
@@ -61,25 +64,30 @@ function buildProgram(signal: AbortSignal): Command {
   const submitCommand = program
     .command("submit [image...]")
     .description("send a job to a farm, wait, fetch the files");
-  addAddress(addJobOptions(addRenderFlags(submitCommand)))
+  addConnection(addJobOptions(addRenderFlags(submitCommand)))
     .option("--model <name>", "a checkpoint of the farm, by name or digest")
     .option("--dry-run", "print what would become of the job, and send nothing")
     .option("--detach", "print the job's id and do not wait")
     .action((images: string[], flags: SubmitFlags) => submit(images, flags, signal));
 
-  addAddress(program.command("watch <job>").description("wait for a job, fetch its files"))
+  addConnection(program.command("watch <job>").description("wait for a job, fetch its files"))
     .option("-o, --out <path>", "a file, or a folder")
     .option("--json", "one JSON object on stdout in place of the paths")
     .action((job: string, flags: WatchFlags) => watch(job, flags, signal));
 
   addJobVerbs(program);
   addNodeVerbs(program);
+  addCertVerbs(program);
+  addKeyVerbs(program);
   return program;
 }
 
 function addJobVerbs(program: Command): void {
   const verb = (name: string, description: string) =>
-    addAddress(program.command(name).description(description)).option("--json", "JSON on stdout");
+    addConnection(program.command(name).description(description)).option(
+      "--json",
+      "JSON on stdout",
+    );
 
   verb("list", "jobs, the newest first")
     .option("--state <states>", "only those: queued, running, paused, succeeded, failed, cancelled")
@@ -114,21 +122,20 @@ function addJobVerbs(program: Command): void {
 
 function addNodeVerbs(program: Command): void {
   const verb = (name: string, description: string) =>
-    addAddress(program.command(name).description(description)).option("--json", "JSON on stdout");
+    addConnection(program.command(name).description(description)).option(
+      "--json",
+      "JSON on stdout",
+    );
 
   verb("nodes", "the farm's nodes").action((flags: JobFlags) => nodes(flags));
+  verb("usage", "seconds that nodes were held, by owner and by stage").action((flags: JobFlags) =>
+    usage(flags),
+  );
   verb("drain <node>", "no new work for a node").action((node: string, flags: JobFlags) =>
     drain(node, flags),
   );
   verb("undrain <node>", "let a node work again").action((node: string, flags: JobFlags) =>
     undrain(node, flags),
-  );
-}
-
-function addAddress(command: Command): Command {
-  return command.option(
-    "--address <host:port>",
-    `the farm (default: $RENDERFARM_ADDRESS, or ${DEFAULT_ADDRESS})`,
   );
 }
 

@@ -19,6 +19,7 @@ function clip(change: Partial<ClipView> = {}): ClipView {
     secondsPerStep: 0,
     stages: [denoising],
     outputs: [],
+    outputCount: 0,
     error: null,
     ...change,
   };

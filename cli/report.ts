@@ -1,8 +1,9 @@
 /** @file What a command that rendered says on stdout: one JSON object, or the paths. */
+
+import { packageVersion } from "../shared/adapters/files/package-version.js";
 import { stringifyJson } from "../shared/core/json-text.js";
 import type { ClipView, JobView } from "../shared/farm/job.js";
 import type { JobParameters } from "../shared/farm/parameters.js";
-import { packageVersion } from "./version.js";
 import type { WrittenFile } from "./write-outputs.js";
 
 /**
@@ -64,6 +65,8 @@ function parametersJson(p: JobParameters) {
     sigmas: p.sigmas,
     min_guidance_scale: p.minGuidanceScale,
     max_guidance_scale: p.maxGuidanceScale,
+    guidance: p.guidance.kind === "frames" ? p.guidance.scales : p.guidance.kind,
+    fit: p.fit,
     fps: p.fps,
     motion_bucket_id: p.motionBucketId,
     noise_aug_strength: p.noiseAugStrength,
@@ -73,5 +76,15 @@ function parametersJson(p: JobParameters) {
     latents_sha256: p.latents?.sha256 ?? null,
     formats: p.formats,
     pair: p.pair,
+    clips: p.clips.map((clip) => ({
+      image_index: clip.imageIndex,
+      seed: clip.seed,
+      fps: clip.fps,
+      motion_bucket_id: clip.motionBucketId,
+      noise_aug_strength: clip.noiseAugStrength,
+      min_guidance_scale: clip.minGuidanceScale,
+      max_guidance_scale: clip.maxGuidanceScale,
+      guidance: clip.guidance.kind === "frames" ? clip.guidance.scales : clip.guidance.kind,
+    })),
   };
 }

@@ -1,37 +1,23 @@
 /** @file `renderfarm submit`: a job for a farm that is up. */
+
+import type { FarmView } from "../client/farm-view.js";
 import { FarmError, refuseViolations, type Violation } from "../shared/core/errors.js";
 import type { ModelInfo } from "../shared/farm/work.js";
+import { type ConnectionFlags, connect, withWayOut } from "./connection.js";
 import { printDryRun } from "./dry-run.js";
-import { FarmClient, type FarmView } from "./farm-client.js";
 import { type JobOptionFlags, readJobOptions } from "./job-options.js";
 import { prepareRequest } from "./prepare-request.js";
 import { showProgress } from "./progress.js";
 import type { RenderFlags } from "./render-flags.js";
-import { finishJob, sendJob } from "./render-job.js";
-import { printResult } from "./report.js";
-
-/** Where `renderfarm dev` listens, and where clients look when nothing else is said. */
-export const DEFAULT_ADDRESS = "127.0.0.1:7433";
-/** Names the farm in place of `--address`. */
-const ADDRESS_VARIABLE = "RENDERFARM_ADDRESS";
+import { finishJob, reportJob, sendJob } from "./render-job.js";
 
 /** Stands for a picture that is not sent: a dry run only counts them. */
 const NO_PICTURE = { key: "v1/none", sha256: "0".repeat(64), size: 0 };
 
-export interface AddressFlags {
-  readonly address?: string;
-}
-
-export interface SubmitFlags extends RenderFlags, AddressFlags, JobOptionFlags {
+export interface SubmitFlags extends RenderFlags, ConnectionFlags, JobOptionFlags {
   readonly model?: string;
   readonly detach?: boolean;
   readonly dryRun?: boolean;
-}
-
-/** The farm that a command speaks to: flag, then variable, then the default. */
-export function farmAddress(flags: AddressFlags): string {
-  const fromVariable = process.env[ADDRESS_VARIABLE];
-  return flags.address ?? (fromVariable === "" ? undefined : fromVariable) ?? DEFAULT_ADDRESS;
 }
 
 /** @throws FarmError "unreachable" without a farm; with every mistake at once, before anything is sent */
@@ -40,7 +26,7 @@ export async function submit(
   flags: SubmitFlags,
   signal: AbortSignal,
 ): Promise<void> {
-  const client = new FarmClient(farmAddress(flags));
+  const client = connect(flags);
   try {
     const violations: Violation[] = [];
     const farm = await client.getFarm().catch((error: unknown) => {
@@ -70,13 +56,13 @@ export async function submit(
       return;
     }
     const progress = showProgress(process.stderr, process.env);
-    const { job, files } = await finishJob(client, jobId, request!.outputs, {
+    const finished = await finishJob(client, jobId, request!.outputs, {
       progress,
       signal,
     }).catch((error: unknown) => {
       throw signal.aborted ? detached(jobId, flags) : error;
     });
-    printResult(job, files, images, flags.json ?? false);
+    reportJob(finished, request!.picturePaths, flags.json ?? false);
   } finally {
     client.close();
   }
@@ -92,13 +78,6 @@ function detached(jobId: string, { out, address }: SubmitFlags): FarmError {
       `  renderfarm cancel ${jobId}${where}`,
     ].join("\n"),
   );
-}
-
-/** Adds to "nobody answers" what to do about it. */
-export function withWayOut(error: unknown): unknown {
-  if (!(error instanceof FarmError) || error.code !== "unreachable") return error;
-  const way = `start a farm with 'renderfarm dev', or name another with --address or ${ADDRESS_VARIABLE}`;
-  return new FarmError("unreachable", `${error.detail}; ${way}`, { cause: error });
 }
 
 /** The checkpoint asked for by name or digest, or the only one. */

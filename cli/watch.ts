@@ -2,14 +2,12 @@
 import { stat } from "node:fs/promises";
 import { FarmError, refuseViolations } from "../shared/core/errors.js";
 import { ID_PATTERN } from "../shared/core/ids.js";
-import { FarmClient } from "./farm-client.js";
+import { type ConnectionFlags, connect, withWayOut } from "./connection.js";
 import { planOutputs } from "./output-plan.js";
 import { showProgress } from "./progress.js";
-import { finishJob } from "./render-job.js";
-import { printResult } from "./report.js";
-import { type AddressFlags, farmAddress, withWayOut } from "./submit.js";
+import { finishJob, reportJob } from "./render-job.js";
 
-export interface WatchFlags extends AddressFlags {
+export interface WatchFlags extends ConnectionFlags {
   readonly out?: string;
   readonly json?: boolean;
 }
@@ -19,7 +17,7 @@ export async function watch(jobId: string, flags: WatchFlags, signal: AbortSigna
   checkJobId(jobId);
   const out = flags.out ?? "";
   if (out === "") refuseViolations([{ field: "--out", description: "is missing; name a folder" }]);
-  const client = new FarmClient(farmAddress(flags));
+  const client = connect(flags);
   try {
     const { parameters, clips } = await client.getJob(jobId).catch((error: unknown) => {
       throw withWayOut(error);
@@ -34,8 +32,8 @@ export async function watch(jobId: string, flags: WatchFlags, signal: AbortSigna
     });
     if (typeof plan === "string") throw new FarmError("invalid-argument", `--out ${plan}`);
     const progress = showProgress(process.stderr, process.env);
-    const { job, files } = await finishJob(client, jobId, plan, { progress, signal });
-    printResult(job, files, [], flags.json ?? false);
+    const finished = await finishJob(client, jobId, plan, { progress, signal });
+    reportJob(finished, [], flags.json ?? false);
   } finally {
     client.close();
   }

@@ -1,5 +1,5 @@
 /**
- * @file The node process: `gpu-node/main.js --coordinator HOST:PORT --checkpoint DIR --blob-dir DIR`.
+ * @file The node process: `gpu-node/main.js --coordinator HOST:PORT --checkpoint DIR --blobs URL`.
  *
  * Started with an IPC channel it tells its parent {kind: "ready"} or {kind: "failed", code, detail},
  * and stops when the parent goes away. Nothing goes to stdout; logs go to stderr.
@@ -7,10 +7,12 @@
  * SIGTERM and SIGINT stop it in good order: its work ends or is given back, 30 s at most. A second
  * one ends it at once.
  */
-import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import pino from "pino";
+import { packageVersion } from "../shared/adapters/files/package-version.js";
+import { openMetrics } from "../shared/adapters/metrics/open-metrics.js";
 import { asFarmError, type FarmErrorCode } from "../shared/core/errors.js";
-import { type Agent, startAgent } from "./agent/agent.js";
+import { type Agent, openNodeTls, startAgent } from "./agent/agent.js";
 import { type NodeSettings, readSettings, USAGE } from "./agent/settings.js";
 
 /** What the person who started the process has to put right. */
@@ -51,8 +53,29 @@ async function main(): Promise<void> {
   process.once("disconnect", () => stop("the parent process went away", (ready) => ready.close()));
 
   const onBroken = (error: unknown) => breakDown(log, error);
-  agent = await startAgent({ settings, version: packageVersion(), log, onBroken });
-  process.send?.({ kind: "ready", nodeId: settings.nodeId });
+  const version = packageVersion();
+  const tls = openNodeTls(settings, log);
+  const metrics = await openMetrics(settings.metrics, {
+    ...{ version, tls },
+    ortVersion: engineVersion(),
+    whyNotReady: () => (agent ? agent.whyNotReady() : "opening the checkpoint"),
+  });
+  agent = await startAgent({
+    ...{ settings, version, log, onBroken, tls },
+    registry: metrics?.registry ?? null,
+  });
+  log.info({ metrics: metrics?.address ?? null }, "serving");
+  process.send?.({
+    kind: "ready",
+    nodeId: settings.nodeId,
+    metrics: metrics?.address ?? null,
+  });
+}
+
+/** Of onnxruntime, which this process itself never loads. */
+function engineVersion(): string {
+  const load = createRequire(import.meta.url);
+  return (load("onnxruntime-node/package.json") as { version: string }).version;
 }
 
 function logTo(settings: NodeSettings): pino.Logger {
@@ -72,13 +95,6 @@ function breakDown(log: pino.Logger, error: unknown): never {
   const { code, detail } = asFarmError(error);
   log.fatal({ code, detail }, "the node breaks down");
   process.exit(1);
-}
-
-/** As package.json says it. */
-function packageVersion(): string {
-  const isCompiled = import.meta.url.endsWith(".js");
-  const manifest = new URL(isCompiled ? "../../package.json" : "../package.json", import.meta.url);
-  return (JSON.parse(readFileSync(manifest, "utf8")) as { version: string }).version;
 }
 
 main().catch((error: unknown) => {

@@ -18,6 +18,8 @@ const SOURCE_FOLDERS = [
   "shared",
   "coordinator",
   "gpu-node",
+  "engine",
+  "client",
   "cli",
   "console",
   "proto/gen",
@@ -105,8 +107,8 @@ function removeOrphans(folder, sources) {
     // The bundler empties its own folder.
     if (path === join(root, "dist/console")) continue;
     if (entry.isDirectory()) removeOrphans(path, join(sources, entry.name));
-    else if (/\.js(\.map)?$/.test(entry.name)) {
-      const source = join(sources, entry.name.replace(/\.js(\.map)?$/, ".ts"));
+    else if (/\.(js|js\.map|d\.ts)$/.test(entry.name)) {
+      const source = join(sources, entry.name.replace(/\.(js|js\.map|d\.ts)$/, ".ts"));
       if (!existsSync(source)) rmSync(path);
     }
   }

@@ -16,7 +16,7 @@ const CHECKS = [
   tool("unused", bin("knip"), ["--no-progress"]),
   tool("proto", process.execPath, ["scripts/generate.mjs", "--check"]),
   tests("imports", ["test/tidy"]),
-  tests("unit", ["shared", "coordinator", "gpu-node", "cli"]),
+  tests("unit", ["shared", "coordinator", "gpu-node", "engine", "client", "cli"]),
   tests("golden", ["test/golden"]),
   tests("simulation", ["test/sim"]),
   tests("farm", ["test/farm"]),

@@ -43,6 +43,7 @@ export const SLEEPING_MODEL: ModelInfo = {
   vaeScaleFactor: VAE_SCALE,
   latentChannels: LATENT_CHANNELS,
   numTrainTimesteps: 1_000,
+  stepRule: "as-asked",
 };
 
 const picture = { height: 224, width: 224 };

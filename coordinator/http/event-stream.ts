@@ -18,6 +18,8 @@ export interface ServerEvent {
 export interface EventSource {
   /** The next event; null: nothing new; "end": there will never be another. */
   next(): ServerEvent | null | "end";
+  /** Resolves once what `next` gave is durable: nothing is told that a crash would take back. */
+  settled(): Promise<void>;
   /** Calls back when there may be something new. */
   listen(wake: () => void): () => void;
 }
@@ -47,6 +49,8 @@ class EventStream {
   readonly #source: EventSource;
   readonly #clock: Clock;
   #isBlocked = false;
+  #isFlushing = false;
+  #isWanted = false;
   #cancelFlush: CancelTimer | null = null;
   #cancelKeepAlive: CancelTimer = () => {};
   #cancelStalled: CancelTimer = () => {};
@@ -77,10 +81,27 @@ class EventStream {
     });
   }
 
+  /** One at a time; what comes up meanwhile is looked for again. */
   #flush(): void {
-    while (!this.#isBlocked && !this.#response.writableEnded) {
+    this.#isWanted = true;
+    if (this.#isFlushing) return;
+    this.#isFlushing = true;
+    this.#sendAll().then(
+      () => {
+        this.#isFlushing = false;
+        if (this.#isWanted) this.#flush();
+      },
+      // What was to be told will never be durable.
+      () => this.#response.destroy(),
+    );
+  }
+
+  async #sendAll(): Promise<void> {
+    this.#isWanted = false;
+    while (!this.#isBlocked && !this.#response.writableEnded && !this.#response.destroyed) {
       const next = this.#source.next();
       if (next === null) return;
+      await this.#source.settled();
       if (next === "end") {
         this.#response.end();
         return;

@@ -132,6 +132,7 @@ function heldStream() {
       made = this.latest;
       return { event: "e", id: String(made), data: made };
     },
+    settled: async () => {},
     listen(listener: () => void) {
       wake = listener;
       return () => {
@@ -143,27 +144,34 @@ function heldStream() {
   return { response, clock, source, wake: () => wake() };
 }
 
-test("a slow reader is sent nothing more until it has taken what there is, then the newest", () => {
+/** What is under way has happened: nothing of it waits for anything but promises. */
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+test("a slow reader is sent nothing more until it has taken what there is, then the newest", async () => {
   const { response, clock, source, wake } = heldStream();
   response.isFull = true;
   for (let i = 1; i <= 100; i++) {
     source.latest = i;
     wake();
     clock.advance(200);
+    await turn();
   }
   const sent = () => response.written.filter((text) => text.startsWith("event"));
   expect(sent()).toEqual(["event: e\nid: 1\ndata: 1\n\n"]);
   response.isFull = false;
   response.emit("drain");
+  await turn();
   expect(sent().at(-1)).toBe("event: e\nid: 100\ndata: 100\n\n");
   expect(response.destroyed).toBe(false);
 });
 
-test("one that takes nothing for half a minute is cut, and leaves no timer", () => {
+test("one that takes nothing for half a minute is cut, and leaves no timer", async () => {
   const { response, clock, source, wake } = heldStream();
   response.isFull = true;
   source.latest = 1;
   wake();
+  clock.advance(200);
+  await turn();
   clock.advance(29_000);
   expect(response.destroyed).toBe(false);
   clock.advance(2_000);

@@ -150,18 +150,6 @@ describe("refused:", () => {
   });
 });
 
-test("who asks is asked for before anything of the API, and not for the page", async () => {
-  const gateway = await startGateway({
-    identify: async () => {
-      throw new Error("no key");
-    },
-    console: { "index.html": "<p>page" },
-  });
-  expect((await gateway.ask("/v1/farm")).status).toBe(500);
-  expect((await gateway.ask("/v1/nothing")).status).toBe(500);
-  expect((await gateway.ask("/", { headers: { host: "farm.example" } })).status).toBe(200);
-});
-
 test("health, readiness and version", async () => {
   const gateway = await startGateway();
   expect(await gateway.json("/healthz")).toEqual({ status: 200, json: { status: "ok" } });

@@ -4,14 +4,27 @@
  * Browsers come here, so every request is also asked where it comes from: another page must not be
  * able to use the farm of somebody who happens to have it open.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import {
+  createServer,
+  type IncomingMessage,
+  type Server,
+  type ServerOptions,
+  type ServerResponse,
+} from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
+import { status } from "@grpc/grpc-js";
 import type { Logger } from "pino";
+import { toStatusJson } from "../../shared/adapters/grpc/status.js";
+import { contextOptions } from "../../shared/adapters/tls/grpc-credentials.js";
+import { assert } from "../../shared/core/assert.js";
+import { endpointOf, isLoopback } from "../../shared/core/endpoint.js";
 import { asFarmError, FarmError } from "../../shared/core/errors.js";
 import type { Clock } from "../../shared/ports/clock.js";
-import { type Caller, LOCAL_CALLER } from "../rpc/job-api.js";
+import type { Access } from "../access/access.js";
 import { HttpRefusal, sendError, sendJson, setCommonHeaders } from "./answers.js";
 import { ConsoleFiles } from "./console-files.js";
+import { passOf } from "./entrance.js";
 import { type EventSource, serveEvents } from "./event-stream.js";
 import { checkReadiness } from "./health.js";
 import { Router } from "./router.js";
@@ -24,6 +37,8 @@ const REQUEST_MS = 300_000;
 const IDLE_MS = 65_000;
 const HEADER_BYTES_MAX = 16 * 1024;
 const CONNECTIONS_MAX = 1_024;
+/** Of an id in the audit log. */
+const OBJECT_LENGTH_MAX = 80;
 /** What the Host header of this very machine's browser says. */
 const LOOPBACK_PATTERN = /^(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?$/;
 /** Event streams open at once; each holds a connection for as long as a page is open. */
@@ -38,11 +53,8 @@ export interface HttpServerParts extends Omit<RouteParts, "stream"> {
   readonly version: string;
   readonly clock: Clock;
   readonly log: Logger;
-  /**
-   * Who asks, by what the request says. Absent: everyone who gets here, and then only pages of
-   * this very machine do.
-   */
-  readonly identify?: (request: IncomingMessage) => Promise<Caller>;
+  /** Who may call what; null: everybody everything, and only this very machine's names are answered. */
+  readonly access: Access | null;
 }
 
 export interface HttpServer {
@@ -55,16 +67,13 @@ export interface HttpServer {
 /** @throws FarmError "unreachable" when the address cannot be taken */
 export async function startHttpServer(parts: HttpServerParts): Promise<HttpServer> {
   const handler = new RequestHandler(parts);
-  const limits = {
-    headersTimeout: HEADERS_MS,
-    requestTimeout: REQUEST_MS,
-    keepAliveTimeout: IDLE_MS,
-    maxHeaderSize: HEADER_BYTES_MAX,
-  };
-  const server = createServer(
-    limits,
-    (request, response) => void handler.handle(request, response),
+  assert(
+    parts.access !== null || isLoopback(parts.listen),
+    `${parts.listen} to be loopback without TLS and keys`,
   );
+  const server = serverFor(parts.access, (request, response) => {
+    void handler.handle(request, response);
+  });
   server.maxConnections = CONNECTIONS_MAX;
   const address = await listenOn(server, parts.listen);
   return {
@@ -77,15 +86,33 @@ export async function startHttpServer(parts: HttpServerParts): Promise<HttpServe
   };
 }
 
+/** Over TLS where there are keys; new files are taken for every connection that comes after them. */
+function serverFor(
+  access: Access | null,
+  handle: (request: IncomingMessage, response: ServerResponse) => void,
+): Server {
+  const limits: ServerOptions = {
+    headersTimeout: HEADERS_MS,
+    requestTimeout: REQUEST_MS,
+    keepAliveTimeout: IDLE_MS,
+    maxHeaderSize: HEADER_BYTES_MAX,
+  };
+  if (access === null) return createServer(limits, handle);
+  const options = { ...limits, ...contextOptions(access.tls.current) };
+  const server = createTlsServer({ ...options, handshakeTimeout: HEADERS_MS }, handle);
+  access.tls.onChange((material) => server.setSecureContext(contextOptions(material)));
+  return server;
+}
+
 function listenOn(server: Server, address: string): Promise<string> {
-  const colon = address.lastIndexOf(":");
-  const host = address.slice(0, colon);
+  const { host, port } = endpointOf(address);
   return new Promise((resolve, reject) => {
     server.once("error", (error) => {
       reject(new FarmError("unreachable", `cannot listen on ${address}: ${error.message}`));
     });
-    server.listen(Number(address.slice(colon + 1)), host.replace(/^\[|\]$/g, ""), () => {
-      resolve(`${host}:${(server.address() as AddressInfo).port}`);
+    server.listen(port, host, () => {
+      const name = host.includes(":") ? `[${host}]` : host;
+      resolve(`${name}:${(server.address() as AddressInfo).port}`);
     });
   });
 }
@@ -128,9 +155,24 @@ class RequestHandler {
     pathname: string,
     query: URLSearchParams,
   ): Promise<void> {
-    const caller = (await this.#parts.identify?.(request)) ?? LOCAL_CALLER;
     const { route, path } = this.#router.find(request.method ?? "", pathname);
-    await route.handle({ request, response, caller, path, query });
+    const pass = passOf(this.#parts.access, request, route.rpc);
+    response.setHeader("X-Request-Id", pass.requestId);
+    let object = path["jobId"] ?? path["nodeId"] ?? "";
+    let code = status.OK;
+    try {
+      const caller = pass.enter();
+      if (route.isStream) {
+        const unwatch = pass.onNoLongerGood(() => response.destroy());
+        response.once("close", unwatch);
+      }
+      object = await route.handle({ request, response, caller, path, query });
+    } catch (error) {
+      code = toStatusJson(error).code;
+      throw error;
+    } finally {
+      pass.note(object.slice(0, OBJECT_LENGTH_MAX), status[code]);
+    }
   }
 
   async #page(
@@ -180,7 +222,7 @@ class RequestHandler {
    */
   #refuseOtherSites(request: IncomingMessage): void {
     const { host = "", origin } = request.headers;
-    if (this.#parts.identify === undefined && !LOOPBACK_PATTERN.test(host)) {
+    if (this.#parts.access === null && !LOOPBACK_PATTERN.test(host)) {
       throw new HttpRefusal(403, `"${host.slice(0, 80)}" is not this machine; use 127.0.0.1`);
     }
     const site = request.headers["sec-fetch-site"];

@@ -2,7 +2,7 @@
 import { encodeJob } from "../../shared/adapters/grpc/job-codec.js";
 import { isTerminal } from "../../shared/farm/job.js";
 import { viewFarm } from "../rpc/farm-verbs.js";
-import type { FarmFeed } from "../shell/farm-feed.js";
+import type { FarmFeed, JobChange } from "../shell/farm-feed.js";
 import type { FarmLoop } from "../shell/farm-loop.js";
 import type { EventSource, ServerEvent } from "./event-stream.js";
 import { toProtoJson } from "./proto-json.js";
@@ -37,6 +37,7 @@ export function jobEvents(jobId: string, { loop, feed, lastId }: EventParts): Ev
       sent = number;
       return { event: "job", id: `${feed.runId}-${number}`, data: toProtoJson(encodeJob(job)) };
     },
+    settled: () => loop.settled(),
     listen: (wake) =>
       feed.listen((change) => {
         if (change?.jobId === jobId) wake();
@@ -47,15 +48,20 @@ export function jobEvents(jobId: string, { loop, feed, lastId }: EventParts): Ev
 /**
  * "job" after each change of a job, "job-deleted", and "farm" with models and nodes when one of them
  * changed. A new reader is first told "reset": the jobs are to be listed, changes follow.
+ *
+ * @param owner whose jobs are told; null: everybody's
  */
-export function farmEvents({ loop, feed, lastId }: EventParts): EventSource {
+export function farmEvents(owner: string | null, { loop, feed, lastId }: EventParts): EventSource {
+  const isSeen = ({ jobId }: JobChange) => owner === null || feed.ownerOf(jobId) === owner;
   const resumedAt = numberIn(feed, lastId);
   const missed = resumedAt === null ? null : feed.since(resumedAt);
   let number = missed === null ? feed.number : (resumedAt ?? 0);
   let needsReset = missed === null;
   let farmSent = "";
   let mayFarmDiffer = true;
-  const pending = new Map((missed ?? []).map((change) => [change.jobId, change.number]));
+  const pending = new Map(
+    (missed ?? []).filter(isSeen).map((change) => [change.jobId, change.number]),
+  );
   const event = (name: string, data: unknown): ServerEvent => ({
     ...{ event: name, data },
     id: `${feed.runId}-${number}`,
@@ -84,8 +90,10 @@ export function farmEvents({ loop, feed, lastId }: EventParts): EventSource {
       const job = loop.view(jobId);
       return job ? event("job", toProtoJson(encodeJob(job))) : event("job-deleted", { jobId });
     },
+    settled: () => loop.settled(),
     listen: (wake) =>
       feed.listen((change) => {
+        if (change && !isSeen(change)) return;
         if (change) {
           pending.delete(change.jobId);
           pending.set(change.jobId, change.number);

@@ -2,7 +2,7 @@ import { createFileRegistry, fromBinary, type JsonValue, toJson } from "@bufbuil
 import { base64Decode } from "@bufbuild/protobuf/wire";
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import { describe, expect, test } from "vitest";
-import { JOB_SERVICE_DESCRIPTORS } from "../../proto/gen/descriptors.js";
+import { FILE_DESCRIPTOR_SET } from "../../proto/gen/descriptors.js";
 import { CreateJobRequest, GetJobResponse } from "../../proto/gen/renderfarm/v1/job_service.js";
 import type { FarmError } from "../../shared/core/errors.js";
 import { nearestName } from "./nearest-name.js";
@@ -29,7 +29,8 @@ describe("a request", () => {
       options: { priority: 60, startAfterTime: "2030-01-31T12:00:00Z", branch: null },
       validate_only: true,
     };
-    expect(CreateJobRequest.fromPartial(readProtoJson("CreateJobRequest", json))).toMatchObject({
+    const fields: object = readProtoJson("CreateJobRequest", json);
+    expect(CreateJobRequest.fromPartial(fields)).toMatchObject({
       images: [{ ...blob, size: 2n ** 64n - 1n }],
       parameters: { numFrames: 4, minGuidanceScale: 1.5, seeds: { values: [7n, 8n] } },
       options: {
@@ -114,7 +115,7 @@ test("an answer is what the schema's own library writes", () => {
       options: { priority: 0 },
     },
   });
-  const set = fromBinary(FileDescriptorSetSchema, base64Decode(JOB_SERVICE_DESCRIPTORS));
+  const set = fromBinary(FileDescriptorSetSchema, base64Decode(FILE_DESCRIPTOR_SET));
   const schema = createFileRegistry(set).getMessage("renderfarm.v1.GetJobResponse")!;
   const bytes = GetJobResponse.encode(message).finish();
   const expected: JsonValue = toJson(schema, fromBinary(schema, bytes), {

@@ -13,13 +13,13 @@ import {
 } from "@bufbuild/protobuf";
 import { base64Decode } from "@bufbuild/protobuf/wire";
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
-import { JOB_SERVICE_DESCRIPTORS } from "../../proto/gen/descriptors.js";
+import { FILE_DESCRIPTOR_SET } from "../../proto/gen/descriptors.js";
 import { assert } from "../../shared/core/assert.js";
 import { refuseViolations, type Violation } from "../../shared/core/errors.js";
 import { nearestName } from "./nearest-name.js";
 
 const registry = createFileRegistry(
-  fromBinary(FileDescriptorSetSchema, base64Decode(JOB_SERVICE_DESCRIPTORS)),
+  fromBinary(FileDescriptorSetSchema, base64Decode(FILE_DESCRIPTOR_SET)),
 );
 
 /** Its numbers are checked, all at once and by their real ranges, by `resolveParameters`. */

@@ -8,6 +8,7 @@ import {
   GetFarmRequest,
   GetJobRequest,
   ListJobsRequest,
+  ListOutputsRequest,
   PauseJobRequest,
   ResumeJobRequest,
   RetryJobRequest,
@@ -17,7 +18,9 @@ import {
 import { encodeBlobRef } from "../../shared/adapters/grpc/blob-codec.js";
 import { FarmError } from "../../shared/core/errors.js";
 import type { BlobRef, BlobStore } from "../../shared/ports/blob-store.js";
-import type { Ask, Caller, JobApi } from "../rpc/job-api.js";
+import { type Caller, ownerSeenBy } from "../access/caller.js";
+import type { Ask, JobApi } from "../rpc/job-api.js";
+import { loopSeenBy } from "../rpc/owned-loop.js";
 import type { FarmFeed } from "../shell/farm-feed.js";
 import type { FarmLoop } from "../shell/farm-loop.js";
 import type { Timeline } from "../shell/timeline.js";
@@ -52,7 +55,12 @@ export interface Route {
   readonly method: "GET" | "POST" | "DELETE";
   /** `{name}` stands for one segment, without the `:verb` at its end. */
   readonly path: string;
-  readonly handle: (exchange: Exchange) => Promise<void>;
+  /** The call of JobService whose right it needs. */
+  readonly rpc: string;
+  /** It may last: cut when the caller's key is no longer good. */
+  readonly isStream: boolean;
+  /** @returns id of what it was about */
+  readonly handle: (exchange: Exchange) => Promise<string>;
 }
 
 export function farmRoutes(parts: RouteParts): readonly Route[] {
@@ -71,17 +79,32 @@ export function farmRoutes(parts: RouteParts): readonly Route[] {
     ask("GET", "/v1/farm", "GetFarmRequest", api.getFarm),
     ask("POST", "/v1/nodes/{nodeId}:drain", "DrainNodeRequest", api.drainNode),
     ask("POST", "/v1/nodes/{nodeId}:undrain", "UndrainNodeRequest", api.undrainNode),
-    get("/v1/events", async (exchange) => followFarm(parts, exchange)),
-    get(`${job}/events`, (exchange) => followJob(parts, exchange)),
-    get(`${job}/inputs`, (exchange) => listInputs(parts, exchange)),
-    get(`${job}/inputs/{index}`, (exchange) => sendInput(parts, exchange)),
-    get(`${job}/clips/{clipIndex}/outputs/{fileName}`, (exchange) => sendOutput(parts, exchange)),
-    get("/v1/timeline", async (exchange) => sendTimeline(parts, exchange)),
-    { method: "POST", path: "/v1/inputs", handle: (exchange) => takeInput(parts, exchange) },
+    ask("GET", `${job}/clips/{clipIndex}/outputs`, "ListOutputsRequest", api.listOutputs),
+    look("/v1/events", "GetFarm", (exchange) => followFarm(parts, exchange)),
+    look(`${job}/events`, "WatchJob", (exchange) => followJob(parts, exchange)),
+    look(`${job}/inputs`, "GetJob", (exchange) => listInputs(parts, exchange)),
+    look(`${job}/inputs/{index}`, "DownloadOutput", (exchange) => sendInput(parts, exchange)),
+    look(`${job}/clips/{clipIndex}/outputs/{fileName}`, "DownloadOutput", (exchange) =>
+      sendOutput(parts, exchange),
+    ),
+    look("/v1/timeline", "GetFarm", (exchange) => sendTimeline(parts, exchange)),
+    {
+      ...{ method: "POST", path: "/v1/inputs", rpc: "UploadInput", isStream: true },
+      handle: (exchange) => takeInput(parts, exchange),
+    },
   ];
 }
 
-const get = (path: string, handle: Route["handle"]): Route => ({ method: "GET", path, handle });
+/** A GET that is no single call of the API. */
+function look(path: string, rpc: string, handle: (exchange: Exchange) => Promise<void>): Route {
+  return {
+    ...{ method: "GET", path, rpc, isStream: true },
+    handle: async (exchange) => {
+      await handle(exchange);
+      return exchange.path["jobId"] ?? "";
+    },
+  };
+}
 
 /** Requests that come as JSON, by the names that their schemas have. */
 const REQUESTS = {
@@ -92,6 +115,7 @@ const REQUESTS = {
   GetFarmRequest,
   GetJobRequest,
   ListJobsRequest,
+  ListOutputsRequest,
   PauseJobRequest,
   ResumeJobRequest,
   RetryJobRequest,
@@ -108,18 +132,21 @@ function ask<Q, A>(
 ): Route {
   const type = REQUESTS[message] as unknown as { fromPartial(fields: object): Q };
   return {
-    method,
-    path,
+    ...{ method, path, rpc: message.replace(/Request$/, ""), isStream: false },
     handle: async ({ request, response, caller, path: given, query }) => {
       const fields = await readRequest(request, { message, path: given, query });
-      sendJson(response, toProtoJson(await call(type.fromPartial(fields), caller)));
+      const answer = await call(type.fromPartial(fields), caller);
+      sendJson(response, toProtoJson(answer));
+      const { job } = answer as { job?: { jobId: string } };
+      return given["jobId"] ?? given["nodeId"] ?? job?.jobId ?? "";
     },
   };
 }
 
 async function takeInput({ api }: RouteParts, { request, response, caller }: Exchange) {
-  const pieces = request as AsyncIterable<Uint8Array>;
-  sendJson(response, toProtoJson(await api.uploadInput(pieces, caller)));
+  const answer = await api.uploadInput(request as AsyncIterable<Uint8Array>, caller);
+  sendJson(response, toProtoJson(answer));
+  return answer.blob?.key ?? "";
 }
 
 function lastIdOf({ request, query }: Exchange): string | null {
@@ -136,8 +163,9 @@ async function followJob(parts: RouteParts, exchange: Exchange): Promise<void> {
 
 async function followFarm(parts: RouteParts, exchange: Exchange): Promise<void> {
   const { loop, feed } = parts;
-  await parts.api.getFarm({}, exchange.caller);
-  parts.stream(exchange.response, farmEvents({ loop, feed, lastId: lastIdOf(exchange) }));
+  const owner = ownerSeenBy(exchange.caller);
+  const events = farmEvents(owner, { loop, feed, lastId: lastIdOf(exchange) });
+  parts.stream(exchange.response, events);
 }
 
 async function listInputs({ api }: RouteParts, { path, response, caller }: Exchange) {
@@ -174,14 +202,18 @@ async function sendOutput({ api }: RouteParts, { path, request, response, caller
   await sendBlob(request, response, { size, sha256, contentType, fileName, read });
 }
 
-/** Who worked on what lately; times as elsewhere in the API. */
-async function sendTimeline({ api, loop, timeline }: RouteParts, { response, caller }: Exchange) {
-  await api.getFarm({}, caller);
+/** Who worked on what lately; of other owners' jobs only that there was work. */
+async function sendTimeline({ loop, timeline }: RouteParts, { response, caller }: Exchange) {
+  const { jobs } = loopSeenBy(loop, ownerSeenBy(caller)).farm;
   const time = (ms: number) => new Date(ms).toISOString();
+  const hidden = { taskId: "", jobId: "", clipIndex: 0 };
+  const isEveryones = ownerSeenBy(caller) === null;
   const intervals = timeline.intervals().map(({ startMs, endMs, ...rest }) => ({
     ...rest,
+    ...(isEveryones || jobs.has(rest.jobId) ? {} : hidden),
     startTime: time(startMs),
     endTime: endMs === null ? null : time(endMs),
   }));
+  await loop.settled();
   sendJson(response, { time: time(loop.nowMs()), intervals });
 }

@@ -9,6 +9,7 @@ const dryRun = (w: FarmWorld, options: Partial<JobOptions> = {}, imageCount = 1)
     {
       modelDigest: node("x").model.digest,
       parameters: jobParameters,
+      stepsTotal: 4,
       imageCount,
       options: { ...JOB_OPTIONS_DEFAULT, ...options },
     },

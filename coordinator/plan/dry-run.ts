@@ -1,7 +1,13 @@
 /** @file What would become of a job if it were submitted now: who could do it, how, and how soon. */
 import type { DryRunView, JobOptions } from "../../shared/farm/job.js";
 import type { JobParameters } from "../../shared/farm/parameters.js";
-import { isGuided, planChunks, stepCount } from "../../shared/farm/parameters.js";
+import {
+  clipCountOf,
+  clipParametersOf,
+  isGuided,
+  planChunks,
+} from "../../shared/farm/parameters.js";
+import type { Stage } from "../../shared/farm/work.js";
 import type { Farm } from "./farm-state.js";
 import { recordOf } from "./farm-state.js";
 import type { Job } from "./job.js";
@@ -12,10 +18,13 @@ import type { Node } from "./node.js";
 import { refusalOf } from "./node-machine.js";
 import type { Task } from "./task.js";
 import { isEnded } from "./task.js";
+import { workKindOf } from "./work-kind.js";
 
 export interface WantedJob {
   readonly modelDigest: string;
   readonly parameters: JobParameters;
+  /** Denoising steps of each clip. */
+  readonly stepsTotal: number;
   readonly imageCount: number;
   readonly options: JobOptions;
 }
@@ -33,10 +42,15 @@ export function planDryRun(farm: Farm, wanted: WantedJob, nowMs: number): DryRun
   const ahead = [...farm.jobs.values()].filter(
     (job) => job.endedAtMs === null && !isHeld(job) && job.priority >= options.priority,
   );
-  const clips = wanted.imageCount * parameters.numVideosPerPrompt;
+  const clips = clipCountOf(parameters, wanted.imageCount);
   const plan = planOf(parameters, able, idle, clips);
   return {
-    nodes: nodes.map(({ nodeId, whyNot: why }) => ({ nodeId, whyNot: why })),
+    nodes: nodes.map(({ node, nodeId, whyNot: why }) => ({
+      nodeId,
+      whyNot: why,
+      memoryBytes: node.info.memoryBytes,
+      tooSmallFor: tooSmallFor(farm, node, wanted, nowMs),
+    })),
     plan,
     clips,
     chunksPerClip: planChunks(parameters.numFrames, parameters.decodeChunkSize).length,
@@ -44,6 +58,22 @@ export function planDryRun(farm: Farm, wanted: WantedJob, nowMs: number): DryRun
     etaSeconds: estimate(farm, wanted, clips, able, ahead),
     whyNotNow: whyNotNow(farm, wanted, { able, idle, nowMs }),
   };
+}
+
+const GPU_STAGES = ["condition", "denoise", "decode"] as const;
+
+/** Stages of such a job that lately ran out of memory on a node with as much. */
+function tooSmallFor(farm: Farm, { info }: Node, wanted: WantedJob, nowMs: number): Stage[] {
+  const { numFrames, decodeChunkSize } = wanted.parameters;
+  const chunks = planChunks(numFrames, decodeChunkSize).keys();
+  const isTooSmall = (stage: Stage, chunkIndex: number) => {
+    const kind = workKindOf(wanted, { stage, chunkIndex }, info);
+    const tooLittle = farm.learned.tooLittleFor(kind, nowMs);
+    return tooLittle !== null && info.memoryBytes <= tooLittle;
+  };
+  return GPU_STAGES.filter((stage) =>
+    stage === "decode" ? [...chunks].some((i) => isTooSmall(stage, i)) : isTooSmall(stage, 0),
+  );
 }
 
 function whyNot(farm: Farm, node: Node, wanted: WantedJob, nowMs: number): string {
@@ -58,7 +88,10 @@ function planOf(
   idle: readonly Node[],
   clips: number,
 ): "single" | "pair" {
-  if (parameters.pair === "never" || !isGuided(parameters)) return "single";
+  const isAnyGuided = Array.from({ length: clips }, (_, i) => clipParametersOf(parameters, i)).some(
+    isGuided,
+  );
+  if (parameters.pair === "never" || !isAnyGuided) return "single";
   const canPair = (nodes: readonly Node[]) =>
     nodes.some((a) => nodes.some((b) => a !== b && a.info.planHash === b.info.planHash));
   if (parameters.pair === "always") return canPair(able) ? "pair" : "single";
@@ -67,12 +100,19 @@ function planOf(
 
 function whyNotNow(
   farm: Farm,
-  { options, parameters }: WantedJob,
+  wanted: WantedJob,
   at: { readonly able: readonly Node[]; readonly idle: readonly Node[]; readonly nowMs: number },
 ): string[] {
+  const { options, parameters } = wanted;
   const reasons: string[] = [];
   if (at.able.length === 0) reasons.push("no connected node can work on it");
   else if (at.idle.length === 0) reasons.push("every node that could work on it is busy");
+  for (const stage of GPU_STAGES) {
+    const isShort = (node: Node) => tooSmallFor(farm, node, wanted, at.nowMs).includes(stage);
+    if (at.able.length > 0 && at.able.every(isShort)) {
+      reasons.push(`${stage} lately ran out of memory on nodes as big as these`);
+    }
+  }
   if (parameters.formats.includes("mp4") && !at.able.some((node) => node.info.hasFfmpeg)) {
     reasons.push("no such node can write mp4");
   }
@@ -108,7 +148,11 @@ function estimate(
 
 function secondsOfClip(
   farm: Farm,
-  { modelDigest, parameters }: Pick<WantedJob, "modelDigest" | "parameters">,
+  {
+    modelDigest,
+    parameters,
+    stepsTotal,
+  }: Pick<WantedJob, "modelDigest" | "parameters" | "stepsTotal">,
   provider: string,
 ): number | null {
   const known = (stage: WorkKind["stage"], chunkFrames = 0) =>
@@ -120,7 +164,7 @@ function secondsOfClip(
   const chunks = planChunks(parameters.numFrames, parameters.decodeChunkSize);
   const parts = [
     known("condition"),
-    step === null ? null : step * stepCount(parameters),
+    step === null ? null : step * stepsTotal,
     ...chunks.map(({ frameCount }) => known("decode", frameCount)),
     known("mux"),
   ];

@@ -26,6 +26,8 @@ export interface Farm {
   readonly waitingJobIds: Map<string, readonly string[]>;
   /** Jobs that have not ended. */
   openJobCount: number;
+  /** Tasks of those jobs, whatever became of them. */
+  openTaskCount: number;
   /** Seconds of accelerators, by job, owner and stage. */
   readonly usage: Usage;
   /** Seconds that work of each kind takes here. */
@@ -43,6 +45,7 @@ export function emptyFarm(): Farm {
     notDueJobIds: new Set(),
     waitingJobIds: new Map(),
     openJobCount: 0,
+    openTaskCount: 0,
     usage: new Usage(),
     learned: new Learned(),
   };

@@ -22,6 +22,7 @@ import {
   tasksOf,
 } from "./job-machine.js";
 import { deleteJob, pauseJob, retryJob, sweepJob } from "./job-verbs.js";
+import { judgeMemory } from "./memory.js";
 import type { NodeInfo } from "./node.js";
 import type { Member, Task } from "./task.js";
 import { membersOf } from "./task.js";
@@ -100,7 +101,8 @@ function joinNode(farm: Farm, info: NodeInfo, atMs: number): FarmEffect[] {
   if (isRejoin) remember(farm, nodeId, { kind: "lost", atMs });
   const effects = isRejoin ? dropNode(farm, nodeId, true, atMs) : [];
   remember(farm, nodeId, { kind: "joined", atMs });
-  farm.nodes.set(nodeId, { info, gpuTaskId: null, muxTaskId: null, stopping: false, apart: [] });
+  const free = { gpuTaskId: null, muxTaskId: null, lastShape: "" };
+  farm.nodes.set(nodeId, { info, ...free, stopping: false, apart: [] });
   return effects;
 }
 
@@ -189,8 +191,11 @@ function reportTask(farm: Farm, event: TaskReported, atMs: number): FarmEffect[]
   switch (event.kind) {
     case "task-finished":
       return changeTask(farm, taskId, { kind: "finished", ...from, result: event.result });
-    case "task-failed":
-      return changeTask(farm, taskId, { kind: "failed", ...from, failure: event.failure });
+    case "task-failed": {
+      const { failure } = event;
+      const memory = judgeMemory(farm, taskById(farm, taskId), nodeId, failure, atMs);
+      return changeTask(farm, taskId, { kind: "failed", ...from, failure, memory });
+    }
     case "task-checkpointed": {
       const { checkpoint } = event;
       return changeTask(farm, taskId, { kind: "checkpointed", ...from, checkpoint });

@@ -22,6 +22,7 @@ export function createJob(farm: Farm, newJob: NewJob, atMs: number): FarmEffect[
     due: newJob.startAfterMs === null || newJob.startAfterMs <= atMs,
     waitsFor: newJob.dependsOn,
     run: 1,
+    failedOn: [],
     swept: false,
     clips,
     createdAtMs: atMs,
@@ -31,9 +32,16 @@ export function createJob(farm: Farm, newJob: NewJob, atMs: number): FarmEffect[
   farm.jobs.set(job.jobId, job);
   if (job.requestId !== "") farm.jobIdByRequestId.set(job.requestId, job.jobId);
   if (!job.due) farm.notDueJobIds.add(job.jobId);
-  farm.openJobCount += 1;
+  countOpen(farm, job, 1);
   for (const task of tasks) farm.tasks.set(task.taskId, task);
   return waitForOthers(farm, job.jobId, atMs);
+}
+
+/** A job that begins is one more open job, with its tasks; one that ends is one less. */
+export function countOpen(farm: Farm, { clips }: Job, change: 1 | -1): void {
+  farm.openJobCount += change;
+  const tasks = clips.reduce((count, clip) => count + clip.taskIds.length, 0);
+  farm.openTaskCount += change * tasks;
 }
 
 /**
@@ -120,7 +128,7 @@ export function endJobIfComplete(farm: Farm, jobId: string, atMs: number): FarmE
   const has = (state: JobState) => job.clips.some((clip) => clip.state === state);
   const state = has("cancelled") ? "cancelled" : has("failed") ? "failed" : "succeeded";
   farm.jobs.set(jobId, { ...job, state, endedAtMs: atMs });
-  farm.openJobCount -= 1;
+  countOpen(farm, job, -1);
   farm.notDueJobIds.delete(jobId);
   return [{ kind: "job-changed", jobId }, ...tellWaiting(farm, jobId, state, atMs)];
 }
@@ -170,14 +178,14 @@ export function jobById(farm: Farm, jobId: string): Job {
   return job;
 }
 
-export function taskById(farm: Farm, taskId: string): Task {
+export function taskById(farm: Pick<Farm, "tasks">, taskId: string): Task {
   const task = farm.tasks.get(taskId);
   assert(task, `task ${taskId}`);
   return task;
 }
 
 /** The tasks of one clip, in the order of its stages and chunks. */
-export function tasksOf(farm: Farm, clip: Clip): Task[] {
+export function tasksOf(farm: Pick<Farm, "tasks">, clip: Clip): Task[] {
   return clip.taskIds.map((taskId) => taskById(farm, taskId));
 }
 

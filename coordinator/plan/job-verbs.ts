@@ -4,7 +4,7 @@ import type { FarmEffect, RetryScope } from "./events.js";
 import type { Farm } from "./farm-state.js";
 import { changeTask } from "./farm-tasks.js";
 import type { Clip, Job } from "./job.js";
-import { changeJob, jobById, tasksOf, waitForOthers } from "./job-machine.js";
+import { changeJob, countOpen, jobById, tasksOf, waitForOthers } from "./job-machine.js";
 import type { Task } from "./task.js";
 import { isEnded } from "./task.js";
 
@@ -56,6 +56,7 @@ export function deleteJob(farm: Farm, jobId: string): FarmEffect[] {
   for (const taskId of job.clips.flatMap((clip) => clip.taskIds)) farm.tasks.delete(taskId);
   farm.jobs.delete(jobId);
   farm.jobIdByRequestId.delete(job.requestId);
+  farm.usage.forgetJob(jobId);
   return [
     { kind: "sweep", jobId, outputs: true },
     { kind: "job-changed", jobId },
@@ -100,16 +101,17 @@ function reopen(farm: Farm, job: Job, clipIndexes: ReadonlySet<number>): void {
     clipIndexes.has(clip.index) ? { ...clip, ...again, run: clip.run + 1 } : clip,
   );
   if (!isTerminal(job.state)) {
-    farm.jobs.set(job.jobId, { ...job, clips });
+    farm.jobs.set(job.jobId, { ...job, clips, failedOn: [] });
     return;
   }
-  farm.openJobCount += 1;
+  countOpen(farm, job, 1);
   if (!job.due) farm.notDueJobIds.add(job.jobId);
   farm.jobs.set(job.jobId, {
     ...job,
     clips,
     state: "running",
     run: job.run + 1,
+    failedOn: [],
     swept: false,
     endedAtMs: null,
   });

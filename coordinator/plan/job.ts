@@ -1,7 +1,7 @@
 /** @file A job and its clips as the coordinator keeps them; the tasks lie beside, by id. */
 import type { JobOptions, JobState } from "../../shared/farm/job.js";
 import type { JobParameters } from "../../shared/farm/parameters.js";
-import type { Output } from "../../shared/farm/work.js";
+import type { Output, Stage } from "../../shared/farm/work.js";
 import type { BlobRef } from "../../shared/ports/blob-store.js";
 import type { TaskFailure } from "./task.js";
 
@@ -28,6 +28,8 @@ export interface NewJob extends JobOptions {
   readonly modelName: string;
   /** Client's idempotency key, or "". */
   readonly requestId: string;
+  /** Denoising steps of each clip, as the checkpoint's scheduler makes them. */
+  readonly stepsTotal: number;
   /** Copy of the latents that `branch` names, which this job owns; null without a branch. */
   readonly branchLatents: BlobRef | null;
 }
@@ -42,6 +44,11 @@ export interface Job extends NewJob {
   readonly waitsFor: readonly string[];
   /** 1, and one more each time it was retried after its end. */
   readonly run: number;
+  /**
+   * Nodes on which its tasks failed since one of that stage was done; too many: the job is
+   * quarantined, and its next run begins with none.
+   */
+  readonly failedOn: readonly { readonly stage: Stage; readonly nodeId: string }[];
   /** All of its clips are swept. */
   readonly swept: boolean;
   readonly clips: readonly Clip[];

@@ -1,6 +1,9 @@
 /** @file Every bound the coordinator decides by. Times in milliseconds. */
 
-/** A task that failed on this many distinct nodes is at fault itself: its clip fails. */
+/**
+ * What failed on this many distinct nodes is at fault itself: a task fails its clip, and a job whose
+ * tasks of one stage did so, with none done between, is quarantined as a whole.
+ */
 export const FAILED_NODES_MAX = 3;
 
 /** A task that failed this often in all fails its clip, also on a farm of one node. */
@@ -21,6 +24,12 @@ export const NODE_HOLD_DOWN_MS = 30_000;
 /** Two nodes whose halves do not reach each other are not paired again for this long. */
 export const PAIR_APART_MS = 60_000;
 
+/** Kinds of work whose duration, or whose memory, is remembered; the least recent are forgotten. */
+export const LEARNED_KINDS_MAX = 1_000;
+
+/** How long it is remembered that work of a shape ran out of memory: machines change. */
+export const MEMORY_REMEMBERED_MS = 3_600_000;
+
 /** How often a node says that it lives. */
 export const HEARTBEAT_MS = 1_000;
 
@@ -32,6 +41,9 @@ export const LEASE_MS = 4_500;
 
 /** Jobs that have not ended; one more is refused. */
 export const OPEN_JOBS_MAX = 10_000;
+
+/** Tasks of those jobs; a job that would bring more is refused. Each takes about 1 KiB of memory. */
+export const OPEN_TASKS_MAX = 100_000;
 
 /**
  * Events after which the farm is kept as a snapshot: the most that a restart replays, but for those

@@ -1,5 +1,5 @@
 /** @file A connected node as the scheduler sees it. */
-import type { ModelInfo } from "../../shared/farm/work.js";
+import type { ModelInfo, NodePreference } from "../../shared/farm/work.js";
 
 /** What a node said of itself when it joined. */
 export interface NodeInfo {
@@ -15,6 +15,9 @@ export interface NodeInfo {
   readonly busAddress: string;
   readonly busToken: string;
   readonly hasFfmpeg: boolean;
+  /** Bytes that its runtime may use; 0: not known, and less than any other. */
+  readonly memoryBytes: number;
+  readonly prefers: NodePreference;
 }
 
 /** A node has one slot for the accelerator and one for files: ffmpeg beside a denoising GPU. */
@@ -28,6 +31,8 @@ export interface Node {
   stopping: boolean;
   /** Nodes with which it made a pair that broke although both were connected, and when. */
   apart: readonly { readonly nodeId: string; readonly atMs: number }[];
+  /** Shape of the last work on the accelerator, whose graph is at hand; "" before the first. */
+  lastShape: string;
 }
 
 /** What the farm remembers of a node id, whether it is connected or not. */

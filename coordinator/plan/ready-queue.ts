@@ -69,15 +69,26 @@ export class ReadyQueue {
     }
   }
 
+  /** Priorities at which tasks wait, the highest first. */
+  priorities(): number[] {
+    return [...this.#levels.keys()].sort((a, b) => b - a);
+  }
+
   /**
    * Every waiting task in order. The caller counts what it places, so that an owner who is given
    * an accelerator falls back behind the others.
    *
-   * @param heldBy accelerators that an owner holds now
+   * @param heldBy     accelerators that an owner holds now
+   * @param priorities only tasks of these, in this order
    */
-  *inOrder(heldBy: (owner: string) => number): Generator<ReadyTask> {
-    const priorities = [...this.#levels.keys()].sort((a, b) => b - a);
-    for (const priority of priorities) yield* fairly(this.#levels.get(priority)!, heldBy);
+  *inOrder(
+    heldBy: (owner: string) => number,
+    priorities: readonly number[] = this.priorities(),
+  ): Generator<ReadyTask> {
+    for (const priority of priorities) {
+      const owners = this.#levels.get(priority);
+      if (owners) yield* fairly(owners, heldBy);
+    }
   }
 }
 

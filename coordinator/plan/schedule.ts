@@ -5,12 +5,12 @@
  * the queue's (priority, stage, fairness between owners); here it is matched with nodes: single or
  * pair, and whom to ask to give its node back at the next step.
  */
-import { isGuided } from "../../shared/farm/parameters.js";
-import type { GuidanceHalf } from "../../shared/farm/work.js";
+import { clipParametersOf, isGuided } from "../../shared/farm/parameters.js";
+import type { GuidanceHalf, Stage } from "../../shared/farm/work.js";
+import { canPair, canRun, findPair, hasFailedOn, misfitOf, rankNodes } from "./choose-node.js";
 import type { Farm } from "./farm-state.js";
 import { recordOf } from "./farm-state.js";
 import type { Job } from "./job.js";
-import { PAIR_APART_MS } from "./limits.js";
 import type { Node } from "./node.js";
 import { refusalOf } from "./node-machine.js";
 import type { ReadyTask } from "./ready-queue.js";
@@ -53,12 +53,14 @@ class Placing {
   readonly idle: Set<Node>;
   readonly nowMs: number;
   readonly #idleMux: Set<Node>;
+  readonly #placed = new Set<string>();
   readonly #usable: readonly Node[];
   readonly #held: Map<string, number>;
   readonly #farm: Farm;
   readonly #policy: SchedulePolicy;
   /** Clips that could each use one accelerator now: only what is left over makes pairs. */
   #waiting: number;
+  #muxLeft: number;
 
   constructor(farm: Farm, policy: SchedulePolicy, nowMs: number) {
     this.#farm = farm;
@@ -69,66 +71,118 @@ class Placing {
     this.#idleMux = new Set(this.#usable.filter((node) => node.muxTaskId === null));
     this.#held = heldAccelerators(farm);
     this.#waiting = farm.ready.countStage("denoise") + farm.ready.countStage("condition");
+    this.#muxLeft = farm.ready.countStage("mux");
   }
 
   /** @returns tasks that found no accelerator, in order */
   placeReady(): ReadyTask[] {
     const unplaced: ReadyTask[] = [];
-    let muxLeft = this.#farm.ready.countStage("mux");
-    for (const ready of this.#farm.ready.inOrder((owner) => this.#held.get(owner) ?? 0)) {
-      const noMux = muxLeft === 0 || this.#idleMux.size === 0;
-      if (this.idle.size === 0 && noMux && unplaced.length > 0) break;
-      if (ready.stage === "mux") muxLeft -= 1;
-      const grant = this.#place(ready);
-      if (ready.stage === "denoise" || ready.stage === "condition") this.#waiting -= 1;
-      if (grant) this.grants.push(grant);
-      else if (ready.stage !== "mux") unplaced.push(ready);
+    for (const priority of this.#farm.ready.priorities()) {
+      if (this.#wantsOwnFirst()) this.#placeOwn(priority);
+      if (!this.#placeAny(priority, unplaced)) break;
     }
     return unplaced;
   }
 
-  #place(ready: ReadyTask): Grant | null {
+  /** While both kinds wait, a node that prefers one of them takes that one first. */
+  #wantsOwnFirst(): boolean {
+    const { ready } = this.#farm;
+    const waits = (stage: Stage) => ready.countStage(stage) > 0;
+    if (!waits("decode") || !(waits("denoise") || waits("condition"))) return false;
+    return [...this.idle].some((node) => node.info.prefers !== "any");
+  }
+
+  /** Tasks of a priority on nodes that would not rather do something else. */
+  #placeOwn(priority: number): void {
+    for (const ready of this.#inOrder(priority)) {
+      if (this.idle.size === 0) return;
+      if (ready.stage === "mux") continue;
+      const own = [...this.idle].filter((n) => misfitOf(n.info.prefers, ready.stage) < 2);
+      const grant = own.length > 0 ? this.#place(ready, new Set(own)) : null;
+      if (grant) this.#note(ready, grant);
+    }
+  }
+
+  /**
+   * The tasks of a priority that are left, on whatever node can do them.
+   *
+   * @returns false when nothing more can be placed, and it is known that something waits
+   */
+  #placeAny(priority: number, unplaced: ReadyTask[]): boolean {
+    for (const ready of this.#inOrder(priority)) {
+      if (this.#placed.has(ready.taskId)) continue;
+      const noMux = this.#muxLeft === 0 || this.#idleMux.size === 0;
+      if (this.idle.size === 0 && noMux && unplaced.length > 0) return false;
+      const grant = this.#place(ready, this.idle);
+      if (grant) this.#note(ready, grant);
+      else {
+        this.#count(ready);
+        if (ready.stage !== "mux") unplaced.push(ready);
+      }
+    }
+    return true;
+  }
+
+  #inOrder(priority: number): Generator<ReadyTask> {
+    return this.#farm.ready.inOrder((owner) => this.#held.get(owner) ?? 0, [priority]);
+  }
+
+  #note(ready: ReadyTask, grant: Grant): void {
+    this.#placed.add(ready.taskId);
+    this.#count(ready);
+    this.grants.push(grant);
+    for (const { nodeId } of grant.members) {
+      const node = this.#farm.nodes.get(nodeId)!;
+      (ready.stage === "mux" ? this.#idleMux : this.idle).delete(node);
+    }
+    if (ready.stage === "mux") return;
+    const held = this.#held.get(ready.owner) ?? 0;
+    this.#held.set(ready.owner, held + grant.members.length);
+  }
+
+  /** One task less that waits, placed or not. */
+  #count({ stage }: ReadyTask): void {
+    if (stage === "mux") this.#muxLeft -= 1;
+    else if (stage !== "decode") this.#waiting -= 1;
+  }
+
+  #place(ready: ReadyTask, free: ReadonlySet<Node>): Grant | null {
     const task = this.#farm.tasks.get(ready.taskId)!;
     const job = this.#farm.jobs.get(task.jobId)!;
-    if (ready.stage === "mux") return this.#single(job, task, this.#idleMux);
+    if (ready.stage === "mux") return this.#single({ job, task }, this.#idleMux);
     const held = this.#held.get(ready.owner) ?? 0;
     const limit = this.#policy.ownerAcceleratorsMax ?? Number.POSITIVE_INFINITY;
     if (held >= limit) return null;
-    const grant =
-      ready.stage === "denoise"
-        ? this.#denoise(job, task, limit - held)
-        : this.#single(job, task, this.idle);
-    if (grant) this.#held.set(ready.owner, held + grant.members.length);
-    return grant;
+    return ready.stage === "denoise"
+      ? this.#denoise({ job, task }, free, limit - held)
+      : this.#single({ job, task }, free);
   }
 
-  #single(job: Job, task: Task, free: Set<Node>): Grant | null {
-    const node = preferred(
-      task,
-      [...free].filter((n) => canRun(n, job, task)),
-    );
-    if (!node) return null;
-    free.delete(node);
-    return { taskId: task.taskId, members: [{ nodeId: node.info.nodeId, half: null }] };
+  #rank(what: { job: Job; task: Task }, free: Iterable<Node>): Node[] {
+    return rankNodes(this.#farm, what, { free, all: this.#usable, nowMs: this.nowMs });
+  }
+
+  #single(what: { job: Job; task: Task }, free: ReadonlySet<Node>): Grant | null {
+    const [best] = this.#rank(what, free);
+    if (!best) return null;
+    return { taskId: what.task.taskId, members: [{ nodeId: best.info.nodeId, half: null }] };
   }
 
   /** One node or two: the policy of the job decides, and for "auto" the length of the queue. */
-  #denoise(job: Job, task: Task, allowed: number): Grant | null {
-    const { pair } = job.parameters;
-    if (pair === "never" || !isGuided(job.parameters) || allowed < 2) {
-      return this.#single(job, task, this.idle);
-    }
-    const partners = findPair(job, task, [...this.idle], this.nowMs);
+  #denoise(what: { job: Job; task: Task }, free: ReadonlySet<Node>, allowed: number): Grant | null {
+    const { pair } = what.job.parameters;
+    if (pair === "never" || !isGuidedTask(what.job, what.task) || allowed < 2)
+      return this.#single(what, free);
+    const partners = findPair(this.#rank(what, free), this.nowMs);
     if (!partners) {
       // "always" waits for a second node only while the farm has one that could join.
-      const couldPair = findPair(job, task, this.#usable, this.nowMs) !== null;
-      return pair === "always" && couldPair ? null : this.#single(job, task, this.idle);
+      const couldPair = findPair(this.#rank(what, this.#usable), this.nowMs) !== null;
+      return pair === "always" && couldPair ? null : this.#single(what, free);
     }
     const spare = this.idle.size - this.#waiting;
-    if (pair === "auto" && spare < 1) return this.#single(job, task, this.idle);
-    for (const node of partners) this.idle.delete(node);
+    if (pair === "auto" && spare < 1) return this.#single(what, free);
     const members = partners.map((node, i) => ({ nodeId: node.info.nodeId, half: HALVES[i]! }));
-    return { taskId: task.taskId, members };
+    return { taskId: what.task.taskId, members };
   }
 }
 
@@ -143,21 +197,27 @@ function planPreemption(farm: Farm, unplaced: readonly ReadyTask[], nowMs: numbe
     .filter(({ task }) => membersOf(task).every(({ nodeId }) => usable.has(nodeId)))
     .sort((a, b) => a.job.priority - b.job.priority);
   // A node that was asked already will be free at its next step.
-  let coming = running.filter(({ yielding }) => yielding).length;
+  const coming = running.filter(({ yielding }) => yielding);
+  const victims = running.filter(({ yielding }) => !yielding);
   const yields: string[] = [];
   for (const waiting of unplaced) {
-    if (coming > 0) {
-      coming -= 1;
-      continue;
-    }
-    const victim = running.find(
-      ({ task, job, yielding }) =>
-        !yielding && job.priority < waiting.priority && !yields.includes(task.taskId),
-    );
-    if (!victim) break;
-    yields.push(victim.task.taskId);
+    const lower = victims.filter(({ job }) => job.priority < waiting.priority);
+    if (coming.length === 0 && lower.length === 0) break;
+    const serves = servesTask(farm, waiting);
+    const next = coming.find(serves);
+    const victim = next ? undefined : lower.find(serves);
+    if (next) coming.splice(coming.indexOf(next), 1);
+    if (victim) yields.push(victims.splice(victims.indexOf(victim), 1)[0]!.task.taskId);
   }
   return yields;
+}
+
+/** Whether the waiting task could be done by a node that is taken from a running one. */
+function servesTask(farm: Farm, { taskId }: ReadyTask): (running: { task: Task }) => boolean {
+  const task = farm.tasks.get(taskId)!;
+  const job = farm.jobs.get(task.jobId)!;
+  return (running) =>
+    membersOf(running.task).some(({ nodeId }) => canRun(farm.nodes.get(nodeId)!, job, task));
 }
 
 /**
@@ -170,18 +230,25 @@ function planPairing(farm: Farm, placing: Placing): string[] {
   return runningDenoise(farm).flatMap(({ task, job, yielding }) => {
     const members = membersOf(task);
     const { pair } = job.parameters;
-    if (yielding || members.length !== 1 || pair === "never" || !isGuided(job.parameters))
-      return [];
+    if (yielding || members.length !== 1 || pair === "never" || !isGuidedTask(job, task)) return [];
     // A node may come and go: a clip is paired anew once, not at every coming.
     if (task.plans.filter((plan) => plan === "pair").length > 1) return [];
     const runner = farm.nodes.get(members[0]!.nodeId)!;
     const partner = [...idle].find(
-      (n) => canRun(n, job, task) && canPair(runner, n, placing.nowMs),
+      (n) =>
+        canRun(n, job, task) &&
+        canPair(runner, n, placing.nowMs) &&
+        !hasFailedOn(task, n.info.nodeId),
     );
     if (!partner) return [];
     idle.delete(partner);
     return [task.taskId];
   });
+}
+
+/** Clips of one job may differ in this. */
+function isGuidedTask(job: Job, task: Task): boolean {
+  return isGuided(clipParametersOf(job.parameters, task.clipIndex));
 }
 
 function runningDenoise(farm: Farm): { task: Task; job: Job; yielding: boolean }[] {
@@ -208,40 +275,4 @@ function heldAccelerators(farm: Farm): Map<string, number> {
     if (owner !== undefined) held.set(owner, (held.get(owner) ?? 0) + 1);
   }
   return held;
-}
-
-/** Two nodes whose runs give equal bytes, or null. */
-function findPair(
-  job: Job,
-  task: Task,
-  nodes: readonly Node[],
-  nowMs: number,
-): [Node, Node] | null {
-  const able = nodes.filter((node) => canRun(node, job, task));
-  for (const first of able) {
-    const second = able.find((n) => n !== first && canPair(first, n, nowMs));
-    if (second) return [first, second];
-  }
-  return null;
-}
-
-/** Whether the runs of two nodes give equal bytes, and their halves reached each other lately. */
-function canPair(a: Node, b: Node, nowMs: number): boolean {
-  const isApart = (from: Node, to: Node) =>
-    from.apart.some(
-      ({ nodeId, atMs }) => nodeId === to.info.nodeId && nowMs - atMs < PAIR_APART_MS,
-    );
-  return a.info.planHash === b.info.planHash && !(isApart(a, b) && isApart(b, a));
-}
-
-function canRun(node: Node, job: Job, task: Task): boolean {
-  if (node.info.model.digest !== job.modelDigest) return false;
-  const needsFfmpeg = task.stage === "mux" && job.parameters.formats.includes("mp4");
-  return node.info.hasFfmpeg || !needsFfmpeg;
-}
-
-/** A node on which the task has not failed yet, else any: a farm of one node may try again. */
-function preferred(task: Task, nodes: readonly Node[]): Node | undefined {
-  const failed = new Set(task.failures.map((failure) => failure.nodeId));
-  return nodes.find((n) => !failed.has(n.info.nodeId)) ?? nodes[0];
 }

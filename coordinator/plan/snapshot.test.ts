@@ -70,6 +70,7 @@ function submitted(farm: Farm, { which, how }: Draw, jobNumber: number): Record<
     modelDigest: node("x").model.digest,
     modelName: "demo",
     requestId: how % 3 === 0 ? `request ${which % 5}` : "",
+    stepsTotal: 4,
     branch: null,
     branchLatents: null,
     owner: `owner ${which % 3}`,
@@ -230,13 +231,13 @@ test("has these fields: where they change, SNAPSHOT_VERSION is to be raised", ()
     const first = part.of === "farm" ? part : [part.items[0]].flat().at(-1);
     if (typeof first === "object") fields.set(part.of, Object.keys(first).sort().join(" "));
   }
-  expect(SNAPSHOT_VERSION).toBe(1);
+  expect(SNAPSHOT_VERSION).toBe(2);
   expect([...fields].map(([of, names]) => `${of}: ${names}`).join("\n")).toMatchInlineSnapshot(`
-    "farm: of openJobCount version
-    nodes: apart gpuTaskId info muxTaskId stopping
+    "farm: of openJobCount openTaskCount version
+    nodes: apart gpuTaskId info lastShape muxTaskId stopping
     nodeRecords: draining failedJobIds heldUntilMs lostAtMs quarantined
-    jobs: branch branchLatents createdAtMs dependsOn due endedAtMs images jobId modelDigest modelName owner parameters paused priority requestId run startAfterMs startedAtMs state swept waitsFor
+    jobs: branch branchLatents createdAtMs dependsOn due endedAtMs failedOn images jobId modelDigest modelName owner parameters paused priority requestId run startAfterMs startedAtMs state stepsTotal swept waitsFor
     clips: failure imageIndex index outputs run state swept taskIds
-    tasks: attempts checkpoint chunkIndex clipIndex endMs epoch failures firstGrantMs jobId kept origin plans stage state taskId workedNodeIds"
+    tasks: attempts checkpoint chunkIndex clipIndex endMs epoch failures firstGrantMs jobId kept memoryAboveBytes origin plans stage state taskId workedNodeIds"
   `);
 });

@@ -6,21 +6,21 @@
  */
 import { assert } from "../../shared/core/assert.js";
 import { FarmError } from "../../shared/core/errors.js";
+import type { Seconds } from "../../shared/farm/job.js";
 import type { Stage } from "../../shared/farm/work.js";
 import type { Farm } from "./farm-state.js";
 import type { Clip, Job } from "./job.js";
-import { Learned } from "./learned.js";
+import { Learned, type MemoryKnown } from "./learned.js";
 import type { Node, NodeRecord } from "./node.js";
 import { ReadyQueue } from "./ready-queue.js";
 import type { Task } from "./task.js";
-import type { Seconds } from "./usage.js";
 import { Usage } from "./usage.js";
 
 /**
  * To be raised whenever a field of the farm, a job, a clip, a task or a node is added, removed or
  * means something else: a program with another number replays the events instead.
  */
-export const SNAPSHOT_VERSION = 1;
+export const SNAPSHOT_VERSION = 2;
 
 /** Small enough that making a part takes well under a millisecond. */
 const ITEMS_PER_PART = 16;
@@ -45,14 +45,20 @@ interface FarmLists {
   usageByJob: readonly [jobId: string, seconds: Seconds];
   usageByStage: readonly [stage: Stage, seconds: Seconds];
   usageByOwner: readonly [owner: string, seconds: Seconds];
-  learned: readonly [kind: string, seconds: number];
+  learnedSeconds: readonly [kind: string, seconds: number];
+  learnedMemory: readonly [shape: string, memory: MemoryKnown];
 }
 
 type ListName = keyof FarmLists;
 
+interface FarmHead extends Pick<Farm, "openJobCount" | "openTaskCount"> {
+  readonly of: "farm";
+  readonly version: number;
+}
+
 /** The head comes first, then a few items of one list at a time. */
 export type FarmPart =
-  | { readonly of: "farm"; readonly version: number; readonly openJobCount: number }
+  | FarmHead
   | { [N in ListName]: { readonly of: N; readonly items: readonly FarmLists[N][] } }[ListName];
 
 /**
@@ -61,12 +67,13 @@ export type FarmPart =
  */
 export function encodeFarm(farm: Farm): Iterable<FarmPart> {
   const { nodes, nodeRecords, jobs, tasks, ready, jobIdByRequestId, ...others } = farm;
-  const { notDueJobIds, waitingJobIds, openJobCount, usage, learned, ...unknown } = others;
+  const { notDueJobIds, waitingJobIds, openJobCount, openTaskCount, ...more } = others;
+  const { usage, learned, ...unknown } = more;
   // A new field of the farm does not compile until it is in the snapshot.
   unknown satisfies Record<string, never>;
   const jobList = [...jobs.values()];
   return partsOf(
-    { of: "farm", version: SNAPSHOT_VERSION, openJobCount },
+    { of: "farm", version: SNAPSHOT_VERSION, openJobCount, openTaskCount },
     {
       nodes: [...nodes.values()].map((node) => ({ ...node })),
       nodeRecords: [...nodeRecords],
@@ -80,7 +87,8 @@ export function encodeFarm(farm: Farm): Iterable<FarmPart> {
       usageByJob: [...usage.entries().byJob],
       usageByStage: [...usage.entries().byStage],
       usageByOwner: [...usage.entries().byOwner],
-      learned: [...learned.entries()],
+      learnedSeconds: [...learned.entries()],
+      learnedMemory: [...learned.memoryEntries()],
     },
   );
 }
@@ -91,7 +99,7 @@ export function encodeFarm(farm: Farm): Iterable<FarmPart> {
  * @throws FarmError "wrong-state" when they are of another version
  */
 export function decodeFarm(parts: Iterable<FarmPart>): Farm {
-  const { openJobCount, lists } = collect(parts);
+  const { head, lists } = collect(parts);
   const jobs = new Map(lists.jobs.map((stored) => [stored.jobId, jobOf(stored)]));
   for (const [jobId, clip] of lists.clips) jobs.get(jobId)!.clips.push(clip);
   const tasks = new Map(lists.tasks.map((task) => [task.taskId, task]));
@@ -110,20 +118,21 @@ export function decodeFarm(parts: Iterable<FarmPart>): Farm {
     jobIdByRequestId: new Map(lists.jobIdByRequestId),
     notDueJobIds: new Set(lists.notDueJobIds),
     waitingJobIds: new Map(lists.waitingJobIds),
-    openJobCount,
+    openJobCount: head.openJobCount,
+    openTaskCount: head.openTaskCount,
     usage: new Usage({
       byJob: lists.usageByJob,
       byStage: lists.usageByStage,
       byOwner: lists.usageByOwner,
     }),
-    learned: new Learned(lists.learned),
+    learned: new Learned(lists.learnedSeconds, lists.learnedMemory),
   };
 }
 
 type Lists = { [N in ListName]: FarmLists[N][] };
 
-function collect(parts: Iterable<FarmPart>): { openJobCount: number; lists: Lists } {
-  let openJobCount: number | null = null;
+function collect(parts: Iterable<FarmPart>): { head: FarmHead; lists: Lists } {
+  let head: FarmHead | null = null;
   const lists: Lists = {
     nodes: [],
     nodeRecords: [],
@@ -137,19 +146,20 @@ function collect(parts: Iterable<FarmPart>): { openJobCount: number; lists: List
     usageByJob: [],
     usageByStage: [],
     usageByOwner: [],
-    learned: [],
+    learnedSeconds: [],
+    learnedMemory: [],
   };
   for (const part of parts) {
     if (part.of === "farm") {
       refuseVersion(part.version);
-      openJobCount = part.openJobCount;
+      head = part;
     } else {
-      assert(openJobCount !== null, "the head of a snapshot to come first");
+      assert(head !== null, "the head of a snapshot to come first");
       (lists[part.of] as unknown[]).push(...part.items);
     }
   }
-  assert(openJobCount !== null, "a snapshot with a head");
-  return { openJobCount, lists };
+  assert(head !== null, "a snapshot with a head");
+  return { head, lists };
 }
 
 function refuseVersion(version: number): void {

@@ -33,6 +33,7 @@ const at = (state: TaskState, change: Partial<Task> = {}): Task => ({
   epoch: 3,
   attempts: 3,
   failures: [],
+  memoryAboveBytes: null,
   workedNodeIds: [],
   plans: [],
   origin: null,
@@ -54,7 +55,14 @@ const failed = (
   nodeId: string,
   code: "runtime-failed" | "invalid-argument" | "numerical" | "blob-corrupt",
   epoch = 3,
-) => ({ kind: "failed", nodeId, epoch, failure: { code, detail: "why" }, atMs: 9_000 }) as const;
+): TaskEvent => ({
+  kind: "failed",
+  nodeId,
+  epoch,
+  failure: { code, detail: "why" },
+  memory: null,
+  atMs: 9_000,
+});
 const granted: TaskEvent = { kind: "granted", members: [{ nodeId: "a", half: null }], atMs: 9_000 };
 const broken = (nodeId: string, epoch = 3): TaskEvent => ({
   kind: "pair-broken",

@@ -7,7 +7,7 @@
 import type { FarmErrorCode } from "../../shared/core/errors.js";
 import { FarmError } from "../../shared/core/errors.js";
 import type { GuidanceHalf, Stage, StepCheckpoint, TaskResult } from "../../shared/farm/work.js";
-import { FAILED_NODES_MAX, FAILURES_MAX, NUMERICAL_FAILURES_MAX } from "./limits.js";
+import { DISTRUSTED, isSpent } from "./task-failures.js";
 
 /** A node's part in a grant; `half` is set in a pair only. */
 export interface Member {
@@ -19,6 +19,14 @@ export interface TaskFailure {
   readonly code: FarmErrorCode;
   readonly detail: string;
 }
+
+/** Where a task that ran out of memory may be tried again. */
+export type MemoryVerdict =
+  /** Such work fits into as much memory: the node is at fault. */
+  | { readonly retryOn: "any-node" }
+  | { readonly retryOn: "bigger-node"; readonly aboveBytes: number }
+  /** Nowhere; `detail` names the node, its memory and what helps. */
+  | { readonly retryOn: "none"; readonly aboveBytes: number; readonly detail: string };
 
 export type TaskState =
   /** Waits for the results of other tasks. Set when the job is created, or by a retry. */
@@ -54,6 +62,8 @@ export interface Task {
   readonly attempts: number;
   /** Failures and losses that count against it; drain, pause and preemption do not. */
   readonly failures: readonly { readonly nodeId: string; readonly code: FarmErrorCode }[];
+  /** It ran out of memory on a node with so many bytes: only bigger ones may try; null: any. */
+  readonly memoryAboveBytes: number | null;
   /** Every node that was granted it, in order, each once. */
   readonly workedNodeIds: readonly string[];
   /** The plans it was granted under, e.g. ["pair", "single"]. */
@@ -82,6 +92,8 @@ export type TaskEvent = { readonly atMs: number } & (
       readonly nodeId: string;
       readonly epoch: number;
       readonly failure: TaskFailure;
+      /** Set when it ran out of memory. */
+      readonly memory: MemoryVerdict | null;
     }
   /** Latents of a step are in the store; work goes on. */
   | {
@@ -210,13 +222,26 @@ function fail(task: Task, event: On<"failed">): Step {
   const survivor = membersOf(task).find((member) => member.nodeId !== event.nodeId);
   const isOwn = code !== "numerical" && new FarmError(code, "").retry !== "never";
   const failures = [...task.failures, { nodeId: event.nodeId, code }];
+  const memoryAboveBytes = aboveBytes(task, event.memory);
   if (survivor && isOwn && !isSpent(failures)) {
-    const [next, effects] = breakPair({ ...task, failures }, survivor.nodeId, event.atMs);
+    const going = { ...task, failures, memoryAboveBytes };
+    const [next, effects] = breakPair(going, survivor.nodeId, event.atMs);
     return [next, effects.filter((e) => e.kind !== "cancel" || e.nodeId !== event.nodeId)];
   }
   const leaving = [...cancelOthers(task, event.nodeId), ...charge(task, event.atMs, "wasted")];
-  const [next, effects] = retryOrFail(task, event.nodeId, event.failure, event.atMs);
+  const after = { ...task, memoryAboveBytes };
+  if (event.memory?.retryOn === "none") {
+    const failure = { code, detail: event.memory.detail };
+    return [{ ...after, failures, state: { kind: "failed", failure }, endMs: event.atMs }, leaving];
+  }
+  const [next, effects] = retryOrFail(after, event.nodeId, event.failure, event.atMs);
   return [next, [...leaving, ...effects]];
+}
+
+function aboveBytes(task: Task, memory: MemoryVerdict | null): number | null {
+  return memory === null || memory.retryOn === "any-node"
+    ? task.memoryAboveBytes
+    : memory.aboveBytes;
 }
 
 /** Goes back to ready unless a retry cannot help or was tried often enough. */
@@ -232,28 +257,9 @@ function retryOrFail(task: Task, nodeId: string, failure: TaskFailure, atMs: num
   ];
 }
 
-/**
- * Failures after which the latest latents are not gone on from: those that became NaN may have been
- * on their way there for some steps, and those that cannot be read fail every node.
- */
-const DISTRUSTED: ReadonlySet<FarmErrorCode> = new Set([
-  "numerical",
-  "blob-missing",
-  "blob-corrupt",
-]);
-
 /** Where the task began: at the noise, or at the step that it branched from. */
 function originOf({ origin }: Task, atMs: number): Task["checkpoint"] {
   return origin && { ...origin, atMs };
-}
-
-/** Whether so many failures are the task's own fault. */
-function isSpent(failures: Task["failures"]): boolean {
-  return (
-    new Set(failures.map((f) => f.nodeId)).size >= FAILED_NODES_MAX ||
-    failures.length >= FAILURES_MAX ||
-    failures.filter(({ code }) => code === "numerical").length >= NUMERICAL_FAILURES_MAX
-  );
 }
 
 function keepCheckpoint(
@@ -312,7 +318,7 @@ function breakPair(task: Task, survivorId: string, atMs: number): Step {
       count("pairs_broken_total"),
       ...cancelOthers(task, survivorId),
       // The halves that the lost partner computed are in the latents that the survivor holds.
-      { kind: "charge", used: (atMs - state.sinceMs) / 1000, wasted: 0 },
+      { kind: "charge", used: secondsBetween(state.sinceMs, atMs), wasted: 0 },
       { kind: "continue-alone", nodeId: survivorId, epoch: task.epoch, newEpoch },
       ...again,
     ],
@@ -354,7 +360,7 @@ function reset(task: Task, event: On<"reset">): Step {
   if (!isEnded(task)) return [task, []];
   const state: TaskState = event.blocked ? { kind: "blocked" } : { kind: "ready" };
   const latents = event.blocked ? { checkpoint: originOf(task, event.atMs), kept: [] } : {};
-  return [{ ...task, state, ...latents, failures: [], endMs: null }, []];
+  return [{ ...task, state, ...latents, failures: [], memoryAboveBytes: null, endMs: null }, []];
 }
 
 function cancelOthers(task: Task, keptNodeId: string | null): TaskEffect[] {
@@ -368,7 +374,12 @@ function charge(task: Task, atMs: number, how: "used" | "wasted"): TaskEffect[] 
   const { state } = task;
   if (state.kind !== "granted") return [];
   const lostSinceMs = Math.max(state.sinceMs, task.checkpoint?.atMs ?? 0);
-  const used = (atMs - state.sinceMs) / 1000;
-  const wasted = how === "wasted" ? (atMs - lostSinceMs) / 1000 : 0;
+  const used = secondsBetween(state.sinceMs, atMs);
+  const wasted = how === "wasted" ? Math.min(used, secondsBetween(lostSinceMs, atMs)) : 0;
   return state.members.map(() => ({ kind: "charge", used, wasted }));
+}
+
+/** Nothing for a clock that was set back meanwhile. */
+function secondsBetween(sinceMs: number, untilMs: number): number {
+  return Math.max(0, untilMs - sinceMs) / 1000;
 }

@@ -1,7 +1,7 @@
 /** @file A job as its users see it, out of the state of the farm. */
 import type { ClipView, JobView, StageView } from "../../shared/farm/job.js";
-import { isTerminal } from "../../shared/farm/job.js";
-import { planChunks, stepCount } from "../../shared/farm/parameters.js";
+import { isTerminal, OUTPUTS_NAMED_MAX } from "../../shared/farm/job.js";
+import { planChunks } from "../../shared/farm/parameters.js";
 import type { Stage } from "../../shared/farm/work.js";
 import type { Farm } from "./farm-state.js";
 import type { Clip, Job } from "./job.js";
@@ -30,11 +30,13 @@ export function viewJob(
   const { jobId, parameters, modelDigest, modelName, waitsFor, run } = job;
   const { createdAtMs, startedAtMs, endedAtMs } = job;
   const { owner, priority, startAfterMs, dependsOn, branch } = job;
+  const outputCount = job.clips.reduce((count, clip) => count + clip.outputs.length, 0);
+  const at: ViewOptions = { progress, nowMs, namesOutputs: outputCount <= OUTPUTS_NAMED_MAX };
   return {
     jobId,
     state: job.paused && !isTerminal(job.state) ? "paused" : job.state,
     parameters,
-    clips: job.clips.map((clip) => viewClip(farm, job, clip, progress, nowMs)),
+    clips: job.clips.map((clip) => viewClip(farm, job, clip, at)),
     modelDigest,
     modelName,
     createdAtMs,
@@ -47,17 +49,22 @@ export function viewJob(
   };
 }
 
+interface ViewOptions {
+  readonly progress: ReadonlyMap<string, Progress>;
+  readonly nowMs: number;
+  readonly namesOutputs: boolean;
+}
+
 function viewClip(
   farm: Farm,
   job: Job,
   clip: Clip,
-  progress: ReadonlyMap<string, Progress>,
-  nowMs: number,
+  { progress, nowMs, namesOutputs }: ViewOptions,
 ): ClipView {
   const tasks = tasksOf(farm, clip);
   const denoise = tasks.find((task) => task.stage === "denoise")!;
   const chunks = tasks.filter((task) => task.stage === "decode");
-  const steps = stepCount(job.parameters);
+  const steps = job.stepsTotal;
   const done = denoise.state.kind === "done";
   const running = progress.get(denoise.taskId);
   return {
@@ -75,7 +82,8 @@ function viewClip(
         ? denoise.state.result.secondsPerStep
         : (running?.secondsPerStep ?? 0),
     stages: STAGES.flatMap((stage) => viewStage(tasks, stage, nowMs)),
-    outputs: clip.outputs,
+    outputs: namesOutputs ? clip.outputs : [],
+    outputCount: clip.outputs.length,
     error: clip.failure,
   };
 }

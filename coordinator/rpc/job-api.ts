@@ -5,13 +5,13 @@
 import type * as wire from "../../proto/gen/renderfarm/v1/job_service.js";
 import { encodeBlobRef } from "../../shared/adapters/grpc/blob-codec.js";
 import { encodeJob } from "../../shared/adapters/grpc/job-codec.js";
+import { encodeOutput } from "../../shared/adapters/grpc/work-codec.js";
 import { FarmError } from "../../shared/core/errors.js";
 import type { JobView } from "../../shared/farm/job.js";
 import type { Output } from "../../shared/farm/work.js";
 import type { BlobRef, BlobStore } from "../../shared/ports/blob-store.js";
-import type { FarmLoop } from "../shell/farm-loop.js";
-import { collectGarbage } from "../shell/janitor.js";
-import { createJob } from "./create-job.js";
+import { type Caller, ownerSeenBy, senderOf } from "../access/caller.js";
+import { createJob, type JobParts } from "./create-job.js";
 import { drainNode, undrainNode, viewFarm } from "./farm-verbs.js";
 import { boundedInput, newInputKey } from "./inputs.js";
 import {
@@ -24,15 +24,7 @@ import {
   retryJob,
   setPriority,
 } from "./job-verbs.js";
-
-/** Who asks. */
-export interface Caller {
-  /** For logs and accounts; "local" where nobody has to say who they are. */
-  readonly name: string;
-}
-
-/** Whoever reaches a farm that asks for no identity. */
-export const LOCAL_CALLER: Caller = { name: "local" };
+import { type JobsLoop, loopSeenBy } from "./owned-loop.js";
 
 /** One question and one answer; rejects with a FarmError that either edge can tell. */
 export type Ask<Q, A> = (request: Q, caller: Caller) => Promise<A>;
@@ -55,6 +47,7 @@ export interface JobApi {
   readonly deleteJob: Ask<wire.DeleteJobRequest, wire.DeleteJobResponse>;
   readonly drainNode: Ask<wire.DrainNodeRequest, wire.DrainNodeResponse>;
   readonly undrainNode: Ask<wire.UndrainNodeRequest, wire.UndrainNodeResponse>;
+  readonly listOutputs: Ask<wire.ListOutputsRequest, wire.ListOutputsResponse>;
   readonly getFarm: Ask<wire.GetFarmRequest, wire.GetFarmResponse>;
   readonly collectGarbage: Ask<wire.CollectGarbageRequest, wire.CollectGarbageResponse>;
   /** Bytes of an input, in pieces of any size; the bound is on their sum. */
@@ -71,51 +64,77 @@ export interface JobApi {
   watchJob(request: wire.WatchJobRequest, caller: Caller, send: (job: JobView) => void): () => void;
 }
 
-export interface JobApiParts {
-  readonly loop: FarmLoop;
-  readonly blobs: BlobStore;
-}
-
-export function jobApi(parts: JobApiParts): JobApi {
-  const { loop, blobs } = parts;
+/**
+ * The farm in memory is ahead of the journal while an append is under way. So every answer, also one
+ * that only looks, waits until the journal has what it says: a crash takes back nothing that was told.
+ */
+export function jobApi(parts: JobParts): JobApi {
+  const { loop, blobs, janitor, quotas } = parts;
+  const told = <Q, A>(ask: Ask<Q, A>): Ask<Q, A> => {
+    return (request, caller) =>
+      Promise.resolve()
+        .then(() => ask(request, caller))
+        .finally(() => loop.settled());
+  };
+  /** The farm as the caller may see it: verbs on jobs get no other. */
+  const seen = (caller: Caller) => loopSeenBy(loop, ownerSeenBy(caller));
+  const job = (view: JobView) => ({ job: encodeJob(view) });
   return {
-    createJob: (request) => createJob(parts, request),
-    getJob: async ({ jobId }) => ({ job: encodeJob(findJob(loop, jobId)) }),
-    cancelJob: async ({ jobId }) => ({ job: encodeJob(await cancelJob(loop, jobId)) }),
-    listJobs: async (request) => listJobs(loop, request),
-    pauseJob: async ({ jobId }) => ({ job: encodeJob(await pauseJob(loop, jobId)) }),
-    resumeJob: async ({ jobId }) => ({ job: encodeJob(await resumeJob(loop, jobId)) }),
-    retryJob: async (request) => ({ job: encodeJob(await retryJob(loop, request)) }),
-    setJobPriority: async (request) => ({ job: encodeJob(await setPriority(loop, request)) }),
-    deleteJob: async ({ jobId }) => deleteJob(loop, jobId),
-    drainNode: async ({ nodeId }) => ({ node: await drainNode(loop, nodeId) }),
-    undrainNode: async ({ nodeId }) => ({ node: await undrainNode(loop, nodeId) }),
-    getFarm: async () => viewFarm(loop),
-    collectGarbage: async ({ dryRun }) => {
-      const found = await collectGarbage(blobs, loop.farm, { dryRun, nowMs: loop.nowMs() });
+    createJob: told((request, caller) => createJob(parts, request, caller)),
+    getJob: told(async ({ jobId }, caller) => job(findJob(seen(caller), jobId))),
+    cancelJob: told(async ({ jobId }, caller) => job(await cancelJob(seen(caller), jobId))),
+    listJobs: told(async (request, caller) => listJobs(seen(caller), request)),
+    pauseJob: told(async ({ jobId }, caller) => job(await pauseJob(seen(caller), jobId))),
+    resumeJob: told(async ({ jobId }, caller) => job(await resumeJob(seen(caller), jobId))),
+    retryJob: told(async (request, caller) => job(await retryJob(seen(caller), request))),
+    setJobPriority: told(async (request, caller) => job(await setPriority(seen(caller), request))),
+    deleteJob: told(async ({ jobId }, caller) => deleteJob(seen(caller), jobId)),
+    drainNode: told(async ({ nodeId }) => ({ node: await drainNode(loop, nodeId) })),
+    undrainNode: told(async ({ nodeId }) => ({ node: await undrainNode(loop, nodeId) })),
+    listOutputs: told(async ({ jobId, clipIndex }, caller) => ({
+      outputs: outputsOf(seen(caller), jobId, clipIndex).map(encodeOutput),
+    })),
+    getFarm: told(async () => viewFarm(loop)),
+    collectGarbage: told(async ({ dryRun }) => {
+      const found = await janitor.collect({ dryRun });
       return { blobs: BigInt(found.blobs), bytes: BigInt(found.bytes) };
-    },
-    uploadInput: async (pieces) => ({
-      blob: encodeBlobRef(await blobs.put(newInputKey(), boundedInput(pieces))),
     }),
-    openOutput: async (request) => openOutput(parts, request),
-    inputsOf: async ({ jobId }) => {
-      findJob(loop, jobId);
-      return loop.farm.jobs.get(jobId)?.images ?? [];
+    uploadInput: async (pieces, caller) => {
+      const sender = senderOf(caller);
+      const admit = (bytes: number) => {
+        if (sender !== null) quotas?.takeInputBytes(sender, bytes);
+      };
+      const ref = await blobs.put(newInputKey(sender), boundedInput(pieces, admit));
+      return { blob: encodeBlobRef(ref) };
     },
-    watchJob: ({ jobId }, _caller, send) => {
-      const now = findJob(loop, jobId);
-      const unwatch = loop.watch(jobId, send);
-      send(now);
-      return unwatch;
+    openOutput: told(async (request, caller) => openOutput(blobs, seen(caller), request)),
+    inputsOf: told(async ({ jobId }, caller) => {
+      const { farm } = seen(caller);
+      findJob(seen(caller), jobId);
+      return farm.jobs.get(jobId)?.images ?? [];
+    }),
+    watchJob: ({ jobId }, caller, send) => {
+      findJob(seen(caller), jobId);
+      return loop.watch(jobId, send);
     },
   };
 }
 
-function openOutput({ loop, blobs }: JobApiParts, request: wire.DownloadOutputRequest): OpenOutput {
+/** @throws FarmError "not-found" */
+function outputsOf(loop: JobsLoop, jobId: string, clipIndex: number): readonly Output[] {
+  findJob(loop, jobId);
+  const clip = loop.farm.jobs.get(jobId)?.clips[clipIndex];
+  if (clip) return clip.outputs;
+  throw new FarmError("not-found", `job ${jobId} has no clip ${clipIndex}`);
+}
+
+function openOutput(
+  blobs: BlobStore,
+  loop: JobsLoop,
+  request: wire.DownloadOutputRequest,
+): OpenOutput {
   const { jobId, clipIndex, fileName } = request;
-  const clip = findJob(loop, jobId).clips[clipIndex];
-  const output = clip?.outputs.find((o) => o.fileName === fileName);
+  const output = outputsOf(loop, jobId, clipIndex).find((o) => o.fileName === fileName);
   if (output) return { output, read: () => blobs.read(output.blob) };
   throw new FarmError(
     "not-found",

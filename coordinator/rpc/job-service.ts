@@ -5,11 +5,21 @@ import { encodeJob } from "../../shared/adapters/grpc/job-codec.js";
 import { toServiceError } from "../../shared/adapters/grpc/status.js";
 import type { JobView } from "../../shared/farm/job.js";
 import { isTerminal } from "../../shared/farm/job.js";
-import { piecesOf, sendPieces } from "./inputs.js";
-import { type Ask, type JobApi, LOCAL_CALLER } from "./job-api.js";
+import type { Caller } from "../access/caller.js";
+import type { CallerOf } from "./guard.js";
+import { piecesOf, sendPieces, written } from "./inputs.js";
+import type { Ask, JobApi } from "./job-api.js";
 
 /** The handlers of JobService; every error leaves as a gRPC status with its details. */
-export function jobServiceHandlers(api: JobApi): wire.JobServiceServer {
+export function jobServiceHandlers(api: JobApi, callerOf: CallerOf): wire.JobServiceServer {
+  const unary = <Q, A>(ask: Ask<Q, A>) => {
+    return (call: ServerUnaryCall<Q, A>, callback: sendUnaryData<A>): void => {
+      answer(
+        Promise.resolve().then(() => ask(call.request, callerOf(call.metadata))),
+        callback,
+      );
+    };
+  };
   return {
     createJob: unary(api.createJob),
     getJob: unary(api.getJob),
@@ -22,15 +32,16 @@ export function jobServiceHandlers(api: JobApi): wire.JobServiceServer {
     deleteJob: unary(api.deleteJob),
     drainNode: unary(api.drainNode),
     undrainNode: unary(api.undrainNode),
+    listOutputs: unary(api.listOutputs),
     getFarm: unary(api.getFarm),
     collectGarbage: unary(api.collectGarbage),
-    watchJob: (call) => streaming(call, async () => watchJob(api, call)),
+    watchJob: (call) => streaming(call, async () => watchJob(api, call, callerOf(call.metadata))),
     uploadInput: (call, callback) => {
-      answer(api.uploadInput(piecesOf(call), LOCAL_CALLER), callback);
+      answer(api.uploadInput(piecesOf(call), callerOf(call.metadata)), callback);
     },
     downloadOutput: (call) =>
       streaming(call, async () => {
-        const { read } = await api.openOutput(call.request, LOCAL_CALLER);
+        const { read } = await api.openOutput(call.request, callerOf(call.metadata));
         await sendPieces(read(), call);
       }),
   };
@@ -40,42 +51,33 @@ export function jobServiceHandlers(api: JobApi): wire.JobServiceServer {
 function watchJob(
   api: JobApi,
   call: ServerWritableStream<wire.WatchJobRequest, wire.WatchJobResponse>,
+  caller: Caller,
 ): void {
-  let waiting: JobView | null = null;
-  let full = false;
+  let newest: JobView | null = null;
+  let sending = false;
   let unwatch = () => {};
   let hasEnded = false;
-  const send = (job: JobView) => {
-    if (full) {
-      waiting = job;
-      return;
+  const take = (job: JobView) => {
+    newest = job;
+    if (!sending) void sendNewest();
+  };
+  const sendNewest = async () => {
+    sending = true;
+    for (let job = newest; job !== null && !call.cancelled; job = newest) {
+      newest = null;
+      await written(call, { job: encodeJob(job) });
+      if (isTerminal(job.state)) finish();
     }
-    full = !call.write({ job: encodeJob(job) });
-    if (isTerminal(job.state)) finish();
+    sending = false;
   };
   const finish = () => {
     hasEnded = true;
     unwatch();
     call.end();
   };
-  call.on("drain", () => {
-    full = false;
-    const newest = waiting;
-    waiting = null;
-    if (newest) send(newest);
-  });
   call.on("cancelled", () => unwatch());
-  unwatch = api.watchJob(call.request, LOCAL_CALLER, send);
+  unwatch = api.watchJob(call.request, caller, take);
   if (hasEnded) unwatch();
-}
-
-function unary<Q, A>(ask: Ask<Q, A>) {
-  return (call: ServerUnaryCall<Q, A>, callback: sendUnaryData<A>): void => {
-    answer(
-      Promise.resolve().then(() => ask(call.request, LOCAL_CALLER)),
-      callback,
-    );
-  };
 }
 
 function answer<A>(result: Promise<A>, callback: sendUnaryData<A>): void {

@@ -43,12 +43,13 @@ const identity: NodeIdentity = {
     vaeScaleFactor: 4,
     latentChannels: 4,
     numTrainTimesteps: 1000,
+    stepRule: "as-asked",
   },
   provider: "cpu",
   planHash: "e".repeat(64),
-  busAddress: "127.0.0.1:9",
-  busToken: "secret",
+  ...{ busAddress: "127.0.0.1:9", busToken: "secret" },
   hasFfmpeg: true,
+  ...{ memoryBytes: 16 * 2 ** 30, prefers: "any" },
 };
 
 let clock: ManualClock;
@@ -209,13 +210,7 @@ describe("a client", () => {
     const { blob } = await upload(Buffer.from("a picture"));
     const bad = request({
       images: [blob],
-      parameters: {
-        height: 65,
-        fps: 0,
-        sigmas: [],
-        formats: [],
-        pair: "PAIR_POLICY_UNSPECIFIED",
-      } as never,
+      parameters: RenderParameters.fromPartial({ height: 65, fps: 0 }),
     });
     await expect(call("createJob", bad)).rejects.toMatchObject({
       code: "invalid-argument",

@@ -1,6 +1,9 @@
 /** @file Events as one line of JSON in the journal. */
 import { FarmError } from "../../shared/core/errors.js";
+import { stepCount } from "../../shared/farm/parameters.js";
 import type { FarmEvent } from "../plan/events.js";
+import type { NewJob } from "../plan/job.js";
+import type { NodeInfo } from "../plan/node.js";
 
 /** Seeds are 64-bit, which JSON numbers are not. */
 const BIGINT_KEY = "$bigint";
@@ -51,7 +54,20 @@ export function decodeEvent(record: string): FarmEvent {
   if (!Object.hasOwn(KNOWN_KINDS, event.kind)) {
     throw new FarmError("wrong-state", `this program knows no event '${event.kind}'`);
   }
-  return event;
+  return completed(event);
+}
+
+/** Fields that the events of version 0.1.0 lack, as that version would have filled them in. */
+function completed(event: FarmEvent): FarmEvent {
+  if (event.kind === "node-joined") {
+    const node: Partial<NodeInfo> = event.node;
+    const { memoryBytes = 0, prefers = "any" } = node;
+    return { ...event, node: { ...event.node, memoryBytes, prefers } };
+  }
+  if (event.kind !== "job-created") return event;
+  const job: Partial<NewJob> = event.job;
+  const { stepsTotal = stepCount(event.job.parameters) } = job;
+  return { ...event, job: { ...event.job, stepsTotal } };
 }
 
 function reviveBigint(_key: string, value: unknown): unknown {

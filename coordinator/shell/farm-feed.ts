@@ -21,8 +21,10 @@ export class FarmFeed {
   readonly #changed = new Map<string, number>();
   /** Number of the deletion of each job, the latest last. */
   readonly #deleted = new Map<string, number>();
+  /** Owners of all jobs that there are, and of the deleted ones that are remembered. */
+  readonly #owners = new Map<string, string>();
   readonly #listeners = new Set<(change: JobChange | null) => void>();
-  readonly #unobserve: () => void;
+  readonly #unfollow: () => void;
   #number = 0;
   /** Deletions up to this one are forgotten. */
   #forgotten = 0;
@@ -30,7 +32,8 @@ export class FarmFeed {
   constructor(loop: FarmLoop, runId: string) {
     this.#loop = loop;
     this.runId = runId;
-    this.#unobserve = loop.observe({
+    for (const { jobId, owner } of loop.farm.jobs.values()) this.#owners.set(jobId, owner);
+    this.#unfollow = loop.follow({
       stepped: (occurrences, changedJobIds) => {
         for (const jobId of changedJobIds) this.#change(jobId);
         for (const occurrence of occurrences) {
@@ -52,6 +55,11 @@ export class FarmFeed {
     return this.#changed.get(jobId) ?? 0;
   }
 
+  /** Whose job it is, or was; null for one that is long forgotten. */
+  ownerOf(jobId: string): string | null {
+    return this.#owners.get(jobId) ?? null;
+  }
+
   /** Every change after a number, the earliest first; null when that is too long ago. */
   since(number: number): readonly JobChange[] | null {
     if (number < this.#forgotten || number > this.#number) return null;
@@ -68,12 +76,14 @@ export class FarmFeed {
   }
 
   stop(): void {
-    this.#unobserve();
+    this.#unfollow();
     this.#listeners.clear();
   }
 
   #change(jobId: string): void {
-    if (!this.#loop.farm.jobs.has(jobId)) return;
+    const job = this.#loop.farm.jobs.get(jobId);
+    if (!job) return;
+    this.#owners.set(jobId, job.owner);
     this.#number += 1;
     // Deleted first, so that the order of the map is that of the numbers.
     this.#changed.delete(jobId);
@@ -89,6 +99,7 @@ export class FarmFeed {
     if (this.#deleted.size > DELETED_MAX) {
       const [oldest, number] = this.#deleted.entries().next().value!;
       this.#deleted.delete(oldest);
+      this.#owners.delete(oldest);
       this.#forgotten = number;
     }
     this.#tell({ jobId, number: this.#number });

@@ -20,6 +20,7 @@ import type { Progress } from "../plan/view.js";
 import { viewJob } from "../plan/view.js";
 import { encodeEvent } from "./event-codec.js";
 import type { Failpoint } from "./failpoint.js";
+import type { FarmObserver } from "./farm-observer.js";
 import { recoverFarm, snapshotLines } from "./recover.js";
 
 /** An event before the loop stamps it with the time. */
@@ -42,7 +43,7 @@ export const POLICY_DEFAULT: FarmPolicy = {
 export type JobWatcher = (job: JobView) => void;
 
 /** Follows the whole farm; hears of nothing before it is durable. */
-export interface FarmObserver {
+export interface FarmFollower {
   /** Events were taken in, the scheduler's grants with them, and the jobs changed by it. */
   stepped(occurrences: readonly Occurrence[], changedJobIds: ReadonlySet<string>): void;
   /** A running denoise task of the job reported a step. */
@@ -63,6 +64,8 @@ export interface FarmLoopOptions {
   readonly snapshotEvents?: number;
   /** Where a test lets this process die. */
   readonly failpoint?: Failpoint | null;
+  /** Looks on. */
+  readonly observer?: FarmObserver | null;
 }
 
 export class FarmLoop {
@@ -73,12 +76,13 @@ export class FarmLoop {
   readonly #failpoint: Failpoint | null;
   readonly #progress = new Map<string, Progress>();
   readonly #watchers = new Map<string, Set<JobWatcher>>();
-  readonly #observers = new Set<FarmObserver>();
+  readonly #followers = new Set<FarmFollower>();
   /** The last append; those before it resolve before it. */
   #appended: Promise<void> = Promise.resolve();
   readonly #log: Log;
   readonly #onBroken: (error: unknown) => void;
   readonly #snapshotEvents: number;
+  readonly #observer: FarmObserver | null;
   #execute: (effect: OutsideEffect) => void = () => {};
   #farm: Farm = emptyFarm();
   #broken: Error | null = null;
@@ -100,6 +104,7 @@ export class FarmLoop {
     this.#onBroken = options.onBroken ?? (() => {});
     this.#snapshotEvents = options.snapshotEvents ?? SNAPSHOT_EVENTS;
     this.#failpoint = options.failpoint ?? null;
+    this.#observer = options.observer ?? null;
   }
 
   /** To be looked at only: events alone change it. */
@@ -113,6 +118,7 @@ export class FarmLoop {
     this.#farm = farm;
     this.#unkept = replayed;
     this.#execute = execute;
+    this.#observer?.started(farm);
     await this.dispatch({ kind: "farm-started" });
   }
 
@@ -139,7 +145,7 @@ export class FarmLoop {
       throw this.#break(error);
     }
     const changed = this.#carryOut(effects);
-    for (const observer of this.#observers) observer.stepped(occurrences, changed);
+    for (const follower of this.#followers) follower.stepped(occurrences, changed);
     this.#keepIfDue();
   }
 
@@ -151,7 +157,9 @@ export class FarmLoop {
     const step = (occurrence: Occurrence) => {
       const event: FarmEvent = { ...occurrence, atMs };
       events.push(event);
-      effects.push(...reduceFarm(this.farm, event));
+      const caused = reduceFarm(this.farm, event);
+      this.#observer?.applied(this.farm, event, caused);
+      effects.push(...caused);
     };
     for (const occurrence of occurrences) step(occurrence);
     const { grants, yields } = planFarm(this.farm, this.#policy, atMs);
@@ -197,13 +205,23 @@ export class FarmLoop {
     await this.#appended;
   }
 
+  /**
+   * Refuses new work while the journal takes no events; what runs waits for it.
+   *
+   * @throws FarmError "exhausted" or "unreachable", as the journal says
+   */
+  refuseStalled(): void {
+    const stalled = this.#journal.stalled?.();
+    if (stalled) throw stalled;
+  }
+
   /** A running denoise task's report; not journalled, since a step later it is history. */
   reportProgress(taskId: string, progress: Progress): void {
     const task = this.farm.tasks.get(taskId);
     if (task?.epoch !== progress.epoch || task.state.kind !== "granted") return;
     this.#progress.set(taskId, progress);
     this.#notify(task.jobId);
-    for (const observer of this.#observers) observer.progressed(task.jobId);
+    for (const follower of this.#followers) follower.progressed(task.jobId);
   }
 
   /** Milliseconds since 1970, as events are stamped. */
@@ -216,10 +234,15 @@ export class FarmLoop {
     return job ? viewJob(this.farm, job, this.#progress, this.#nowMs()) : null;
   }
 
-  /** Calls the watcher after every change of the job, until the returned function is called. */
+  /**
+   * Calls the watcher with the job as it is, and after every change of it, until the returned
+   * function is called; each time once the journal has what it is told.
+   */
   watch(jobId: string, watcher: JobWatcher): () => void {
     const watchers = this.#watchers.get(jobId) ?? new Set();
     this.#watchers.set(jobId, watchers.add(watcher));
+    const view = this.view(jobId);
+    if (view) this.#tellDurable(() => watchers.has(watcher) && watcher(view));
     return () => {
       watchers.delete(watcher);
       if (watchers.size === 0 && this.#watchers.get(jobId) === watchers) {
@@ -229,9 +252,9 @@ export class FarmLoop {
   }
 
   /** Lets somebody follow the whole farm, until the returned function is called. */
-  observe(observer: FarmObserver): () => void {
-    this.#observers.add(observer);
-    return () => this.#observers.delete(observer);
+  follow(follower: FarmFollower): () => void {
+    this.#followers.add(follower);
+    return () => this.#followers.delete(follower);
   }
 
   /** The jobs that changed. */
@@ -253,7 +276,15 @@ export class FarmLoop {
     if (job && isTerminal(job.state)) this.#forgetProgress(jobId);
     if (!watchers) return;
     const view = this.view(jobId);
-    if (view) for (const watcher of [...watchers]) watcher(view);
+    if (!view) return;
+    this.#tellDurable(() => {
+      for (const watcher of [...watchers]) watcher(view);
+    });
+  }
+
+  /** Appends resolve in order, so watchers hear of states in order; of a broken journal, of nothing. */
+  #tellDurable(tell: () => void): void {
+    this.#appended.then(tell, () => {});
   }
 
   #forgetProgress(jobId: string): void {

@@ -16,6 +16,7 @@ const model = {
   vaeScaleFactor: 4,
   latentChannels: 4,
   numTrainTimesteps: 1000,
+  stepRule: "as-asked" as const,
 };
 const node = (bootId: string): NodeInfo => ({
   nodeId: "a",
@@ -26,6 +27,8 @@ const node = (bootId: string): NodeInfo => ({
   busAddress: "a:1",
   busToken: "t",
   hasFfmpeg: true,
+  memoryBytes: 16 * 2 ** 30,
+  prefers: "any",
 });
 
 class RecordedStream implements NodeStream {

@@ -4,6 +4,11 @@ import type { BlobStore } from "../../shared/ports/blob-store.js";
 /** Folders of a clip that hold finished files and their manifests. */
 const KEPT = /^v1\/[a-z0-9]{26}\/\d+\/(out-\d+\/|manifest-)/;
 
+/** Whether a key of a job is one that stays when the job is swept. */
+export function isFinishedFile(key: string): boolean {
+  return KEPT.test(key);
+}
+
 /** What is to go, and what is to stay. */
 export interface Sweep {
   readonly jobId: string;
@@ -27,7 +32,7 @@ export async function sweepJob(blobs: BlobStore, sweep: Sweep): Promise<number> 
   let count = 0;
   for await (const { key } of blobs.list(prefix)) {
     if (!isWanted()) break;
-    if (!KEPT.test(key) && (await blobs.remove(key))) count += 1;
+    if (!isFinishedFile(key) && (await blobs.remove(key))) count += 1;
   }
   return count;
 }

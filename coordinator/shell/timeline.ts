@@ -43,11 +43,11 @@ export class Timeline {
   /** By node and task. */
   readonly #open = new Map<string, Open>();
   readonly #closed: TaskInterval[] = [];
-  readonly #unobserve: () => void;
+  readonly #unfollow: () => void;
 
   constructor(loop: FarmLoop) {
     this.#loop = loop;
-    this.#unobserve = loop.observe({ stepped: () => this.#look(), progressed: () => {} });
+    this.#unfollow = loop.follow({ stepped: () => this.#look(), progressed: () => {} });
     this.#look();
   }
 
@@ -58,7 +58,7 @@ export class Timeline {
   }
 
   stop(): void {
-    this.#unobserve();
+    this.#unfollow();
   }
 
   /** Compares what each node works on with what it worked on at the last look. */

@@ -15,6 +15,7 @@ const SHAPE = [3, 4, 2, 3];
 const parameters = {
   ...{ height: 16, width: 24, numFrames: 3, numInferenceSteps: 4, sigmas: null },
   ...{ minGuidanceScale: 1, maxGuidanceScale: 3, fps: 7, motionBucketId: 127 },
+  ...{ guidance: { kind: "linear" as const }, fit: "stretch" as const },
   ...{ noiseAugStrength: 0.02, decodeChunkSize: 3 },
 };
 const scheduler = EULER_DISCRETE_DEFAULTS;

@@ -33,12 +33,15 @@ const identity: NodeIdentity = {
     vaeScaleFactor: 8,
     latentChannels: 4,
     numTrainTimesteps: 1000,
+    stepRule: "as-asked",
   },
   provider: "cpu",
   planHash: HASH,
   busAddress: "127.0.0.1:1",
   busToken: "t",
   hasFfmpeg: false,
+  memoryBytes: 16 * 2 ** 30,
+  prefers: "any",
 };
 const WELCOME: NodeOrder = { kind: "welcome", leaseMs: 5_000, heartbeatMs: 1_000 };
 const progress = (stepsDone: number) =>
@@ -127,7 +130,7 @@ beforeEach(async () => {
   log = [];
   await coordinator.listen();
   link = new NodeLink({
-    address: coordinator.address,
+    addresses: [coordinator.address],
     identity,
     clock,
     random: () => 0,

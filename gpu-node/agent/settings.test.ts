@@ -10,9 +10,10 @@ test("three settings are needed, the others have defaults", () => {
   expect(settings).toMatchObject({
     coordinator: "127.0.0.1:7000",
     checkpoint: "/m",
-    blobDir: "/b",
+    blobs: "file:/b",
     threads: 1,
     variant: "auto",
+    bus: "tcp",
     busListen: "127.0.0.1:0",
     busAdvertise: null,
     logLevel: "info",
@@ -24,23 +25,29 @@ test("every setting can come from the environment; a flag goes first", () => {
   const env = {
     RENDERFARM_COORDINATOR: "localhost:1",
     RENDERFARM_CHECKPOINT: "/env",
-    RENDERFARM_BLOB_DIR: "/env-blobs",
+    RENDERFARM_BLOBS: "s3://bucket?endpoint=https://s3.example",
     RENDERFARM_NODE_ID: "env-node",
     RENDERFARM_THREADS: "3",
     RENDERFARM_VARIANT: "fp16",
+    RENDERFARM_BUS: "nats://broker:4222",
     RENDERFARM_BUS_LISTEN: "127.0.0.1:7",
     RENDERFARM_BUS_ADVERTISE: "localhost:8",
+    RENDERFARM_MEMORY: "24GiB",
+    RENDERFARM_PREFER: "decode",
     LOG_LEVEL: "debug",
   };
   expect(readSettings(["--checkpoint", "/flag", "--threads=2"], env)).toEqual({
     coordinator: "localhost:1",
     checkpoint: "/flag",
-    blobDir: "/env-blobs",
+    blobs: "s3://bucket?endpoint=https://s3.example",
     nodeId: "env-node",
     threads: 2,
     variant: "fp16",
+    bus: "nats://broker:4222",
     busListen: "127.0.0.1:7",
     busAdvertise: "localhost:8",
+    memoryBytes: 24 * 2 ** 30,
+    prefers: "decode",
     logLevel: "debug",
   });
 });
@@ -53,7 +60,7 @@ test("all wrong settings are named at once", () => {
   } catch (error) {
     expect((error as FarmError).violations.map(({ field }) => field)).toEqual([
       "--checkpoint",
-      "--blob-dir",
+      "--blobs",
       "--threads",
       "--variant",
       "--coordinator",
@@ -72,6 +79,8 @@ const refused: [args: string[], message: RegExp][] = [
   [["--bus-listen", "0.0.0.0:0"], /--bus-listen: "0.0.0.0:0" is not 127.0.0.1:PORT/],
   [["--bus-advertise", "127.0.0.1:0"], /--bus-advertise/],
   [["--bus-advertise", "farm.example.org:7000"], /TLS/],
+  [["--memory", "much"], /--memory: "much" is not an amount of memory such as 24GiB/],
+  [["--prefer", "mux"], /--prefer: "mux" is not one of any, denoise, decode/],
   [["--threads", "1.5"], /--threads: "1.5"/],
   [["--threads", "-1"], /threads/],
   [["--threads", "1e3"], /--threads/],
@@ -89,4 +98,13 @@ test.each(refused)("%j is refused", (args, message) => {
 
 test("help needs no other setting", () => {
   expect(readSettings(["--help"], {})).toBeNull();
+});
+
+test.each([
+  [["--blobs", "file:/a", "--blob-dir", "/b"], "beside --blob-dir"],
+  [["--blobs", "ftp://a"], "is not file:DIR or s3://"],
+  [["--blobs", "/a"], "is not file:DIR or s3://"],
+])("%j is refused", (args, text) => {
+  const others = ["--coordinator", "127.0.0.1:7000", "--checkpoint", "/m"];
+  expect(() => readSettings([...others, ...args], {})).toThrow(text);
 });

@@ -2,6 +2,7 @@
 import { basename, dirname } from "node:path";
 import type { ModelInfo } from "../../shared/farm/work.js";
 import { elementCount } from "../../shared/tensor/tensor.js";
+import { stepRuleOf } from "../diffusion/euler-discrete.js";
 import type { WeightDtype, WeightIndex } from "../model/weights.js";
 import type { Checkpoint } from "./open-checkpoint.js";
 
@@ -20,6 +21,7 @@ export function describeCheckpoint(checkpoint: Checkpoint, digest: string): Mode
     vaeScaleFactor: 2 ** (vae.block_out_channels.length - 1),
     latentChannels: vae.latent_channels,
     numTrainTimesteps: scheduler.num_train_timesteps,
+    stepRule: stepRuleOf(scheduler),
   };
 }
 

@@ -58,6 +58,7 @@ describe("a whole checkpoint", () => {
       vaeScaleFactor: 4,
       latentChannels: 4,
       numTrainTimesteps: 1000,
+      stepRule: "as-asked",
     });
   });
 });

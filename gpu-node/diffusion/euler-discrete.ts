@@ -4,6 +4,7 @@
  * The table is made once, before any step; the steps themselves are in euler-step.ts.
  */
 import { FarmError } from "../../shared/core/errors.js";
+import type { StepRule } from "../../shared/farm/parameters.js";
 import { type EulerDiscreteConfig, eulerConfigProblems } from "./euler-config.js";
 import { linspaceF32 } from "./linspace.js";
 import { betaSigmas, exponentialSigmas, karrasSigmas } from "./sigmas.js";
@@ -78,6 +79,16 @@ export function planSteps(config: EulerDiscreteConfig, request: StepRequest): St
   const table = { sigmas, timesteps, initNoiseSigma: initNoiseSigma(config, sigmas) };
   refuseUnusable(table);
   return table;
+}
+
+/**
+ * How many steps `planSteps` makes of a number of them. Only sigmas that are respaced (karras,
+ * exponential, beta) are always as many as were asked for.
+ */
+export function stepRuleOf(config: EulerDiscreteConfig): StepRule {
+  if (respacing(config) !== null) return "as-asked";
+  if (config.interpolation_type === "log_linear" && isContinuous(config)) return "one-more";
+  return config.timestep_spacing === "trailing" ? "trailing" : "as-asked";
 }
 
 interface Schedule {

@@ -1,5 +1,6 @@
 /** @file Which training timesteps a clip visits, and which timestep has a given noise level. */
 import { assertNever } from "../../shared/core/assert.js";
+import { trailingStepCount } from "../../shared/farm/parameters.js";
 import type { EulerDiscreteConfig } from "./euler-config.js";
 
 type Spacing = Pick<
@@ -36,7 +37,7 @@ export function spacedTimesteps(config: Spacing, count: number): Float32Array {
       // numpy.arange(train, 0, -ratio): its length and its values, rounding included.
       const ratio = train / count;
       const step = train - ratio - train;
-      const length = Math.ceil(-train / -ratio);
+      const length = trailingStepCount(train, count);
       return Float32Array.from({ length }, (_, i) => roundHalfEven(train + i * step) - 1);
     }
     default:

@@ -8,6 +8,7 @@ import { assert } from "../../shared/core/assert.js";
 import { FarmError } from "../../shared/core/errors.js";
 import type { Tensor } from "../../shared/tensor/tensor.js";
 import { type FromChild, fromWireError } from "./child-protocol.js";
+import { engineFailureCode } from "./engine-failure.js";
 import { describeGraph, type GraphSpec, type Runtime } from "./runtime.js";
 import type { RuntimeInfo, RuntimeSettings } from "./runtime-info.js";
 import { type RuntimeProcess, startRuntimeProcess } from "./runtime-process.js";
@@ -163,7 +164,7 @@ class RestartableRuntime implements ChildRuntime {
       this.#child = null;
       for (const { graph, reject } of runs.values()) {
         const detail = `${describeGraph(graph)}: ${this.#lastEnd}`;
-        reject(new FarmError("runtime-failed", detail));
+        reject(new FarmError(engineFailureCode(how), detail));
       }
       runs.clear();
       return new FarmError("runtime-failed", this.#lastEnd);

@@ -24,8 +24,10 @@ export interface RuntimeProcess {
 }
 
 /** What is kept of its stderr for the words about its end. */
-const STDERR_CHARACTERS_KEPT = 2_000;
+const STDERR_CHARACTERS_KEPT = 8_000;
 const STDERR_LINES_KEPT = 6;
+/** A line of a stack that V8 prints when it ends the process: why it does comes before them. */
+const NATIVE_FRAME = /^\s*\d+: 0x[0-9a-f]+ /;
 
 /** The file that the process runs: compiled JavaScript, also for a caller that runs from source. */
 export function runtimeChildPath(): string {
@@ -73,6 +75,7 @@ export function startRuntimeProcess(
 }
 
 function quoted(words: string): string {
-  const lines = words.trim().split(/\r?\n/).slice(-STDERR_LINES_KEPT);
-  return lines.join("") === "" ? "" : `; its last words: ${lines.join(" | ")}`;
+  const said = words.split(/\r?\n/).filter((l) => l.trim() !== "" && !NATIVE_FRAME.test(l));
+  const lines = said.slice(-STDERR_LINES_KEPT);
+  return lines.length === 0 ? "" : `; its last words: ${lines.join(" | ")}`;
 }

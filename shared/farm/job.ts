@@ -49,6 +49,19 @@ export const PRIORITY_MAX = 100;
 /** Jobs that one job may wait for. */
 export const DEPENDENCIES_MAX = 100;
 
+/** Seconds that nodes were held. */
+export interface Seconds {
+  readonly used: number;
+  /** Part of `used` that came to nothing: failed, lost or cancelled. */
+  readonly wasted: number;
+}
+
+/**
+ * Files that a view of a whole job names at most. A job of 1,000 clips with 25 frames each as png has
+ * 25,000: as one message they are 4 MiB, after every change.
+ */
+export const OUTPUTS_NAMED_MAX = 1_000;
+
 export interface StageView {
   readonly stage: Stage;
   /** In the order of halves or chunks; after a failover also those that took over. */
@@ -74,7 +87,10 @@ export interface ClipView {
   /** Median seconds of a denoising step; 0 before the first. */
   readonly secondsPerStep: number;
   readonly stages: readonly StageView[];
+  /** Its finished files; none while the job has more than `OUTPUTS_NAMED_MAX` of them in all. */
   readonly outputs: readonly Output[];
+  /** Finished files, whether `outputs` names them or not. */
+  readonly outputCount: number;
   readonly error: { readonly code: FarmErrorCode; readonly detail: string } | null;
 }
 
@@ -90,18 +106,29 @@ export interface JobView {
   readonly startedAtMs: number | null;
   readonly endedAtMs: number | null;
   readonly options: JobOptions;
-  /** Seconds that nodes were held by it; `wasted` is the part that came to nothing. */
-  readonly usage: { readonly used: number; readonly wasted: number };
+  /** Seconds that nodes were held by it. */
+  readonly usage: Seconds;
   /** Jobs that it still waits for. */
   readonly waitsFor: readonly string[];
   /** 1, and one more each time it was retried after its end. */
   readonly run: number;
 }
 
+/** What a node could do for a job that is not submitted yet. */
+export interface DryRunNode {
+  readonly nodeId: string;
+  /** Why it could not work on the job; "" when it could. */
+  readonly whyNot: string;
+  /** Bytes that its runtime may use; 0: not known. */
+  readonly memoryBytes: number;
+  /** Stages of such a job that lately ran out of memory on a node with as much, or more. */
+  readonly tooSmallFor: readonly Stage[];
+}
+
 /** What would become of a job if it were submitted now. */
 export interface DryRunView {
-  /** Every connected node, and why it could not work on the job; "" when it could. */
-  readonly nodes: readonly { readonly nodeId: string; readonly whyNot: string }[];
+  /** Every connected node. */
+  readonly nodes: readonly DryRunNode[];
   /** How a clip would be denoised if it started now. */
   readonly plan: "single" | "pair";
   readonly clips: number;

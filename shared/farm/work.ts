@@ -1,9 +1,13 @@
 /** @file Tasks as the coordinator grants them and nodes carry them out; the wire forms are in proto/. */
 import type { FarmErrorCode } from "../core/errors.js";
 import type { BlobRef } from "../ports/blob-store.js";
-import type { ClipParameters, NoisePlan, OutputFormat } from "./parameters.js";
+import type { ClipParameters, NoisePlan, OutputFormat, StepRule } from "./parameters.js";
 
 export type Stage = "condition" | "denoise" | "decode" | "mux";
+
+export const NODE_PREFERENCES = ["any", "denoise", "decode"] as const;
+/** The work that a node takes first when several kinds wait; it does everything all the same. */
+export type NodePreference = (typeof NODE_PREFERENCES)[number];
 
 /** What a request has to know of a checkpoint, from its config files. */
 export interface ModelInfo {
@@ -19,6 +23,8 @@ export interface ModelInfo {
   readonly vaeScaleFactor: number;
   readonly latentChannels: number;
   readonly numTrainTimesteps: number;
+  /** How many steps its scheduler makes of those asked for. */
+  readonly stepRule: StepRule;
 }
 
 /** Picture -> CLIP embedding, image latents and initial noise, in one blob. */

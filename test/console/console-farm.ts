@@ -1,8 +1,8 @@
 /** @file The farm of a console test: real processes, the small demo checkpoint, two nodes. */
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { FarmClient } from "../../cli/farm-client.js";
 import { type LocalFarm, startLocalFarm } from "../../cli/local-farm.js";
+import { FarmClient } from "../../client/farm-client.js";
 import { JOB_OPTIONS_DEFAULT, type JobView } from "../../shared/farm/job.js";
 
 const root = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));

@@ -23,6 +23,13 @@ describeInBrowser("the console", () => {
   /** Looks again and again until it is so. */
   const eventually = <T>(look: () => Promise<T>) => expect.poll(look, { timeout: 30_000 });
 
+  /** What these tests look at of a video. */
+  interface Video {
+    readonly videoWidth: number;
+    readonly videoHeight: number;
+    readonly currentTime: number;
+  }
+
   const field = (page: Page, name: string) => page.locator(`input[name="${name}"]`);
   const choose = (page: Page) => field(page, "images").setInputFiles(PICTURE);
   const render = (page: Page) => page.getByRole("button", { name: "Render" });
@@ -59,12 +66,10 @@ describeInBrowser("the console", () => {
     await clip.getByRole("button", { name: "Play clip 1" }).click();
     await clip.getByRole("button", { name: "Pause clip 1" }).waitFor();
     const video = clip.locator("video");
-    const facts = await video.evaluate((v: HTMLVideoElement) => [v.videoWidth, v.videoHeight]);
+    const facts = await video.evaluate((v: Video) => [v.videoWidth, v.videoHeight]);
     expect(facts).toEqual([32, 32]);
     // What plays moves on.
-    await eventually(() => video.evaluate((v: HTMLVideoElement) => v.currentTime)).toBeGreaterThan(
-      0,
-    );
+    await eventually(() => video.evaluate((v: Video) => v.currentTime)).toBeGreaterThan(0);
 
     const saved = page.waitForEvent("download");
     await clip.getByRole("button", { name: "mp4" }).click();
@@ -198,6 +203,6 @@ describeInBrowser("the console", () => {
     await page.getByRole("link", { name: "Gallery" }).click();
     const video = page.locator("video").first();
     await eventually(() => video.getAttribute("src")).toMatch(/^blob:/);
-    expect(await page.evaluate(() => localStorage.length + sessionStorage.length)).toBe(2);
+    expect(await page.evaluate("localStorage.length + sessionStorage.length")).toBe(2);
   });
 });

@@ -1,6 +1,7 @@
 /** How the console looks and reads: no serious violation, nothing wider than the screen. */
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import type { AxeResults } from "axe-core";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { LocalFarm } from "../../cli/local-farm.js";
@@ -11,6 +12,21 @@ const axeSource = readFileSync(
   createRequire(import.meta.url).resolve("axe-core/axe.min.js"),
   "utf8",
 );
+
+interface Focused {
+  readonly name: string;
+  readonly outlineStyle: string;
+}
+
+/** What has the focus; the input of the drop zone is shown by the outline of what is around it. */
+const FOCUSED = `(() => {
+  const element = document.activeElement;
+  if (!element || element === document.body) return null;
+  const shown = element.closest(".drop") ?? element;
+  const name = element.getAttribute("aria-label") ?? element.getAttribute("name");
+  const { outlineStyle } = getComputedStyle(shown);
+  return { name: name ?? element.textContent.trim(), outlineStyle };
+})()`;
 
 describeInBrowser("the looks of the console", () => {
   let farm: LocalFarm;
@@ -46,9 +62,7 @@ describeInBrowser("the looks of the console", () => {
   async function violationsOf(page: Page): Promise<string[]> {
     // Past the page's own security policy: the tool is no part of the page.
     await page.evaluate(axeSource);
-    const results = await page.evaluate(() =>
-      (globalThis as unknown as { axe: typeof import("axe-core") }).axe.run(document),
-    );
+    const results = await page.evaluate<AxeResults>("axe.run(document)");
     expect(results.passes.length, "rules that were looked at and held").toBeGreaterThan(10);
     return results.violations
       .filter(({ impact }) => impact === "serious" || impact === "critical")
@@ -86,7 +100,7 @@ describeInBrowser("the looks of the console", () => {
     for (const view of VIEWS) {
       if (view === "submit" && width > 1079) continue;
       await openView(page, view);
-      const widest = await page.evaluate(() => document.documentElement.scrollWidth);
+      const widest = await page.evaluate("document.documentElement.scrollWidth");
       expect([view, widest]).toEqual([view, width]);
     }
   });
@@ -97,15 +111,7 @@ describeInBrowser("the looks of the console", () => {
     const seen: string[] = [];
     await page.keyboard.press("Tab");
     for (let i = 0; i < 40; i++) {
-      const focused = await page.evaluate(() => {
-        const element = document.activeElement as HTMLElement | null;
-        if (!element || element === document.body) return null;
-        // The input of the drop zone is shown by the outline of what is around it.
-        const shown = element.closest(".drop") ?? element;
-        const { outlineStyle } = getComputedStyle(shown);
-        const name = element.getAttribute("aria-label") ?? element.getAttribute("name");
-        return { name: name ?? element.textContent?.trim() ?? "", outlineStyle };
-      });
+      const focused = await page.evaluate<Focused | null>(FOCUSED);
       if (focused === null) break;
       expect(focused, "has an outline").not.toMatchObject({ outlineStyle: "none" });
       seen.push(focused.name);
@@ -117,7 +123,7 @@ describeInBrowser("the looks of the console", () => {
 
   test("a choice of colours is kept", async () => {
     const page = await openPage(browser, url, { colorScheme: "light" });
-    const theme = () => page.evaluate(() => document.documentElement.dataset["theme"]);
+    const theme = () => page.evaluate("document.documentElement.dataset.theme");
     expect(await theme()).toBe("light");
     await page.getByRole("button", { name: /^Colours: auto/ }).click();
     await page.getByRole("button", { name: /^Colours: light/ }).click();

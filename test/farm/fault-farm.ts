@@ -8,8 +8,8 @@ import { randomUUID } from "node:crypto";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, onTestFailed, vi } from "vitest";
-import { FarmClient } from "../../cli/farm-client.js";
 import { FarmProcess } from "../../cli/farm-process.js";
+import { FarmClient } from "../../client/farm-client.js";
 import { FileBlobStore } from "../../shared/adapters/files/file-blob-store.js";
 import { JOB_OPTIONS_DEFAULT, type JobOptions, type JobView } from "../../shared/farm/job.js";
 import type { JobParameters } from "../../shared/farm/parameters.js";
@@ -176,9 +176,24 @@ export class FaultFarm {
 
   /** The runtime child of a node. */
   runtimePid(nodeId: string): number {
-    const children = descendantsOf(this.node(nodeId).process.pid!);
-    expect(children, `the runtime child of ${nodeId}`).toHaveLength(1);
-    return children[0]!.pid;
+    const pids = this.runtimePids(nodeId);
+    expect(pids, `the runtime child of ${nodeId}`).toHaveLength(1);
+    return pids[0]!;
+  }
+
+  /** None while a new one is being started. */
+  runtimePids(nodeId: string): number[] {
+    return descendantsOf(this.node(nodeId).process.pid!).map(({ pid }) => pid);
+  }
+
+  /** The node that was given a task last. */
+  workerOf(taskId: string): string | undefined {
+    const given = [...this.nodes.keys()].flatMap((nodeId) =>
+      this.logOf(nodeId)
+        .filter((entry) => entry["msg"] === "task assigned" && entry["task_id"] === taskId)
+        .map((entry) => ({ nodeId, epoch: Number(entry["epoch"]) })),
+    );
+    return given.sort((a, b) => b.epoch - a.epoch)[0]?.nodeId;
   }
 
   /** Starts one of our programs, with its log kept. */

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { FarmClient } from "../../cli/farm-client.js";
+import { FarmClient } from "../../client/farm-client.js";
 import { CHECKPOINT } from "./farm-harness.js";
 
 const ENTRIES = {
@@ -151,7 +151,7 @@ describe("a node", () => {
     const missing = join(scratch(), "nothing");
     const node = new Program("node", args(missing));
     expect(await node.ended).toBe(2);
-    expect(node.text).toContain(`--blob-dir: ${missing} is not a folder`);
+    expect(node.text).toContain(`--blobs: ${missing} is not a folder`);
   });
 
   test("whose bus has no port", async () => {

@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pino from "pino";
 import { onTestFinished } from "vitest";
+import type { Access } from "../../coordinator/access/access.js";
 import { type Coordinator, startCoordinator } from "../../coordinator/coordinator.js";
-import type { HttpServerParts } from "../../coordinator/http/http-server.js";
 import type { NodeInfo } from "../../coordinator/plan/node.js";
 import { POLICY_DEFAULT } from "../../coordinator/shell/farm-loop.js";
 import { ManualClock } from "../../shared/adapters/clock/manual-clock.js";
@@ -19,8 +19,10 @@ export const NODE: NodeInfo = {
   model: {
     ...{ digest: "d".repeat(64), name: "demo", numFrames: 14, sampleSize: 16 },
     ...{ vaeScaleFactor: 4, latentChannels: 4, numTrainTimesteps: 1000 },
+    stepRule: "as-asked",
   },
   ...{ provider: "cpu", planHash: "p", busAddress: "127.0.0.1:9", busToken: "t", hasFfmpeg: true },
+  ...{ memoryBytes: 0, prefers: "any" },
 };
 
 export interface Answer {
@@ -98,9 +100,7 @@ export class Gateway {
 
 /** Started for one test, stopped with it; `console` are the files of a built console by their paths. */
 export async function startGateway(
-  parts: Partial<Pick<HttpServerParts, "identify">> & {
-    readonly console?: Readonly<Record<string, string>>;
-  } = {},
+  parts: { readonly access?: Access; readonly console?: Readonly<Record<string, string>> } = {},
 ): Promise<Gateway> {
   const clock = new ManualClock();
   const blobs = createMemoryBlobs();
@@ -109,15 +109,12 @@ export async function startGateway(
     mkdirSync(join(consoleFolder, path, ".."), { recursive: true });
     writeFileSync(join(consoleFolder, path), text);
   }
-  const { identify } = parts;
   const coordinator = await startCoordinator({
     ...{ listen: "127.0.0.1:0", journal: new MemoryJournal(), blobs, clock },
     ...{ policy: POLICY_DEFAULT, log: pino({ enabled: false }) },
     wallMs: () => 1_000 + clock.nowMs(),
-    http: {
-      ...{ listen: "127.0.0.1:0", consoleFolder, version: "1.2.3" },
-      ...(identify ? { identify } : {}),
-    },
+    http: { listen: "127.0.0.1:0", consoleFolder, version: "1.2.3" },
+    access: parts.access ?? null,
     onBroken: (error) => {
       throw error;
     },

@@ -6,6 +6,7 @@ import type { NewJob } from "../../coordinator/plan/job.js";
 import type { NodeInfo } from "../../coordinator/plan/node.js";
 import { planFarm, type SchedulePolicy } from "../../coordinator/plan/schedule.js";
 import type { Occurrence } from "../../coordinator/shell/farm-loop.js";
+import type { FarmErrorCode } from "../../shared/core/errors.js";
 import { JOB_OPTIONS_DEFAULT } from "../../shared/farm/job.js";
 import type { JobParameters } from "../../shared/farm/parameters.js";
 import type { ModelInfo } from "../../shared/farm/work.js";
@@ -18,6 +19,7 @@ const model: ModelInfo = {
   vaeScaleFactor: 4,
   latentChannels: 4,
   numTrainTimesteps: 1000,
+  stepRule: "as-asked",
 };
 
 export const node = (nodeId: string, change: Partial<NodeInfo> = {}): NodeInfo => ({
@@ -29,6 +31,8 @@ export const node = (nodeId: string, change: Partial<NodeInfo> = {}): NodeInfo =
   busAddress: `${nodeId}:1`,
   busToken: "t",
   hasFfmpeg: true,
+  memoryBytes: 16 * 2 ** 30,
+  prefers: "any",
   ...change,
 });
 
@@ -40,6 +44,8 @@ export const jobParameters: JobParameters = {
   sigmas: null,
   minGuidanceScale: 1,
   maxGuidanceScale: 3,
+  guidance: { kind: "linear" },
+  fit: "stretch",
   fps: 7,
   motionBucketId: 127,
   noiseAugStrength: 0.02,
@@ -49,6 +55,7 @@ export const jobParameters: JobParameters = {
   latents: null,
   formats: ["mp4"],
   pair: "auto",
+  clips: [],
 };
 const image = { key: "inputs/x", sha256: "0".repeat(64), size: 1 };
 
@@ -88,6 +95,7 @@ export class FarmWorld {
       modelDigest: model.digest,
       modelName: model.name,
       requestId: "",
+      stepsTotal: 4,
       branchLatents: null,
       ...JOB_OPTIONS_DEFAULT,
       ...options,
@@ -102,7 +110,7 @@ export class FarmWorld {
     return this.send({ kind: "task-finished", ...this.holder(taskId), result });
   }
 
-  fail(taskId: string, code: "runtime-failed" | "invalid-argument"): FarmEffect[] {
+  fail(taskId: string, code: FarmErrorCode): FarmEffect[] {
     const failure = { code, detail: "x" };
     return this.send({ kind: "task-failed", ...this.holder(taskId), failure });
   }

@@ -57,16 +57,23 @@ const JOIN_MS_MAX = 10_000;
 export class SimBus {
   /** Share of frames that come once more, later. */
   duplicated = 0;
+  /** So many of the frames sent next arrive with another bit. */
+  flips = 0;
+  /** Hears of every frame that was not what had been sent. */
+  onFlipped: () => void = () => {};
   readonly #hosts = new Map<string, BusHost>();
   readonly #channels = new Map<string, Channel>();
   readonly #recorded: { readonly to: string; readonly frame: Frame }[] = [];
   readonly #network: Network;
   readonly #timeline: Timeline;
   readonly #random: Random;
+  readonly #checks: boolean;
   /** Where a frame that came again ends up: at whatever works on its task now. */
   #onReplay: (nodeId: string, frame: Frame) => void = () => {};
 
-  constructor(network: Network, timeline: Timeline, random: Random) {
+  /** @param checks whether a frame with another bit is dropped where it arrives */
+  constructor(network: Network, timeline: Timeline, random: Random, checks: boolean) {
+    this.#checks = checks;
     this.#network = network;
     this.#timeline = timeline;
     this.#random = random;
@@ -151,10 +158,16 @@ export class SimBus {
     if (channel.ended) return;
     this.#recorded.push({ to: channel.partnerId, frame });
     if (this.#recorded.length > RECORDED_MAX) this.#recorded.shift();
+    const isFlipped = this.flips > 0;
+    if (isFlipped) this.flips -= 1;
+    const content = `${frame.payload.content}~`;
+    const sent = isFlipped ? { ...frame, payload: { ...frame.payload, content } } : frame;
     channel.pipe.send(() => {
+      if (isFlipped) this.onFlipped();
+      if (isFlipped && this.#checks) return;
       const other = this.#other(channel);
-      if (other) this.#deliver(other, frame);
-      else channel.unjoined.push(frame);
+      if (other) this.#deliver(other, sent);
+      else channel.unjoined.push(sent);
     });
     if (!this.#random.chance(this.duplicated)) return;
     this.#replay(channel.partnerId, frame, this.#random.unit() ** 3 * 30_000);

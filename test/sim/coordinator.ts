@@ -15,6 +15,8 @@ import {
   type SessionLoop,
 } from "../../coordinator/shell/node-sessions.js";
 import type { NodeMessage } from "../../shared/adapters/grpc/node-codec.js";
+import { farmOf } from "./farm-checks.js";
+import { SimJanitor } from "./janitor.js";
 import { SimProcess } from "./process.js";
 import type { ServerEnd, SimStream } from "./stream.js";
 import { type World, wallMs } from "./world.js";
@@ -27,11 +29,14 @@ const RESOLVED = Promise.resolve();
 
 /** Mirrors `FarmLoop`: event -> journal -> effects, then the scheduler's grants the same way. */
 export class SimLoop implements SessionLoop {
-  readonly farm: Farm = emptyFarm();
+  #farm: Farm = emptyFarm();
   readonly #world: World;
   readonly #process: SimProcess;
   readonly #policy: FarmPolicy;
   readonly #execute: (effect: FarmEffect) => void;
+  /** Events that no snapshot covers. */
+  #unkept = 0;
+  #keeping = false;
 
   constructor(
     world: World,
@@ -45,11 +50,22 @@ export class SimLoop implements SessionLoop {
     this.#execute = execute;
   }
 
-  replay(): void {
+  get farm(): Farm {
+    return this.#farm;
+  }
+
+  /** As `recoverFarm`. */
+  recover(): void {
     const { core, journal, oracle } = this.#world;
-    for (const record of core.replayed(journal.records)) {
-      core.reduceFarm(this.farm, decodeEvent(record));
+    const snapshot = journal.snapshots.findLast(({ rotten }) => !rotten);
+    if (snapshot !== journal.snapshots.at(-1)) oracle.count("snapshot passed over");
+    if (snapshot) {
+      oracle.count("restart from a snapshot");
+      this.#farm = farmOf(snapshot);
     }
+    const records = core.replayed(journal.records.slice(snapshot?.number ?? 0));
+    for (const record of records) core.reduceFarm(this.farm, decodeEvent(record));
+    this.#unkept = records.length;
     oracle.onReplayed(this.farm);
   }
 
@@ -87,6 +103,8 @@ export class SimLoop implements SessionLoop {
     const durable = this.#process.guard(() => {
       if (core.journalFirst) this.#carryOut(effects);
       then();
+      this.#unkept += events.length;
+      this.#keepIfDue();
     });
     journal.append(records, durable);
   }
@@ -94,6 +112,18 @@ export class SimLoop implements SessionLoop {
   /** Once the journal has all that the farm in memory says. */
   settled(then: () => void): void {
     this.#world.journal.append([], this.#process.guard(then));
+  }
+
+  #keepIfDue(): void {
+    const { core, journal, oracle, snapshotEvents } = this.#world;
+    if (this.#keeping || snapshotEvents === null || this.#unkept < snapshotEvents) return;
+    this.#keeping = true;
+    this.#unkept = 0;
+    const kept = this.#process.guard(() => {
+      this.#keeping = false;
+      oracle.count("snapshot kept");
+    });
+    journal.snapshot(core.snapshotLines(this.farm), kept);
   }
 
   #carryOut(effects: readonly FarmEffect[]): void {
@@ -112,12 +142,21 @@ export class SimCoordinator {
   #loop: SimLoop | null = null;
   #sessions: NodeSessions | null = null;
   #listening = false;
+  readonly #cleaner: SimJanitor;
 
-  constructor(world: World, policy: FarmPolicy) {
+  /** @param name of a second one, which has nothing to do with what becomes of the first */
+  constructor(world: World, policy: FarmPolicy, name = "coordinator") {
     this.#world = world;
     this.#policy = policy;
-    this.process = new SimProcess("coordinator", world.timeline);
+    this.process = new SimProcess(name, world.timeline);
+    this.#cleaner = new SimJanitor(world, this.process);
+    if (name !== "coordinator") return;
     world.journal.onTorn = () => this.#died();
+  }
+
+  /** Spares what users are about to name. */
+  get janitor(): SimJanitor {
+    return this.#cleaner;
   }
 
   /** The loop that answers users; null while the coordinator is down, stopped or replays. */
@@ -131,17 +170,24 @@ export class SimCoordinator {
     if (this.process.alive) return;
     const world = this.#world;
     this.process.start();
+    if (!world.journal.open(this.process) && world.core.locksJournal) {
+      world.oracle.count("second coordinator refused");
+      world.trace.add(`${this.process.name} is refused: another one has the journal`);
+      this.process.kill();
+      return;
+    }
     world.trace.add(`coordinator starts with ${world.journal.records.length} records`);
     const loop = new SimLoop(world, this.process, this.#policy, (effect) => this.#execute(effect));
     this.#loop = loop;
     this.#sessions = new NodeSessions(loop, this.process, (error) => {
       throw error;
     });
-    loop.replay();
+    loop.recover();
     loop.apply([{ kind: "farm-started" }], () => {
       this.#sessions?.start();
       this.#listening = true;
     });
+    this.#cleaner.start(loop);
   }
 
   /** kill -9. */

@@ -6,10 +6,12 @@ import {
   FAILURES_MAX,
   NUMERICAL_FAILURES_MAX,
 } from "../../coordinator/plan/limits.js";
+import { decodeFarm, type FarmPart } from "../../coordinator/plan/snapshot.js";
 import { membersOf, type Task } from "../../coordinator/plan/task.js";
 import { FarmError } from "../../shared/core/errors.js";
 import { isTerminal } from "../../shared/farm/job.js";
 import { digest } from "./digest.js";
+import type { SimSnapshot } from "./journal.js";
 import { hold } from "./violation.js";
 
 /** Losses of one node that are remembered: a minute of a node that comes and goes each second. */
@@ -69,9 +71,16 @@ export function checkBounds(farm: Farm): void {
   }
 }
 
+/** The farm that a snapshot stands for. */
+export function farmOf(snapshot: Pick<SimSnapshot, "lines">): Farm {
+  return decodeFarm(snapshot.lines.map((line) => JSON.parse(line) as FarmPart));
+}
+
 /** Whether a task with these failures may not be tried again; written apart from production. */
 export function isSpent(failures: readonly Failure[]): boolean {
-  const nodes = new Set(failures.map((failure) => failure.nodeId));
+  // A node without memory enough says nothing of the task.
+  const blaming = failures.filter(({ code }) => code !== "out-of-memory");
+  const nodes = new Set(blaming.map((failure) => failure.nodeId));
   const last = failures.at(-1);
   return (
     failures.length >= FAILURES_MAX ||
@@ -99,12 +108,17 @@ export function farmHash(farm: Farm): string {
     [...farm.jobIdByRequestId],
     [...farm.notDueJobIds],
     [...farm.waitingJobIds],
+    [...farm.learned.entries()],
+    [...farm.learned.memoryEntries()],
     farm.openJobCount,
     usage,
   ];
-  return digest(
-    JSON.stringify(all, (_key, value: unknown) =>
-      typeof value === "bigint" ? value.toString() : value,
-    ),
-  );
+  return digest(JSON.stringify(all, comparable));
+}
+
+/** A farm from a snapshot has the same fields in another order. */
+function comparable(_key: string, value: unknown): unknown {
+  if (typeof value === "bigint") return value.toString();
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
 }

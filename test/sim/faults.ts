@@ -6,7 +6,7 @@ import type { SimCoordinator } from "./coordinator.js";
 import type { TornAt } from "./journal.js";
 import type { SimNode } from "./node.js";
 import type { Random } from "./random.js";
-import type { Fault, Scenario } from "./scenario.js";
+import type { Fault, LaterFault, Scenario } from "./scenario.js";
 import type { World } from "./world.js";
 
 /** Shorter and longer than a lease. */
@@ -18,9 +18,12 @@ export class Faults {
   readonly done: string[] = [];
   readonly #world: World;
   readonly #coordinator: SimCoordinator;
+  /** Of an operator who has forgotten the first one. */
+  readonly #second: SimCoordinator;
   readonly #nodes: readonly SimNode[];
   readonly #scenario: Scenario;
   readonly #random: Random;
+  readonly #laterRandom: Random;
   #torn: TornAt | null = null;
   #over = false;
 
@@ -29,12 +32,15 @@ export class Faults {
     coordinator: SimCoordinator,
     nodes: readonly SimNode[],
     scenario: Scenario,
+    second: SimCoordinator,
   ) {
     this.#world = world;
     this.#coordinator = coordinator;
     this.#nodes = nodes;
+    this.#second = second;
     this.#scenario = scenario;
     this.#random = world.random.split("faults");
+    this.#laterRandom = world.random.split("later faults");
     world.bus.duplicated = scenario.duplicatedFrames;
     world.journal.tearing = () => {
       const torn = this.#torn;
@@ -43,6 +49,8 @@ export class Faults {
       return torn;
     };
     this.#again();
+    this.#againLater();
+    world.bus.onFlipped = () => world.oracle.count("frame arrives with another bit");
   }
 
   /** Everything works from here on, and what was down comes back. */
@@ -55,6 +63,7 @@ export class Faults {
     store.heal();
     journal.slow(0, 0);
     bus.duplicated = 0;
+    bus.flips = 0;
     wall.offsetMs = 0;
     this.#coordinator.process.thaw(false);
     this.#coordinator.start();
@@ -78,6 +87,44 @@ export class Faults {
       this.#happen(this.#random.pick(faults));
       this.#again();
     });
+  }
+
+  #againLater(): void {
+    const { later } = this.#scenario;
+    if (!later || later.faults.length === 0) return;
+    this.#after(later.faultPauseMs * this.#laterRandom.between(0.3, 1.7), () => {
+      this.#happenLater(this.#laterRandom.pick(later.faults));
+      this.#againLater();
+    });
+  }
+
+  #happenLater(fault: LaterFault): void {
+    const random = this.#laterRandom;
+    const { bus, store, journal, oracle, trace } = this.#world;
+    this.done.push(fault);
+    oracle.count(`fault ${fault}`);
+    trace.add(`FAULT ${fault}`);
+    switch (fault) {
+      case "frame-flip":
+        bus.flips += random.integer(1, 3);
+        return;
+      case "blob-rot": {
+        // Nothing reads a manifest again.
+        const keys = [...store.blobs.keys()].filter((key) => !key.includes("/manifest-"));
+        const saved = keys.filter((key) => key.includes("/step-"));
+        const some = saved.length > 0 && random.chance(0.5) ? saved : keys;
+        if (some.length > 0) store.rot(random.pick(some));
+        return;
+      }
+      case "snapshot-rot": {
+        const newest = journal.snapshots.at(-1);
+        // Of two snapshots one has to be good: the records before the older one are not kept.
+        if (newest && journal.snapshots.every(({ rotten }) => !rotten)) newest.rotten = true;
+        return;
+      }
+      case "second-coordinator":
+        if (this.#coordinator.process.alive) this.#second.start();
+    }
   }
 
   #happen(fault: Fault): void {

@@ -1,11 +1,28 @@
-/** @file The journal: records are lost, cut or kept with their answer lost, as a crash decides. */
+/**
+ * @file The journal: records are lost, cut or kept with their answer lost, as a crash decides; and
+ * snapshots, which are written piece by piece while records go on.
+ */
+import type { SimProcess } from "./process.js";
 import type { Random } from "./random.js";
 import type { Timeline } from "./timeline.js";
 
 interface Waiting {
   readonly records: readonly string[];
-  readonly resolve: () => void;
+  /** @param number how many records there are up to the last of these */
+  readonly resolve: (number: number) => void;
 }
+
+export interface SimSnapshot {
+  /** The record that it stands for, and all before. */
+  readonly number: number;
+  readonly lines: readonly string[];
+  /** Bytes of it have changed, and its checksum says so. */
+  rotten: boolean;
+}
+
+/** Few, so that the farm changes while a snapshot of it is written. */
+const LINES_AT_ONCE = 4;
+const SNAPSHOTS_KEPT = 2;
 
 /** What becomes of the records of one write when the process ends in it. */
 export type TornAt = "before" | "middle" | "after";
@@ -13,6 +30,8 @@ export type TornAt = "before" | "middle" | "after";
 export class SimJournal {
   /** What survives a crash. */
   readonly records: string[] = [];
+  /** Whole ones, the newest last. */
+  readonly snapshots: SimSnapshot[] = [];
   /** Hears of every record once it would survive. */
   onKept: (record: string) => void = () => {};
   /** Asked at each write: how it is torn, and null when it is not. */
@@ -26,10 +45,44 @@ export class SimJournal {
   /** Counts crashes: a write of an earlier process never ends. */
   #opened = 0;
   #slow = { untilMs: 0, delayMs: 0 };
+  #holder: SimProcess | null = null;
+  readonly #snapshotRandom: Random;
 
   constructor(timeline: Timeline, random: Random) {
     this.#timeline = timeline;
     this.#random = random;
+    this.#snapshotRandom = random.split("snapshots");
+  }
+
+  /** False while a living process has it open. */
+  open(process: SimProcess): boolean {
+    if (this.#holder !== null && this.#holder !== process && this.#holder.alive) return false;
+    this.#holder = process;
+    return true;
+  }
+
+  /** Keeps a snapshot of what was appended before the call. */
+  snapshot(lines: Iterable<string>, then: () => void): void {
+    const opened = this.#opened;
+    this.append([], (number) => {
+      const taken: string[] = [];
+      const rest = lines[Symbol.iterator]();
+      const takeSome = () => {
+        if (this.#opened !== opened) return;
+        for (let i = 0; i < LINES_AT_ONCE; i++) {
+          const { value, done } = rest.next();
+          if (done) {
+            this.snapshots.push({ number, lines: taken, rotten: false });
+            if (this.snapshots.length > SNAPSHOTS_KEPT) this.snapshots.shift();
+            then();
+            return;
+          }
+          taken.push(value);
+        }
+        this.#timeline.after(this.#snapshotRandom.between(0.1, 20), takeSome);
+      };
+      takeSome();
+    });
   }
 
   /** Appends that wait for the disk. */
@@ -41,7 +94,7 @@ export class SimJournal {
     this.#slow = { untilMs: this.#timeline.nowMs() + durationMs, delayMs };
   }
 
-  append(records: readonly string[], resolve: () => void): void {
+  append(records: readonly string[], resolve: (number: number) => void): void {
     this.#waiting.push({ records, resolve });
     if (this.#writing === null) this.#write();
   }
@@ -70,12 +123,15 @@ export class SimJournal {
   }
 
   #finish(batch: readonly Waiting[]): void {
-    for (const { records } of batch) for (const record of records) this.#keep(record);
+    const numbers = batch.map(({ records }) => {
+      for (const record of records) this.#keep(record);
+      return this.records.length;
+    });
     this.#writing = null;
     const opened = this.#opened;
-    for (const { resolve } of batch) {
+    for (const [i, { resolve }] of batch.entries()) {
       // An effect may end the process.
-      if (this.#opened === opened) resolve();
+      if (this.#opened === opened) resolve(numbers[i]!);
     }
     if (this.#opened === opened && this.#waiting.length > 0 && this.#writing === null)
       this.#write();

@@ -15,7 +15,7 @@ export interface Mutation {
   readonly core: Core;
 }
 
-const { reduceFarm, reduceDenoise, planFarm } = PRODUCTION;
+const { reduceFarm, reduceDenoise, planFarm, snapshotLines, orphanTest } = PRODUCTION;
 
 export const MUTATIONS: readonly Mutation[] = [
   onEvent("the epoch of a report is not checked", (farm, event) => {
@@ -129,6 +129,73 @@ export const MUTATIONS: readonly Mutation[] = [
     core: {
       ...PRODUCTION,
       replayed: (records) => records.filter((r) => decodeEvent(r).kind !== "task-failed"),
+    },
+  },
+];
+
+/** Of what came with the second generation of worlds. */
+export const LATER_MUTATIONS: readonly Mutation[] = [
+  {
+    name: "a snapshot is of the farm as it is when it is written, not when it was asked for",
+    core: {
+      ...PRODUCTION,
+      snapshotLines: function* (farm) {
+        yield* snapshotLines(farm);
+      },
+    },
+  },
+  {
+    name: "a snapshot leaves the accounts out",
+    core: {
+      ...PRODUCTION,
+      snapshotLines: function* (farm) {
+        for (const line of [...snapshotLines(farm)]) if (!line.includes('"usageBy')) yield line;
+      },
+    },
+  },
+  onEvent("a branched clip begins with the noise", (_farm, event) =>
+    event.kind === "job-created" ? { ...event, job: { ...event.job, branch: null } } : event,
+  ),
+  onEvent("latents that cannot be read are gone on from", (_farm, event) => {
+    const isCorrupt = event.kind === "task-failed" && event.failure.code === "blob-corrupt";
+    if (!isCorrupt) return event;
+    return { ...event, failure: { ...event.failure, code: "unreachable" } };
+  }),
+  {
+    name: "what is read from the store is not compared with its checksum",
+    core: { ...PRODUCTION, checksBlobs: false },
+  },
+  {
+    name: "a half is not compared with its checksum",
+    core: { ...PRODUCTION, checksFrames: false },
+  },
+  {
+    name: "a second coordinator takes the journal of a living one",
+    core: { ...PRODUCTION, locksJournal: false },
+  },
+  {
+    name: "the janitor removes what it chose a while ago without asking again",
+    core: { ...PRODUCTION, asksBeforeRemoval: false },
+  },
+  {
+    name: "the janitor leaves what was written after a sweep",
+    core: {
+      ...PRODUCTION,
+      orphanTest: (farm) => {
+        const isOrphan = orphanTest(farm);
+        return (key) => isOrphan(key) && !farm.jobs.has(key.slice(3, 29));
+      },
+    },
+  },
+  {
+    name: "the janitor takes the pictures of jobs that have ended",
+    core: {
+      ...PRODUCTION,
+      orphanTest: (farm) => {
+        const open = new Map([...farm.jobs].filter(([, job]) => job.endedAtMs === null));
+        const isOrphan = orphanTest({ ...farm, jobs: open });
+        return (key) => isOrphan(key) && !farm.jobs.has(key.slice(3, 29));
+      },
     },
   },
 ];

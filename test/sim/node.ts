@@ -22,6 +22,7 @@ export const MODEL: ModelInfo = {
   vaeScaleFactor: 8,
   latentChannels: 4,
   numTrainTimesteps: 1000,
+  stepRule: "as-asked",
 };
 
 /** What a job does to every node that denoises it. */
@@ -169,6 +170,7 @@ export class SimNode implements BusHost {
     return {
       ...{ nodeId, bootId, model: MODEL, provider: "cpu", planHash },
       ...{ busAddress, busToken, hasFfmpeg: true },
+      ...{ memoryBytes: 16 * 2 ** 30, prefers: "any" as const },
     };
   }
 

@@ -6,15 +6,16 @@
  */
 import type { FarmEvent } from "../../coordinator/plan/events.js";
 import { emptyFarm, type Farm } from "../../coordinator/plan/farm-state.js";
-import { isHeld } from "../../coordinator/plan/job.js";
+import { isHeld, type NewJob } from "../../coordinator/plan/job.js";
 import { isEnded, membersOf, type Task } from "../../coordinator/plan/task.js";
 import { decodeEvent } from "../../coordinator/shell/event-codec.js";
 import type { NodeOrder } from "../../shared/adapters/grpc/node-codec.js";
 import { isTerminal } from "../../shared/farm/job.js";
 import type { TaskResult } from "../../shared/farm/work.js";
+import { Budgets } from "./budgets.js";
 import type { Half } from "./bus.js";
 import type { Core } from "./core.js";
-import { checkBounds, checkFarm, type Failure, farmHash, isSpent } from "./farm-checks.js";
+import { checkBounds, checkFarm, farmHash, farmOf } from "./farm-checks.js";
 import type { SimJournal } from "./journal.js";
 import { type ClipReference, referenceOf } from "./reference.js";
 import type { SimStore } from "./store.js";
@@ -46,8 +47,7 @@ export class Oracle {
   /** Clips whose wrong bytes nobody could have seen. */
   readonly #excused = new Set<string>();
   readonly #wrong = new Set<string>();
-  /** By task, since its last reset: what should count against it. */
-  readonly #failures = new Map<string, Failure[]>();
+  readonly #budgets = new Budgets((what) => this.count(what));
   /** By "<task> <epoch>". */
   readonly #granted = new Map<string, readonly string[]>();
   readonly #ends = new Map<string, { readonly run: number; readonly state: string }>();
@@ -156,6 +156,12 @@ export class Oracle {
     for (const record of this.#journal.records)
       this.#core.reduceFarm(replayed, decodeEvent(record));
     this.onReplayed(replayed);
+    for (const snapshot of this.#journal.snapshots) {
+      const farm = farmOf(snapshot);
+      for (const record of this.#journal.records.slice(snapshot.number))
+        this.#core.reduceFarm(farm, decodeEvent(record));
+      this.onReplayed(farm);
+    }
     for (const jobId of this.#acked.values()) {
       const isKept = this.#deleted.has(jobId) || this.#ends.has(jobId);
       hold(isKept, "I1", () => `job ${jobId} was accepted and has no end`);
@@ -171,7 +177,8 @@ export class Oracle {
     const report = "epoch" in event ? event : null;
     const before = report ? farm.tasks.get(report.taskId) : undefined;
     const isCurrent = report !== null && before !== undefined && isOfGrant(before, report);
-    this.#expect(farm, event, isCurrent);
+    this.#budgets.expect(farm, event, isCurrent);
+    if (event.kind === "task-granted") this.#budgets.checkGrant(farm, event);
     const ended = event.kind === "job-retried" ? this.#endedTasks(event.jobId) : [];
     const effects = this.#core.reduceFarm(farm, event);
     if (report && !isCurrent) {
@@ -182,49 +189,16 @@ export class Oracle {
     }
     for (const { taskId } of ended) {
       const task = farm.tasks.get(taskId);
-      if (task && !isEnded(task)) this.#failures.delete(taskId);
+      if (task && !isEnded(task)) this.#budgets.forget(taskId);
     }
     this.#checkEvent(event, isCurrent);
-    this.#checkFailures(farm);
+    this.#budgets.check(farm);
     this.#checkEnds(farm, event);
     checkBounds(farm);
   }
 
-  /** What an event should do to the budgets, from the state before it. */
-  #expect(farm: Farm, event: FarmEvent, isCurrent: boolean): void {
-    switch (event.kind) {
-      case "task-failed":
-        if (isCurrent)
-          this.#blame(event.taskId, { nodeId: event.nodeId, code: event.failure.code });
-        return;
-      case "node-left": {
-        const isThis = farm.nodes.get(event.nodeId)?.info.bootId === event.bootId;
-        if (isThis && !event.stopped) this.#blameLoss(farm, event.nodeId);
-        return;
-      }
-      case "node-joined":
-        this.#blameLoss(farm, event.node.nodeId);
-        return;
-      default:
-    }
-  }
-
   #endedTasks(jobId: string): Task[] {
     return [...this.durable.tasks.values()].filter((t) => t.jobId === jobId && isEnded(t));
-  }
-
-  #blameLoss(farm: Farm, nodeId: string): void {
-    const node = farm.nodes.get(nodeId);
-    for (const taskId of [node?.gpuTaskId, node?.muxTaskId]) {
-      const task = taskId ? farm.tasks.get(taskId) : undefined;
-      const isAlone = task && membersOf(task).length === 1;
-      if (isAlone) this.#blame(task.taskId, { nodeId, code: "unreachable" });
-    }
-  }
-
-  #blame(taskId: string, failure: Failure): void {
-    this.count(`failure ${failure.code}`);
-    this.#failures.set(taskId, [...(this.#failures.get(taskId) ?? []), failure]);
   }
 
   #checkEvent(event: FarmEvent, isCurrent: boolean): void {
@@ -235,6 +209,7 @@ export class Oracle {
         const same = [...farm.jobs.values()].filter((job) => job.requestId === requestId);
         hold(same.length <= 1, "I1", () => `request ${requestId} made ${same.length} jobs`);
         const job = farm.jobs.get(jobId);
+        this.#checkBranch(event.job);
         for (const clip of job?.clips ?? []) {
           this.#references.set(`${jobId}-${clip.index}`, referenceOf(event.job, clip.index));
         }
@@ -260,6 +235,8 @@ export class Oracle {
         hold(!isCurrent || code !== "blob-missing", "I4", () => `${event.taskId}: ${detail}`);
         const isHonest = !detail.includes("diverged") || this.#wrong.size > 0;
         hold(isHonest, "I2", () => `${event.taskId}: ${detail}, and nothing went wrong`);
+        if (isCurrent && code === "blob-corrupt")
+          this.#checkDistrust(farm.tasks.get(event.taskId)!);
         return;
       }
       case "task-checkpointed":
@@ -271,6 +248,31 @@ export class Oracle {
         return;
       default:
     }
+  }
+
+  /** A branch begins with the latents that the other clip had after that step. */
+  #checkBranch({ jobId, branch, branchLatents }: NewJob): void {
+    if (!branch || !branchLatents) return;
+    const from = `${branch.jobId}-${branch.clipIndex}`;
+    const { sha256 } = branchLatents;
+    if (this.#excused.has(from) || this.#wrong.has(sha256)) return;
+    const right = this.#references.get(from)?.latents[branch.step] === sha256;
+    hold(
+      right,
+      "I2",
+      () => `${jobId} begins with other latents than step ${branch.step} of ${from}`,
+    );
+  }
+
+  /** Latents that cannot be read are not gone on from, and only what has rotted cannot be read. */
+  #checkDistrust(task: Task): void {
+    this.count("rotten blob found");
+    const at = () => `${task.taskId} was told of a rotten blob`;
+    // The replicas of a pair that differ write over each other, where nobody has compared them yet.
+    const hasReason = this.#store.rots > 0 || this.#wrong.size > 0;
+    hold(hasReason, "I2", () => `${at()}, and none has rotted`);
+    const isBack = task.checkpoint?.step === task.origin?.step;
+    hold(task.state.kind !== "ready" || isBack, "I2", () => `${at()} and goes on from it`);
   }
 
   #checkResult(task: Task, result: TaskResult): void {
@@ -322,36 +324,8 @@ export class Oracle {
     const { outputs } = JSON.parse(content!) as { outputs: TaskResult["outputs"] };
     for (const { blob } of outputs) {
       const found = this.#store.blobs.get(blob.key);
-      hold(found === blob.sha256, "I3", () => `${key} names ${blob.key}, which is ${found}`);
-    }
-  }
-
-  #checkFailures(farm: Farm): void {
-    for (const [taskId, failures] of this.#failures) {
-      const task = farm.tasks.get(taskId);
-      if (!task) continue;
-      const count = task.failures.length;
-      hold(
-        count === failures.length,
-        "I9",
-        () => `${taskId} counts ${count} failures, not ${failures.length}`,
-      );
-      const spent = isSpent(failures);
-      const open = task.state.kind === "ready" || task.state.kind === "granted";
-      hold(!(spent && open), "I9", () => `${taskId} goes on after ${describe(failures)}`);
-    }
-    for (const task of farm.tasks.values()) {
-      if (task.state.kind === "failed") {
-        const failures = this.#failures.get(task.taskId) ?? [];
-        hold(isSpent(failures), "I9", () => `${task.taskId} failed after ${describe(failures)}`);
-      } else if (task.failures.length > 0) {
-        const known = this.#failures.has(task.taskId);
-        hold(
-          known,
-          "I9",
-          () => `${task.taskId} counts ${describe(task.failures)}, none was its own`,
-        );
-      }
+      const isRight = found === blob.sha256 || this.#store.rotten.has(blob.key);
+      hold(isRight, "I3", () => `${key} names ${blob.key}, which is ${found}`);
     }
   }
 
@@ -375,8 +349,4 @@ export class Oracle {
 function isOfGrant(task: Task, report: Report): boolean {
   const isMember = membersOf(task).some((member) => member.nodeId === report.nodeId);
   return isMember && report.epoch === task.epoch;
-}
-
-function describe(failures: readonly Failure[]): string {
-  return failures.map(({ nodeId, code }) => `${code} on ${nodeId}`).join(", ") || "no failure";
 }

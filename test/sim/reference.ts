@@ -51,8 +51,11 @@ export function referenceOf(job: NewJob, clipIndex: number): ClipReference {
   const { parameters, images } = job;
   const image = images[Math.floor(clipIndex / parameters.numVideosPerPrompt)]!;
   const conditioning = conditioningOf(image.sha256, { seeds: parameters.seeds, clipIndex });
-  const latents = [firstLatents(conditioning)];
-  for (let step = 0; step < stepCount(parameters); step++) {
+  const { branch, branchLatents } = job;
+  const first = branch?.step ?? 0;
+  const latents = Array.from({ length: first }, () => "of the clip branched from");
+  latents.push(branchLatents?.sha256 ?? firstLatents(conditioning));
+  for (let step = first; step < stepCount(parameters); step++) {
     const before = latents[step]!;
     const uncond = isGuided(parameters) ? halfOf("uncond", step, before) : null;
     latents.push(stepped(before, uncond, halfOf("cond", step, before)));

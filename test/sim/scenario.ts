@@ -29,7 +29,32 @@ export const FAULTS = [
   "device-lost",
   "clock-jump",
 ] as const;
+/** Those that came later: the seeds of older regressions know nothing of them. */
+export const LATER_FAULTS = [
+  "frame-flip",
+  "blob-rot",
+  "snapshot-rot",
+  "second-coordinator",
+] as const;
 export type Fault = (typeof FAULTS)[number];
+export type LaterFault = (typeof LATER_FAULTS)[number];
+
+/**
+ * A world of the first generation has no snapshots, no janitor, no branches and no flipped bits. It
+ * is kept so that a seed that once found something still tells the same story.
+ */
+export type Generation = 1 | 2;
+
+/** What the second generation has. */
+export interface LaterPlan {
+  readonly faults: readonly LaterFault[];
+  readonly faultPauseMs: number;
+  /** Events between two snapshots. */
+  readonly snapshotEvents: number | null;
+  readonly cleaning: { readonly pauseMs: number; readonly sparedMs: number } | null;
+  /** Share of jobs that branch from an earlier clip. */
+  readonly branched: number;
+}
 
 export interface Scenario {
   readonly seed: number;
@@ -44,10 +69,11 @@ export interface Scenario {
   readonly duplicatedFrames: number;
   readonly ownerAcceleratorsMax: number | null;
   readonly intermediatesKeptMs: number;
+  readonly later: LaterPlan | null;
 }
 
 /** Every seed enables some faults and some verbs, so that rare meetings are not always the same. */
-export function scenarioOf(seed: number): Scenario {
+export function scenarioOf(seed: number, generation: Generation = 2): Scenario {
   const random = new Random(`scenario ${seed}`);
   const halfMs = random.pick([40, 150, 600]);
   const nodes = Array.from({ length: random.integer(1, 5) }, (_, i) => ({
@@ -72,5 +98,19 @@ export function scenarioOf(seed: number): Scenario {
     duplicatedFrames: isCalm ? 0 : random.pick([0, 0.05, 0.5]),
     ownerAcceleratorsMax: random.chance(0.15) ? 2 : null,
     intermediatesKeptMs: random.pick([3_000, 3_600_000]),
+    later: generation === 1 ? null : laterPlanOf(seed, isCalm),
+  };
+}
+
+function laterPlanOf(seed: number, isCalm: boolean): LaterPlan {
+  const random = new Random(`later scenario ${seed}`);
+  return {
+    faults: isCalm ? [] : LATER_FAULTS.filter(() => random.chance(0.4)),
+    faultPauseMs: random.pick([1_500, 4_000, 10_000]),
+    snapshotEvents: random.pick([null, 10, 40, 150]),
+    cleaning: random.chance(0.6)
+      ? { pauseMs: random.pick([700, 5_000]), sparedMs: random.pick([50, 3_000]) }
+      : null,
+    branched: random.pick([0, 0.2, 0.6]),
   };
 }

@@ -2,8 +2,8 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { catchMutation, describeFailure } from "./campaign.js";
-import { MUTATIONS } from "./mutations.js";
-import { FAULTS } from "./scenario.js";
+import { LATER_MUTATIONS, MUTATIONS } from "./mutations.js";
+import { FAULTS, type Generation, LATER_FAULTS } from "./scenario.js";
 import { type Outcome, simulate } from "./simulation.js";
 
 const FIXED_SEEDS = 200;
@@ -11,8 +11,8 @@ const FRESH_SEEDS = 50;
 const MUTATION_SEEDS = 500;
 
 /** Fails with everything that is needed to see it again. */
-function run(seed: number): Outcome {
-  const outcome = simulate(seed);
+function run(seed: number, generation: Generation = 2): Outcome {
+  const outcome = simulate(seed, { generation });
   if (outcome.failure) throw new Error(describeFailure(outcome));
   return outcome;
 }
@@ -31,7 +31,7 @@ test(`${FIXED_SEEDS} fixed seeds hold every invariant, and reach what they are f
   }
   expect(events / FIXED_SEEDS).toBeGreaterThan(500);
   const reached = [
-    ...FAULTS.map((fault) => `fault ${fault}`),
+    ...[...FAULTS, ...LATER_FAULTS].map((fault) => `fault ${fault}`),
     "pairs granted",
     "pairs_broken_total",
     "task_reports_stale_total",
@@ -41,6 +41,16 @@ test(`${FIXED_SEEDS} fixed seeds hold every invariant, and reach what they are f
     "frame dropped: duplicate",
     "event job-swept",
     "event job-deleted",
+    "job branched",
+    "snapshot kept",
+    "snapshot passed over",
+    "restart from a snapshot",
+    "second coordinator refused",
+    "frame arrives with another bit",
+    "rotten blob found",
+    "orphan removed",
+    "orphan found an owner",
+    "input sent again",
   ];
   expect(reached.filter((what) => (totals.get(what) ?? 0) < 5)).toEqual([]);
 });
@@ -53,10 +63,10 @@ test(`${FRESH_SEEDS} fresh seeds hold every invariant`, () => {
 
 const regressions = JSON.parse(
   readFileSync(new URL("regressions.json", import.meta.url), "utf8"),
-) as { seed: number; found: string }[];
+) as { seed: number; generation?: Generation; found: string }[];
 
-test.each(regressions)("seed $seed, which found: $found", ({ seed }) => {
-  run(seed);
+test.each(regressions)("seed $seed, which found: $found", ({ seed, generation = 1 }) => {
+  run(seed, generation);
 });
 
 test("the same seed gives the same trace", () => {
@@ -66,7 +76,7 @@ test("the same seed gives the same trace", () => {
   expect(simulate(1).traceHash).not.toBe(simulate(2).traceHash);
 });
 
-test.each(MUTATIONS.map(({ name, core }) => [name, core] as const))(
+test.each([...MUTATIONS, ...LATER_MUTATIONS].map(({ name, core }) => [name, core] as const))(
   "a planted bug is seen: %s",
   (_name, core) => {
     expect(catchMutation(core, MUTATION_SEEDS)?.failure).not.toBeUndefined();

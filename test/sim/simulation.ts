@@ -10,14 +10,15 @@ import { SimJournal } from "./journal.js";
 import { Network } from "./network.js";
 import { SimNode } from "./node.js";
 import { Oracle } from "./oracle.js";
+import { checkNoOrphans } from "./ownership.js";
 import { Random } from "./random.js";
-import { type Scenario, scenarioOf } from "./scenario.js";
+import { type Generation, type Scenario, scenarioOf } from "./scenario.js";
 import { SimStore } from "./store.js";
 import { Timeline } from "./timeline.js";
 import { Trace } from "./trace.js";
 import { Users } from "./users.js";
 import { hold, type InvariantId, Violation } from "./violation.js";
-import type { World } from "./world.js";
+import { type World, wallMs } from "./world.js";
 
 export interface Outcome {
   readonly seed: number;
@@ -37,14 +38,20 @@ export interface RunOptions {
   /** Every line of the trace is kept. */
   readonly keepsTrace?: boolean;
   readonly scenario?: Scenario;
+  /** 2 unless told. */
+  readonly generation?: Generation;
 }
 
 /** After the faults have stopped, every job has ended by then, */
 const HEAL_MS_MAX = 300_000;
 /** and later for each clip that takes nodes down, which are held down each time. */
 const POISONED_CLIP_MS = FAILURES_MAX * (NODE_HOLD_DOWN_MS + 5_000);
+/** Two pictures, two clips each. */
+const CLIPS_MAX = 4;
 /** And then every node is idle by then. */
 const IDLE_MS_MAX = 15_000;
+/** And what nobody owns has gone by then, one blob after the other. */
+const CLEANING_MS_MAX = 3_000;
 const EVENTS_MAX = 200_000;
 /** Entries of the timeline; more is something that multiplies. */
 const TIMELINE_MAX = 10_000;
@@ -53,7 +60,7 @@ const COMPARE_EVERY = 150;
 
 /** Runs the scenario of a seed to its end. */
 export function simulate(seed: number, options: RunOptions = {}): Outcome {
-  return new Simulation(options.scenario ?? scenarioOf(seed), options).run();
+  return new Simulation(options.scenario ?? scenarioOf(seed, options.generation), options).run();
 }
 
 class Simulation {
@@ -70,24 +77,30 @@ class Simulation {
     const random = new Random(`run ${scenario.seed}`);
     const timeline = new Timeline(random.split("ties"));
     const network = new Network(timeline, random.split("network"));
-    const store = new SimStore(timeline, random.split("store"));
+    const wall = { offsetMs: 0 };
+    const checks = { checks: core.checksBlobs, wallMs: () => wallMs({ timeline, wall }) };
+    const store = new SimStore(timeline, random.split("store"), checks);
     const journal = new SimJournal(timeline, random.split("journal"));
     this.#world = {
       ...{ core, random, timeline, network, store, journal },
       trace: new Trace(keepsTrace, () => timeline.nowMs()),
-      bus: new SimBus(network, timeline, random.split("bus")),
+      bus: new SimBus(network, timeline, random.split("bus"), core.checksFrames),
       oracle: new Oracle(core, store, journal),
-      wall: { offsetMs: 0 },
+      wall,
+      snapshotEvents: scenario.later?.snapshotEvents ?? null,
+      cleaning: scenario.later?.cleaning ?? null,
     };
     const { ownerAcceleratorsMax, intermediatesKeptMs, nodes, users } = scenario;
     const policy = { ...POLICY_DEFAULT, ownerAcceleratorsMax, intermediatesKeptMs };
     const nodeIds = nodes.map((node) => node.nodeId);
     this.#coordinator = new SimCoordinator(this.#world, policy);
-    this.#users = new Users(this.#world, this.#coordinator, users, nodeIds);
+    const branched = scenario.later?.branched ?? null;
+    this.#users = new Users(this.#world, this.#coordinator, { ...users, branched }, nodeIds);
     const { poison } = this.#users;
     this.#nodes = nodes.map((t) => new SimNode(this.#world, this.#coordinator, t, poison));
     this.#world.bus.onReplay = (nodeId, frame) => this.#node(nodeId)?.runner?.takeReplayed(frame);
-    this.#faults = new Faults(this.#world, this.#coordinator, this.#nodes, scenario);
+    const second = new SimCoordinator(this.#world, policy, "second coordinator");
+    this.#faults = new Faults(this.#world, this.#coordinator, this.#nodes, scenario, second);
   }
 
   run(): Outcome {
@@ -125,12 +138,22 @@ class Simulation {
     const clips = [...oracle.durable.jobs.values()]
       .filter((job) => this.#users.poison.has(job.jobId))
       .reduce((count, job) => count + job.clips.length, 0);
-    const healMs = HEAL_MS_MAX + clips * POISONED_CLIP_MS;
+    // A request that was not answered yet may make one more such job.
+    const more = this.#users.openRequests > 0 ? CLIPS_MAX : 0;
+    const healMs = HEAL_MS_MAX + (clips + more) * POISONED_CLIP_MS;
     this.#runUntil(chaosMs + healMs, () => this.#allEnded());
     hold(this.#allEnded(), "I8", () => this.#openJobs());
     this.#runUntil(timeline.nowMs() + IDLE_MS_MAX, () => this.#allIdle());
     hold(this.#allIdle(), "I8", () => `${this.#busyNodes()} still work`);
+    this.#runUntil(timeline.nowMs() + this.#cleanMs(), () => false);
     oracle.onEnd();
+    if (this.#world.cleaning) checkNoOrphans(oracle.durable, this.#world.store);
+  }
+
+  /** How long the janitor takes to find what was written last, by a clock that was ahead before. */
+  #cleanMs(): number {
+    const { cleaning } = this.#world;
+    return cleaning ? cleaning.sparedMs + 2 * cleaning.pauseMs + CLEANING_MS_MAX : 0;
   }
 
   #runUntil(endMs: number, isOver: () => boolean): void {

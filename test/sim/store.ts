@@ -9,6 +9,11 @@ export type Answer<T> = (error: FarmError | null, value: T | undefined) => void;
 
 export class SimStore {
   readonly blobs = new Map<string, string>();
+  /** Blobs of which a bit has changed since they were written. */
+  readonly rotten = new Set<string>();
+  rots = 0;
+  /** When each blob was written, by the clock on the wall. */
+  readonly putAtMs = new Map<string, number>();
   /** How often each key was written. */
   readonly writes = new Map<string, number>();
   /** Caller -> until when it cannot reach the store; "*" is everyone. */
@@ -17,9 +22,33 @@ export class SimStore {
   readonly #timeline: Timeline;
   readonly #random: Random;
 
-  constructor(timeline: Timeline, random: Random) {
+  readonly #checks: boolean;
+  readonly #wallMs: () => number;
+
+  /** @param checks whether what is read is compared with its reference */
+  constructor(
+    timeline: Timeline,
+    random: Random,
+    options: { readonly checks: boolean; readonly wallMs: () => number },
+  ) {
     this.#timeline = timeline;
     this.#random = random;
+    this.#checks = options.checks;
+    this.#wallMs = options.wallMs;
+  }
+
+  /** A bit of it flips where it lies. */
+  rot(key: string): void {
+    this.blobs.set(key, `${this.blobs.get(key)}~`);
+    this.rotten.add(key);
+    this.rots += 1;
+  }
+
+  /** What users send is there at once. */
+  upload(key: string, content: string): void {
+    this.blobs.set(key, content);
+    this.putAtMs.set(key, this.#wallMs());
+    this.rotten.delete(key);
   }
 
   fail(caller: string, durationMs: number): void {
@@ -59,7 +88,7 @@ export class SimStore {
     this.#later(caller, answer, () => {
       const content = this.blobs.get(ref.key);
       if (content === undefined) return new FarmError("blob-missing", `no blob ${ref.key}`);
-      if (content === ref.sha256) return content;
+      if (content === ref.sha256 || !this.#checks) return content;
       return new FarmError("blob-corrupt", `blob ${ref.key} is another one`);
     });
   }
@@ -74,7 +103,7 @@ export class SimStore {
   }
 
   #write(key: string, content: string): void {
-    this.blobs.set(key, content);
+    this.upload(key, content);
     this.writes.set(key, (this.writes.get(key) ?? 0) + 1);
   }
 

@@ -3,8 +3,8 @@ import type { RetryScope } from "../../coordinator/plan/events.js";
 import type { NewJob } from "../../coordinator/plan/job.js";
 import type { Occurrence } from "../../coordinator/shell/farm-loop.js";
 import { isTerminal } from "../../shared/farm/job.js";
-import type { JobParameters } from "../../shared/farm/parameters.js";
-import { planChunks } from "../../shared/farm/parameters.js";
+import { type JobParameters, planChunks, stepCount } from "../../shared/farm/parameters.js";
+import { admit } from "./admission.js";
 import type { SimCoordinator, SimLoop } from "./coordinator.js";
 import { MODEL, type Poison } from "./node.js";
 import type { Random } from "./random.js";
@@ -32,16 +32,27 @@ export interface UserPlan {
   readonly poisoned: number;
 }
 
+/** What users do in a world of the second generation; null in one of the first. */
+interface Branching {
+  /** Share of jobs that go on from an earlier clip. */
+  readonly branched: number | null;
+}
+
 /** Verbs of which a plan chooses some. */
 export const ALL_VERBS: readonly Verb[] = VERBS;
+
+function inputKey(name: string): string {
+  return `v1/inputs/${name.padStart(26, "0")}`;
+}
 
 export class Users {
   /** What a job does to nodes, by id. */
   readonly poison = new Map<string, Poison>();
   readonly #world: World;
   readonly #coordinator: SimCoordinator;
-  readonly #plan: UserPlan;
+  readonly #plan: UserPlan & Branching;
   readonly #random: Random;
+  readonly #laterRandom: Random;
   readonly #nodeIds: readonly string[];
   /** Requests that were not answered yet. */
   readonly #open = new Set<string>();
@@ -53,7 +64,7 @@ export class Users {
   constructor(
     world: World,
     coordinator: SimCoordinator,
-    plan: UserPlan,
+    plan: UserPlan & Branching,
     nodeIds: readonly string[],
   ) {
     this.#world = world;
@@ -61,6 +72,7 @@ export class Users {
     this.#plan = plan;
     this.#nodeIds = nodeIds;
     this.#random = world.random.split("users");
+    this.#laterRandom = world.random.split("later users");
   }
 
   /** Submits that no answer came for. */
@@ -104,7 +116,7 @@ export class Users {
   #submit(): void {
     this.#count += 1;
     const requestId = `request-${this.#count}`;
-    const job = this.#newJob(requestId);
+    const job = this.#branched(this.#newJob(requestId));
     if (this.#random.chance(this.#plan.poisoned)) {
       const poisons = ["crashes-runtime", "crashes-node", "nan", "no-memory"] as const;
       this.#poisoned.set(requestId, this.#random.pick(poisons));
@@ -126,14 +138,20 @@ export class Users {
       if (!answered && this.#open.has(requestId) && tries < 200) this.#create(job, tries + 1);
     };
     timeline.after(this.#random.between(2_000, 4_000), retry);
-    const loop = this.#coordinator.serving;
-    if (!loop) return;
-    const answer = (jobId: string) => {
+    this.#request(job, (jobId) => {
       answered = true;
       trace.add(`client of ${requestId} is told ${jobId}`);
       this.#open.delete(requestId);
       oracle.onAcked(requestId, jobId);
-    };
+    });
+  }
+
+  /** One call; it may stay without an answer. */
+  #request(job: NewJob, answer: (jobId: string) => void): void {
+    const { oracle, store } = this.#world;
+    const { requestId } = job;
+    const loop = this.#coordinator.serving;
+    if (!loop) return;
     const known = loop.farm.jobIdByRequestId.get(requestId);
     if (known !== undefined) {
       loop.settled(() => answer(known));
@@ -146,8 +164,43 @@ export class Users {
     const jobId = `j${this.#ids}`.padStart(26, "0");
     const poison = this.#poisoned.get(requestId);
     if (poison) this.poison.set(jobId, poison);
-    const create: Occurrence = { kind: "job-created", job: { ...job, jobId, dependsOn } };
-    loop.apply([create], () => answer(loop.farm.jobIdByRequestId.get(requestId) ?? jobId));
+    const create = (admitted: NewJob) => {
+      if (admitted.branchLatents) oracle.count("job branched");
+      const created: Occurrence = { kind: "job-created", job: admitted };
+      loop.apply([created], () => answer(loop.farm.jobIdByRequestId.get(requestId) ?? jobId));
+    };
+    const wanted = { ...job, jobId, dependsOn };
+    if (this.#plan.branched === null) {
+      create(wanted);
+      return;
+    }
+    admit(this.#world, this.#coordinator, loop, wanted, inputKey(`b${this.#ids}`), {
+      onAdmitted: create,
+      onInputLost: ({ key, sha256 }) => {
+        oracle.count("input sent again");
+        store.upload(key, sha256);
+        this.#request(job, answer);
+      },
+      onNoBranch: () => this.#request({ ...job, branch: null }, answer),
+    });
+  }
+
+  /** Some go on from a step of an earlier clip, with other guidance. */
+  #branched(job: NewJob): NewJob {
+    const random = this.#laterRandom;
+    const farm = this.#coordinator.serving?.farm;
+    if (!farm || !random.chance(this.#plan.branched ?? 0)) return job;
+    const kept = [...farm.tasks.values()].filter((task) => task.kept.length > 0);
+    if (kept.length === 0) return job;
+    const { jobId, clipIndex, kept: steps } = random.pick(kept);
+    const maxGuidanceScale = random.pick([1, 5]);
+    const { parameters } = farm.jobs.get(jobId)!;
+    return {
+      ...job,
+      images: job.images.slice(0, 1),
+      parameters: { ...parameters, maxGuidanceScale, numVideosPerPrompt: 1 },
+      branch: { jobId, clipIndex, step: random.pick(steps).step },
+    };
   }
 
   #newJob(requestId: string): NewJob {
@@ -160,14 +213,17 @@ export class Users {
     const startAfterMs = startsLater ? nowMs + random.integer(1_000, 15_000) : null;
     const images = Array.from({ length: random.pick([1, 1, 2]) }, (_, i) => {
       const content = `${requestId}-picture-${i}`;
-      this.#world.store.blobs.set(`inputs/${content}`, content);
-      return { key: `inputs/${content}`, sha256: content, size: content.length };
+      const key = inputKey(`r${this.#count}p${i}`);
+      this.#world.store.upload(key, content);
+      return { key, sha256: content, size: content.length };
     });
+    const parameters = this.#parameters();
     return {
       jobId: "",
       requestId,
       images,
-      parameters: this.#parameters(),
+      parameters,
+      stepsTotal: stepCount(parameters),
       modelDigest: MODEL.digest,
       modelName: MODEL.name,
       owner: random.pick(["ann", "bob"]),
@@ -189,10 +245,13 @@ export class Users {
       numInferenceSteps: random.integer(1, 8),
       minGuidanceScale: 1,
       maxGuidanceScale: guided ? 3 : 1,
+      guidance: { kind: "linear" },
+      fit: "stretch",
       decodeChunkSize: random.pick([2, 4]),
       numVideosPerPrompt: random.pick([1, 1, 2]),
       formats: random.pick([["gif"], ["webp", "safetensors"]] as const),
       pair: random.pick(["auto", "auto", "always", "never"]),
+      clips: [],
     };
   }
 

@@ -20,6 +20,10 @@ export interface World {
   readonly store: SimStore;
   readonly journal: SimJournal;
   readonly oracle: Oracle;
+  /** Events between two snapshots; null: none is kept. */
+  readonly snapshotEvents: number | null;
+  /** Null: the store is never cleaned. */
+  readonly cleaning: { readonly pauseMs: number; readonly sparedMs: number } | null;
   /** The clock on the wall: it may jump, time does not. */
   readonly wall: { offsetMs: number };
 }
@@ -27,6 +31,6 @@ export interface World {
 /** Where the wall clock stands at the beginning. */
 export const WALL_START_MS = Date.UTC(2026, 0, 1);
 
-export function wallMs(world: World): number {
+export function wallMs(world: Pick<World, "timeline" | "wall">): number {
   return WALL_START_MS + Math.floor(world.timeline.nowMs()) + world.wall.offsetMs;
 }

@@ -12,6 +12,12 @@ export const CONTROL_MESSAGE_BYTES_MAX = 64 * 1024;
 /** Bytes of one message elsewhere; uploads and downloads come in pieces well below. */
 const MESSAGE_BYTES_MAX = 4 * 1024 * 1024;
 
+/**
+ * Bytes of one answer to a client. A job of 1,000 clips that all failed with a long reason comes near
+ * 4 MiB; everything else stays far below.
+ */
+const ANSWER_BYTES_MAX = 16 * 1024 * 1024;
+
 /** Ping an idle connection this often, also one without calls: NATs and proxies forget sooner or later. */
 const KEEPALIVE_TIME_MS = 30_000;
 /** A ping that is not answered for this long means that the other side is gone. */
@@ -29,7 +35,7 @@ const common = {
 export const serverOptions = {
   ...common,
   "grpc.max_receive_message_length": MESSAGE_BYTES_MAX,
-  "grpc.max_send_message_length": MESSAGE_BYTES_MAX,
+  "grpc.max_send_message_length": ANSWER_BYTES_MAX,
   /** Streams of one connection; the console and the CLI watch a few jobs each. */
   "grpc.max_concurrent_streams": 256,
 } satisfies ChannelOptions;
@@ -37,7 +43,7 @@ export const serverOptions = {
 /** A client of JobService. */
 export const clientOptions = {
   ...common,
-  "grpc.max_receive_message_length": MESSAGE_BYTES_MAX,
+  "grpc.max_receive_message_length": ANSWER_BYTES_MAX,
   "grpc.max_send_message_length": MESSAGE_BYTES_MAX,
   "grpc.initial_reconnect_backoff_ms": 200,
   "grpc.max_reconnect_backoff_ms": 5_000,

@@ -17,6 +17,8 @@ const parameters: JobParameters = {
   sigmas: [10, 0.5, 0],
   minGuidanceScale: 1.5,
   maxGuidanceScale: 0,
+  guidance: { kind: "linear" },
+  fit: "stretch",
   fps: 7,
   motionBucketId: 0,
   noiseAugStrength: 0,
@@ -26,6 +28,7 @@ const parameters: JobParameters = {
   latents: blob,
   formats: ["gif", "safetensors"],
   pair: "always",
+  clips: [],
 };
 
 const options: JobOptions = {
@@ -53,6 +56,7 @@ const job: JobView = {
       plan: "pair, then single",
       secondsPerStep: 0.25,
       stages: [{ stage: "denoise", nodeIds: ["a", "b"], seconds: 1.5, attempts: 2 }],
+      outputCount: 1,
       outputs: [{ format: "gif", fileName: "clip.gif", blob }],
       error: null,
     },
@@ -68,6 +72,7 @@ const job: JobView = {
       plan: "",
       secondsPerStep: 0,
       stages: [],
+      outputCount: 1,
       outputs: [],
       error: { code: "numerical", detail: "NaN in step 1" },
     },

@@ -3,24 +3,42 @@
  * job_service.proto. The coordinator and its clients use the same functions.
  */
 import * as wire from "../../../proto/gen/renderfarm/v1/job.js";
-import type { CreateJobRequest, DryRun } from "../../../proto/gen/renderfarm/v1/job_service.js";
+import type {
+  CreateJobRequest,
+  DryRun,
+  DryRun_Node,
+} from "../../../proto/gen/renderfarm/v1/job_service.js";
 import { type FarmErrorCode, isFarmErrorCode } from "../../core/errors.js";
 import {
   type ClipView,
   DEPENDENCIES_MAX,
+  type DryRunNode,
   type DryRunView,
   JOB_OPTIONS_DEFAULT,
   type JobOptions,
   type JobState,
   type JobView,
   PRIORITY_MAX,
+  type Seconds,
   type StageView,
 } from "../../farm/job.js";
-import type { JobParameters, PairPolicy } from "../../farm/parameters.js";
+import type { ClipOverrides, JobParameters, PairPolicy } from "../../farm/parameters.js";
+import type { Preset, Schedule } from "../../farm/request-looks.js";
 import type { RawParameters } from "../../farm/validate-request.js";
 import type { Stage } from "../../farm/work.js";
 import type { BlobRef } from "../../ports/blob-store.js";
 import { decodeBlobRef, encodeBlobRef } from "./blob-codec.js";
+import {
+  decodeClipOverrides,
+  decodeFit,
+  decodeGuidance,
+  decodeRawClip,
+  decodeRawGuidance,
+  encodeClipOverrides,
+  encodeFit,
+  encodeGuidance,
+  optionalName,
+} from "./look-codec.js";
 import * as check from "./wire-checks.js";
 import {
   decodeBranch,
@@ -52,6 +70,17 @@ const PAIR_ON_WIRE = {
   never: wire.PairPolicy.NEVER,
 } as const satisfies Record<PairPolicy, wire.PairPolicy>;
 
+const PRESET_ON_WIRE = {
+  svd: wire.Preset.SVD,
+  "svd-xt": wire.Preset.SVD_XT,
+  "svd-xt-1.1": wire.Preset.SVD_XT_1_1,
+} as const satisfies Record<Preset, wire.Preset>;
+
+const SCHEDULE_ON_WIRE = {
+  default: wire.Schedule.DEFAULT,
+  "align-your-steps": wire.Schedule.ALIGN_YOUR_STEPS,
+} as const satisfies Record<Schedule, wire.Schedule>;
+
 /** AIP-155: a UUID has 36 characters. */
 const REQUEST_ID_PATTERN = /^[\x21-\x7e]{0,36}$/;
 
@@ -66,7 +95,17 @@ export interface NewJobRequest<P> {
   readonly options: JobOptions;
 }
 
-export function encodeCreateJob(request: NewJobRequest<JobParameters>): CreateJobRequest {
+/** What a client may say of a job; what it leaves out is for the farm to choose. */
+export interface RequestedParameters extends Partial<Omit<JobParameters, "clips">> {
+  /** Defaults that go before the checkpoint's. */
+  readonly preset?: Preset;
+  /** Named noise levels, in place of steps and sigmas. */
+  readonly schedule?: Schedule;
+  /** Clips that differ from each other, one entry a clip. */
+  readonly clips?: readonly Partial<ClipOverrides>[];
+}
+
+export function encodeCreateJob(request: NewJobRequest<RequestedParameters>): CreateJobRequest {
   const { images, parameters, modelDigest, requestId, options } = request;
   return {
     images: images.map(encodeBlobRef),
@@ -100,7 +139,11 @@ export function decodeCreateJob(request: CreateJobRequest): NewJobRequest<RawPar
 export function encodeDryRun(view: DryRunView, parameters: JobParameters): DryRun {
   return {
     ...view,
-    nodes: view.nodes.map((node) => ({ ...node })),
+    nodes: view.nodes.map((node) => ({
+      ...node,
+      memoryBytes: BigInt(node.memoryBytes),
+      tooSmallFor: node.tooSmallFor.map((stage) => STAGE_ON_WIRE[stage]),
+    })),
     whyNotNow: [...view.whyNotNow],
     etaSeconds: view.etaSeconds ?? undefined,
     parameters: encodeJobParameters(parameters),
@@ -112,10 +155,27 @@ export function decodeDryRun(message: DryRun | undefined): {
   readonly view: DryRunView;
   readonly parameters: JobParameters;
 } {
-  const { parameters, plan, etaSeconds, ...rest } = check.present(message, "dry_run");
+  const { parameters, plan, etaSeconds, nodes, ...rest } = check.present(message, "dry_run");
   return {
-    view: { ...rest, plan: plan === "pair" ? "pair" : "single", etaSeconds: etaSeconds ?? null },
+    view: {
+      ...rest,
+      nodes: nodes.map(decodeDryRunNode),
+      plan: plan === "pair" ? "pair" : "single",
+      etaSeconds: etaSeconds ?? null,
+    },
     parameters: decodeJobParameters(parameters, "dry_run.parameters"),
+  };
+}
+
+function decodeDryRunNode(node: DryRun_Node): DryRunNode {
+  const { nodeId, whyNot, memoryBytes, tooSmallFor } = node;
+  const field = "dry_run.nodes";
+  return {
+    ...{ nodeId, whyNot },
+    memoryBytes: check.safeInteger(memoryBytes, `${field}.memory_bytes`),
+    tooSmallFor: tooSmallFor.map((stage) =>
+      check.fromWire(STAGE_ON_WIRE, stage, `${field}.too_small_for`),
+    ),
   };
 }
 
@@ -140,7 +200,7 @@ export function encodeJob(job: JobView): wire.Job {
     startTime: job.startedAtMs === null ? undefined : new Date(job.startedAtMs),
     endTime: job.endedAtMs === null ? undefined : new Date(job.endedAtMs),
     options: encodeOptions(job.options),
-    usage: { seconds: job.usage.used, wastedSeconds: job.usage.wasted },
+    usage: encodeUsage(job.usage),
     waitsFor: [...job.waitsFor],
     run: job.run,
   };
@@ -160,10 +220,27 @@ export function decodeJob(message: wire.Job | undefined, field = "job"): JobView
     startedAtMs: job.startTime?.getTime() ?? null,
     endedAtMs: job.endTime?.getTime() ?? null,
     options: decodeOptions(job.options),
-    usage: { used: job.usage?.seconds ?? 0, wasted: job.usage?.wastedSeconds ?? 0 },
+    usage: decodeUsage(job.usage),
     waitsFor: job.waitsFor,
     run: job.run,
   };
+}
+
+export function encodeUsage({ used, wasted }: Seconds): wire.Usage {
+  return { seconds: used, wastedSeconds: wasted };
+}
+
+export function decodeUsage(usage: wire.Usage | undefined): Seconds {
+  return { used: usage?.seconds ?? 0, wasted: usage?.wastedSeconds ?? 0 };
+}
+
+export function encodeStage(stage: Stage): wire.Stage {
+  return STAGE_ON_WIRE[stage];
+}
+
+/** @throws FarmError "invalid-argument" for a stage that there is not */
+export function decodeStageName(stage: wire.Stage, field: string): Stage {
+  return check.fromWire(STAGE_ON_WIRE, stage, field);
 }
 
 function encodeOptions(options: JobOptions): wire.JobOptions {
@@ -196,16 +273,22 @@ function decodeOptions(message: wire.JobOptions | undefined): JobOptions {
   };
 }
 
-function encodeJobParameters(parameters: JobParameters): wire.RenderParameters {
-  const { numInferenceSteps, sigmas, seeds, latents, formats, pair, ...rest } = parameters;
+function encodeJobParameters(parameters: RequestedParameters): wire.RenderParameters {
+  const { numInferenceSteps, sigmas, seeds, latents, formats, pair, ...others } = parameters;
+  const { guidance, fit, clips, preset, schedule, ...rest } = others;
   return {
     ...rest,
     numInferenceSteps: numInferenceSteps ?? undefined,
     sigmas: [...(sigmas ?? [])],
-    seeds: { values: [...seeds] },
+    seeds: seeds && { values: [...seeds] },
     latents: latents ? encodeBlobRef(latents) : undefined,
-    formats: formats.map(encodeOutputFormat),
-    pair: PAIR_ON_WIRE[pair],
+    formats: (formats ?? []).map(encodeOutputFormat),
+    pair: pair ? PAIR_ON_WIRE[pair] : wire.PairPolicy.UNSPECIFIED,
+    guidance: guidance && encodeGuidance(guidance),
+    fit: fit ? encodeFit(fit) : wire.Fit.UNSPECIFIED,
+    preset: preset ? PRESET_ON_WIRE[preset] : wire.Preset.UNSPECIFIED,
+    schedule: schedule ? SCHEDULE_ON_WIRE[schedule] : wire.Schedule.UNSPECIFIED,
+    clips: (clips ?? []).map(encodeClipOverrides),
   };
 }
 
@@ -215,10 +298,11 @@ function decodeJobParameters(
   field: string,
 ): JobParameters {
   const p = check.present(message, field);
+  const numFrames = check.present(p.numFrames, `${field}.num_frames`);
   return {
     height: check.present(p.height, `${field}.height`),
     width: check.present(p.width, `${field}.width`),
-    numFrames: check.present(p.numFrames, `${field}.num_frames`),
+    numFrames,
     numInferenceSteps: p.numInferenceSteps ?? null,
     sigmas: p.sigmas.length > 0 ? p.sigmas : null,
     minGuidanceScale: check.present(p.minGuidanceScale, `${field}.min_guidance_scale`),
@@ -232,14 +316,23 @@ function decodeJobParameters(
     latents: p.latents ? decodeBlobRef(p.latents, `${field}.latents`) : null,
     formats: p.formats.map((f, i) => decodeOutputFormat(f, `${field}.formats[${i}]`)),
     pair: check.fromWire(PAIR_ON_WIRE, p.pair, `${field}.pair`),
+    guidance: decodeGuidance(p.guidance, numFrames, `${field}.guidance`),
+    fit: decodeFit(p.fit, `${field}.fit`),
+    clips: p.clips.map((clip, i) => decodeClipOverrides(clip, numFrames, `${field}.clips[${i}]`)),
   };
 }
 
 /** Numbers and unknown names go on as they are: whoever validates names all of them at once. */
 function decodeRawParameters(p: wire.RenderParameters): RawParameters {
-  const { sigmas, seeds, latents, formats, pair, ...numbers } = p;
+  const { sigmas, seeds, latents, formats, pair, ...others } = p;
+  const { guidance, fit, preset, schedule, clips, ...numbers } = others;
   return {
     ...numbers,
+    guidance: decodeRawGuidance(guidance),
+    fit: optionalName(fit, "FIT_"),
+    preset: presetName(preset),
+    schedule: optionalName(schedule, "SCHEDULE_"),
+    clips: clips.map(decodeRawClip),
     sigmas,
     seeds: seeds?.values,
     latents: latents ? decodeBlobRef(latents, "latents") : null,
@@ -249,6 +342,12 @@ function decodeRawParameters(p: wire.RenderParameters): RawParameters {
         ? undefined
         : pair.replace("PAIR_POLICY_", "").toLowerCase(),
   };
+}
+
+/** The dot of a version is no character of an enum. */
+function presetName(preset: wire.Preset): string | undefined {
+  const known = Object.entries(PRESET_ON_WIRE).find(([, onWire]) => onWire === preset);
+  return known ? known[0] : optionalName(preset, "PRESET_");
 }
 
 function encodeClip(clip: ClipView): wire.Clip {

@@ -25,12 +25,15 @@ const hello: NodeMessage = {
       vaeScaleFactor: 8,
       latentChannels: 4,
       numTrainTimesteps: 1000,
+      stepRule: "as-asked",
     },
     provider: "cpu",
     planHash: HASH,
     busAddress: "[::1]:4000",
     busToken: "secret",
     hasFfmpeg: true,
+    memoryBytes: 16 * 2 ** 30,
+    prefers: "decode",
   },
 };
 const report = (r: Extract<NodeMessage, { kind: "report" }>["report"]): NodeMessage => ({

@@ -1,11 +1,12 @@
 /** @file What a node and its coordinator tell each other; the messages are those of node_service.proto. */
-import type {
-  ConnectRequest,
-  ConnectResponse,
-  NodeHello,
+import {
+  type ConnectRequest,
+  type ConnectResponse,
+  type NodeHello,
+  NodePreference as WirePreference,
 } from "../../../proto/gen/renderfarm/v1/node_service.js";
 import { isFarmErrorCode } from "../../core/errors.js";
-import type { ModelInfo, TaskAssignment, TaskReport } from "../../farm/work.js";
+import type { ModelInfo, NodePreference, TaskAssignment, TaskReport } from "../../farm/work.js";
 import { decodeModelInfo, encodeModelInfo } from "./model-codec.js";
 import * as check from "./wire-checks.js";
 import {
@@ -32,6 +33,9 @@ export interface NodeIdentity {
   readonly busAddress: string;
   readonly busToken: string;
   readonly hasFfmpeg: boolean;
+  /** Bytes that its runtime may use; 0: not known. */
+  readonly memoryBytes: number;
+  readonly prefers: NodePreference;
 }
 
 /** Node -> coordinator. The first message of a stream is "hello". */
@@ -60,6 +64,12 @@ export type NodeOrder =
       readonly epoch: number;
       readonly newEpoch: number;
     };
+
+const PREFERENCE_ON_WIRE = {
+  any: WirePreference.ANY,
+  denoise: WirePreference.DENOISE,
+  decode: WirePreference.DECODE,
+} as const satisfies Record<NodePreference, WirePreference>;
 
 /** Characters of a reason or detail; it is for people, and a message has 64 KiB. */
 const DETAIL_LENGTH_MAX = 2_000;
@@ -157,7 +167,22 @@ function decodeTarget(
 }
 
 function encodeIdentity(identity: NodeIdentity): NodeHello {
-  return { ...identity, model: encodeModelInfo(identity.model) };
+  return {
+    ...identity,
+    model: encodeModelInfo(identity.model),
+    memoryBytes: BigInt(identity.memoryBytes),
+    prefers: encodePreference(identity.prefers),
+  };
+}
+
+export function encodePreference(preference: NodePreference): WirePreference {
+  return PREFERENCE_ON_WIRE[preference];
+}
+
+/** Of a node that names none, or one that this program does not know: any work. */
+export function decodePreference(wire: WirePreference): NodePreference {
+  const names = Object.keys(PREFERENCE_ON_WIRE) as NodePreference[];
+  return names.find((name) => PREFERENCE_ON_WIRE[name] === wire) ?? "any";
 }
 
 function decodeIdentity(hello: NodeHello): NodeIdentity {
@@ -167,9 +192,11 @@ function decodeIdentity(hello: NodeHello): NodeIdentity {
     model: decodeModelInfo(hello.model, "hello.model"),
     provider: check.text(hello.provider, "hello.provider", 64),
     planHash: check.sha256(hello.planHash, "hello.plan_hash"),
-    busAddress: check.hostPort(hello.busAddress, "hello.bus_address"),
+    busAddress: check.busAddress(hello.busAddress, "hello.bus_address"),
     busToken: check.text(hello.busToken, "hello.bus_token", 128),
     hasFfmpeg: hello.hasFfmpeg,
+    memoryBytes: check.safeInteger(hello.memoryBytes, "hello.memory_bytes"),
+    prefers: decodePreference(hello.prefers),
   };
 }
 

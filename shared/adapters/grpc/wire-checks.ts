@@ -14,6 +14,8 @@ const CLIP_ID_PATTERN = /^[a-z0-9]{26}-\d{1,7}$/;
 const TASK_ID_PATTERN = /^[a-z0-9]{26}-\d{1,7}-[a-z]{1,16}(?:-\d{1,7})?$/;
 const SHA256_PATTERN = /^[0-9a-f]{64}$/;
 const HOST_PORT_PATTERN = /^(?:\[[0-9a-f:.]+\]|[A-Za-z0-9.-]+):\d{1,5}$/;
+/** "nats:<prefix>.v1.cfg.<node>". */
+const BUS_SUBJECT_PATTERN = /^nats:[a-z0-9-]{1,32}\.v1\.cfg\.[a-z0-9-]{1,63}$/;
 
 /** Longest text that passes where no pattern bounds it. */
 const TEXT_LENGTH_MAX = 4_096;
@@ -58,6 +60,11 @@ export function hostPort(value: string, field: string): string {
   return port >= 1 && port <= 65_535 ? value : refuseField(field, `port ${port} is not 1 to 65535`);
 }
 
+/** Where a node's tensor bus is reached: a socket, or a subject on the farm's message broker. */
+export function busAddress(value: string, field: string): string {
+  return BUS_SUBJECT_PATTERN.test(value) ? value : hostPort(value, field);
+}
+
 /** A text of 1 to `lengthMax` characters. */
 export function text(value: string, field: string, lengthMax = TEXT_LENGTH_MAX): string {
   if (value.length >= 1 && value.length <= lengthMax) return value;
@@ -69,6 +76,13 @@ export function atLeast(value: number, min: number, field: string): number {
   return Number.isInteger(value) && value >= min
     ? value
     : refuseField(field, `${value} is not an integer of at least ${min}`);
+}
+
+/** A 64-bit number that a double holds exactly. */
+export function safeInteger(value: bigint, field: string): number {
+  return value >= 0n && value <= BigInt(Number.MAX_SAFE_INTEGER)
+    ? Number(value)
+    : refuseField(field, `${value} is not an integer from 0 to ${Number.MAX_SAFE_INTEGER}`);
 }
 
 /** Any number but NaN and the infinities. */

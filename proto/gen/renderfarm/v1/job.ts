@@ -178,6 +178,303 @@ export function outputFormatToNumber(object: OutputFormat): number {
   }
 }
 
+/** How the guidance of the frames between the two scales runs. */
+export const GuidanceKind = {
+  UNSPECIFIED: "GUIDANCE_KIND_UNSPECIFIED",
+  /** LINEAR - Evenly from the first frame's scale to the last one's, as diffusers. */
+  LINEAR: "GUIDANCE_KIND_LINEAR",
+  /** TRIANGLE - From the smaller scale to the larger one and back: the ends of a loop meet. */
+  TRIANGLE: "GUIDANCE_KIND_TRIANGLE",
+  /** CONSTANT - max_guidance_scale in every frame. */
+  CONSTANT: "GUIDANCE_KIND_CONSTANT",
+  /** FRAMES - One scale a frame, listed. */
+  FRAMES: "GUIDANCE_KIND_FRAMES",
+  UNRECOGNIZED: "UNRECOGNIZED",
+} as const;
+
+export type GuidanceKind = typeof GuidanceKind[keyof typeof GuidanceKind];
+
+export namespace GuidanceKind {
+  export type UNSPECIFIED = typeof GuidanceKind.UNSPECIFIED;
+  export type LINEAR = typeof GuidanceKind.LINEAR;
+  export type TRIANGLE = typeof GuidanceKind.TRIANGLE;
+  export type CONSTANT = typeof GuidanceKind.CONSTANT;
+  export type FRAMES = typeof GuidanceKind.FRAMES;
+  export type UNRECOGNIZED = typeof GuidanceKind.UNRECOGNIZED;
+}
+
+export function guidanceKindFromJSON(object: any): GuidanceKind {
+  switch (object) {
+    case 0:
+    case "GUIDANCE_KIND_UNSPECIFIED":
+      return GuidanceKind.UNSPECIFIED;
+    case 1:
+    case "GUIDANCE_KIND_LINEAR":
+      return GuidanceKind.LINEAR;
+    case 2:
+    case "GUIDANCE_KIND_TRIANGLE":
+      return GuidanceKind.TRIANGLE;
+    case 3:
+    case "GUIDANCE_KIND_CONSTANT":
+      return GuidanceKind.CONSTANT;
+    case 4:
+    case "GUIDANCE_KIND_FRAMES":
+      return GuidanceKind.FRAMES;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return GuidanceKind.UNRECOGNIZED;
+  }
+}
+
+export function guidanceKindToJSON(object: GuidanceKind): string {
+  switch (object) {
+    case GuidanceKind.UNSPECIFIED:
+      return "GUIDANCE_KIND_UNSPECIFIED";
+    case GuidanceKind.LINEAR:
+      return "GUIDANCE_KIND_LINEAR";
+    case GuidanceKind.TRIANGLE:
+      return "GUIDANCE_KIND_TRIANGLE";
+    case GuidanceKind.CONSTANT:
+      return "GUIDANCE_KIND_CONSTANT";
+    case GuidanceKind.FRAMES:
+      return "GUIDANCE_KIND_FRAMES";
+    case GuidanceKind.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
+export function guidanceKindToNumber(object: GuidanceKind): number {
+  switch (object) {
+    case GuidanceKind.UNSPECIFIED:
+      return 0;
+    case GuidanceKind.LINEAR:
+      return 1;
+    case GuidanceKind.TRIANGLE:
+      return 2;
+    case GuidanceKind.CONSTANT:
+      return 3;
+    case GuidanceKind.FRAMES:
+      return 4;
+    case GuidanceKind.UNRECOGNIZED:
+    default:
+      return -1;
+  }
+}
+
+/** How a picture of other proportions is brought to the clip's size. */
+export const Fit = {
+  UNSPECIFIED: "FIT_UNSPECIFIED",
+  /** STRETCH - To the clip's size whatever its proportions, as diffusers. */
+  STRETCH: "FIT_STRETCH",
+  /** CROP - The middle of the picture, in the clip's proportions. */
+  CROP: "FIT_CROP",
+  /** PAD - The whole picture between black bars. */
+  PAD: "FIT_PAD",
+  UNRECOGNIZED: "UNRECOGNIZED",
+} as const;
+
+export type Fit = typeof Fit[keyof typeof Fit];
+
+export namespace Fit {
+  export type UNSPECIFIED = typeof Fit.UNSPECIFIED;
+  export type STRETCH = typeof Fit.STRETCH;
+  export type CROP = typeof Fit.CROP;
+  export type PAD = typeof Fit.PAD;
+  export type UNRECOGNIZED = typeof Fit.UNRECOGNIZED;
+}
+
+export function fitFromJSON(object: any): Fit {
+  switch (object) {
+    case 0:
+    case "FIT_UNSPECIFIED":
+      return Fit.UNSPECIFIED;
+    case 1:
+    case "FIT_STRETCH":
+      return Fit.STRETCH;
+    case 2:
+    case "FIT_CROP":
+      return Fit.CROP;
+    case 3:
+    case "FIT_PAD":
+      return Fit.PAD;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return Fit.UNRECOGNIZED;
+  }
+}
+
+export function fitToJSON(object: Fit): string {
+  switch (object) {
+    case Fit.UNSPECIFIED:
+      return "FIT_UNSPECIFIED";
+    case Fit.STRETCH:
+      return "FIT_STRETCH";
+    case Fit.CROP:
+      return "FIT_CROP";
+    case Fit.PAD:
+      return "FIT_PAD";
+    case Fit.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
+export function fitToNumber(object: Fit): number {
+  switch (object) {
+    case Fit.UNSPECIFIED:
+      return 0;
+    case Fit.STRETCH:
+      return 1;
+    case Fit.CROP:
+      return 2;
+    case Fit.PAD:
+      return 3;
+    case Fit.UNRECOGNIZED:
+    default:
+      return -1;
+  }
+}
+
+/** Defaults of a published checkpoint: size, frames, steps, frames a second, motion. */
+export const Preset = {
+  UNSPECIFIED: "PRESET_UNSPECIFIED",
+  SVD: "PRESET_SVD",
+  SVD_XT: "PRESET_SVD_XT",
+  SVD_XT_1_1: "PRESET_SVD_XT_1_1",
+  UNRECOGNIZED: "UNRECOGNIZED",
+} as const;
+
+export type Preset = typeof Preset[keyof typeof Preset];
+
+export namespace Preset {
+  export type UNSPECIFIED = typeof Preset.UNSPECIFIED;
+  export type SVD = typeof Preset.SVD;
+  export type SVD_XT = typeof Preset.SVD_XT;
+  export type SVD_XT_1_1 = typeof Preset.SVD_XT_1_1;
+  export type UNRECOGNIZED = typeof Preset.UNRECOGNIZED;
+}
+
+export function presetFromJSON(object: any): Preset {
+  switch (object) {
+    case 0:
+    case "PRESET_UNSPECIFIED":
+      return Preset.UNSPECIFIED;
+    case 1:
+    case "PRESET_SVD":
+      return Preset.SVD;
+    case 2:
+    case "PRESET_SVD_XT":
+      return Preset.SVD_XT;
+    case 3:
+    case "PRESET_SVD_XT_1_1":
+      return Preset.SVD_XT_1_1;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return Preset.UNRECOGNIZED;
+  }
+}
+
+export function presetToJSON(object: Preset): string {
+  switch (object) {
+    case Preset.UNSPECIFIED:
+      return "PRESET_UNSPECIFIED";
+    case Preset.SVD:
+      return "PRESET_SVD";
+    case Preset.SVD_XT:
+      return "PRESET_SVD_XT";
+    case Preset.SVD_XT_1_1:
+      return "PRESET_SVD_XT_1_1";
+    case Preset.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
+export function presetToNumber(object: Preset): number {
+  switch (object) {
+    case Preset.UNSPECIFIED:
+      return 0;
+    case Preset.SVD:
+      return 1;
+    case Preset.SVD_XT:
+      return 2;
+    case Preset.SVD_XT_1_1:
+      return 3;
+    case Preset.UNRECOGNIZED:
+    default:
+      return -1;
+  }
+}
+
+/** Named noise levels. */
+export const Schedule = {
+  UNSPECIFIED: "SCHEDULE_UNSPECIFIED",
+  /** DEFAULT - The scheduler's own. */
+  DEFAULT: "SCHEDULE_DEFAULT",
+  /** ALIGN_YOUR_STEPS - Ten steps chosen for SVD (arXiv:2404.14507). */
+  ALIGN_YOUR_STEPS: "SCHEDULE_ALIGN_YOUR_STEPS",
+  UNRECOGNIZED: "UNRECOGNIZED",
+} as const;
+
+export type Schedule = typeof Schedule[keyof typeof Schedule];
+
+export namespace Schedule {
+  export type UNSPECIFIED = typeof Schedule.UNSPECIFIED;
+  export type DEFAULT = typeof Schedule.DEFAULT;
+  export type ALIGN_YOUR_STEPS = typeof Schedule.ALIGN_YOUR_STEPS;
+  export type UNRECOGNIZED = typeof Schedule.UNRECOGNIZED;
+}
+
+export function scheduleFromJSON(object: any): Schedule {
+  switch (object) {
+    case 0:
+    case "SCHEDULE_UNSPECIFIED":
+      return Schedule.UNSPECIFIED;
+    case 1:
+    case "SCHEDULE_DEFAULT":
+      return Schedule.DEFAULT;
+    case 2:
+    case "SCHEDULE_ALIGN_YOUR_STEPS":
+      return Schedule.ALIGN_YOUR_STEPS;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return Schedule.UNRECOGNIZED;
+  }
+}
+
+export function scheduleToJSON(object: Schedule): string {
+  switch (object) {
+    case Schedule.UNSPECIFIED:
+      return "SCHEDULE_UNSPECIFIED";
+    case Schedule.DEFAULT:
+      return "SCHEDULE_DEFAULT";
+    case Schedule.ALIGN_YOUR_STEPS:
+      return "SCHEDULE_ALIGN_YOUR_STEPS";
+    case Schedule.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
+export function scheduleToNumber(object: Schedule): number {
+  switch (object) {
+    case Schedule.UNSPECIFIED:
+      return 0;
+    case Schedule.DEFAULT:
+      return 1;
+    case Schedule.ALIGN_YOUR_STEPS:
+      return 2;
+    case Schedule.UNRECOGNIZED:
+    default:
+      return -1;
+  }
+}
+
 export const JobState = {
   UNSPECIFIED: "JOB_STATE_UNSPECIFIED",
   /** QUEUED - Accepted; no task of it has started. */
@@ -362,6 +659,29 @@ export function stageToNumber(object: Stage): number {
   }
 }
 
+/** How strongly each frame follows the picture. */
+export interface Guidance {
+  kind: GuidanceKind;
+  /** One a frame; only with GUIDANCE_KIND_FRAMES. */
+  scales: number[];
+}
+
+/** What one clip of a list has of its own; an absent field is as in the whole job. */
+export interface ClipOverrides {
+  /** Index into the job's pictures; absent: the clip's own index, or the only picture. */
+  imageIndex?:
+    | number
+    | undefined;
+  /** The clip's noise is that of a job of this clip alone. */
+  seed?: bigint | undefined;
+  fps?: number | undefined;
+  motionBucketId?: number | undefined;
+  noiseAugStrength?: number | undefined;
+  minGuidanceScale?: number | undefined;
+  maxGuidanceScale?: number | undefined;
+  guidance: Guidance | undefined;
+}
+
 /** Seeds of one job. Noise is drawn as diffusers draws it on the CPU. */
 export interface Seeds {
   /** One value: one generator over the whole batch. Several: one generator a clip. */
@@ -428,6 +748,18 @@ export interface RenderParameters {
   formats: OutputFormat[];
   /** Single node or pair. */
   pair: PairPolicy;
+  /** Absent: linear. */
+  guidance:
+    | Guidance
+    | undefined;
+  /** Absent: stretch. */
+  fit: Fit;
+  /** Defaults that go before the checkpoint's; never in an answer. */
+  preset: Preset;
+  /** In place of num_inference_steps and sigmas; never in an answer. */
+  schedule: Schedule;
+  /** Clips that differ from each other, one entry a clip; none: num_videos_per_prompt of each picture. */
+  clips: ClipOverrides[];
 }
 
 /** One finished file of a clip. */
@@ -467,12 +799,15 @@ export interface Clip {
   /** Median seconds of one denoising step; 0 before the first. */
   secondsPerStep: number;
   stages: StageReport[];
+  /** None while the job has more than 1,000 files in all: then ListOutputs has them. */
   outputs: Output[];
   /** Why it failed; empty otherwise. */
   errorCode: string;
   errorDetail: string;
   /** Steps whose latents are in the store: another clip can branch there. */
   stepsKept: number[];
+  /** Finished files of the clip, whether `outputs` names them or not. */
+  outputCount: number;
 }
 
 /** N clips made from pictures: the long-running thing itself. */
@@ -530,6 +865,320 @@ export interface Usage {
   /** The part whose work came to nothing: failed, lost or cancelled. */
   wastedSeconds: number;
 }
+
+function createBaseGuidance(): Guidance {
+  return { kind: GuidanceKind.UNSPECIFIED, scales: [] };
+}
+
+export const Guidance: MessageFns<Guidance> = {
+  encode(message: Guidance, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kind !== GuidanceKind.UNSPECIFIED) {
+      writer.uint32(8).int32(guidanceKindToNumber(message.kind));
+    }
+    if (message.scales.length !== 0) {
+      writer.uint32(18).fork();
+      for (const v of message.scales) {
+        writer.double(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Guidance {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGuidance();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.kind = guidanceKindFromJSON(reader.int32());
+            continue;
+          }
+          case 2: {
+            if (tag === 17) {
+              message.scales.push(reader.double());
+
+              continue;
+            }
+
+            if (tag === 18) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.scales.push(reader.double());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Guidance {
+    return {
+      kind: isSet(object.kind) ? guidanceKindFromJSON(object.kind) : GuidanceKind.UNSPECIFIED,
+      scales: globalThis.Array.isArray(object?.scales) ? object.scales.map((e: any) => globalThis.Number(e)) : [],
+    };
+  },
+
+  toJSON(message: Guidance): unknown {
+    const obj: any = {};
+    if (message.kind !== GuidanceKind.UNSPECIFIED) {
+      obj.kind = guidanceKindToJSON(message.kind);
+    }
+    if (message.scales?.length) {
+      obj.scales = message.scales.map((e) => floatToJson(e));
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<Guidance>, I>>(base?: I): Guidance {
+    return Guidance.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Guidance>, I>>(object: I): Guidance {
+    const message = createBaseGuidance();
+    message.kind = object.kind ?? GuidanceKind.UNSPECIFIED;
+    message.scales = object.scales?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseClipOverrides(): ClipOverrides {
+  return {
+    imageIndex: undefined,
+    seed: undefined,
+    fps: undefined,
+    motionBucketId: undefined,
+    noiseAugStrength: undefined,
+    minGuidanceScale: undefined,
+    maxGuidanceScale: undefined,
+    guidance: undefined,
+  };
+}
+
+export const ClipOverrides: MessageFns<ClipOverrides> = {
+  encode(message: ClipOverrides, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.imageIndex !== undefined) {
+      writer.uint32(8).uint32(message.imageIndex);
+    }
+    if (message.seed !== undefined) {
+      if (BigInt.asUintN(64, message.seed) !== message.seed) {
+        throw new globalThis.Error("value provided for field message.seed of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.seed);
+    }
+    if (message.fps !== undefined) {
+      writer.uint32(24).uint32(message.fps);
+    }
+    if (message.motionBucketId !== undefined) {
+      writer.uint32(32).uint32(message.motionBucketId);
+    }
+    if (message.noiseAugStrength !== undefined) {
+      writer.uint32(41).double(message.noiseAugStrength);
+    }
+    if (message.minGuidanceScale !== undefined) {
+      writer.uint32(49).double(message.minGuidanceScale);
+    }
+    if (message.maxGuidanceScale !== undefined) {
+      writer.uint32(57).double(message.maxGuidanceScale);
+    }
+    if (message.guidance !== undefined) {
+      Guidance.encode(message.guidance, writer.uint32(66).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ClipOverrides {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseClipOverrides();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.imageIndex = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.seed = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.fps = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.motionBucketId = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.noiseAugStrength = reader.double();
+            continue;
+          }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.minGuidanceScale = reader.double();
+            continue;
+          }
+          case 7: {
+            if (tag !== 57) {
+              break;
+            }
+
+            message.maxGuidanceScale = reader.double();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.guidance = Guidance.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ClipOverrides {
+    return {
+      imageIndex: isSet(object.imageIndex)
+        ? globalThis.Number(object.imageIndex)
+        : isSet(object.image_index)
+        ? globalThis.Number(object.image_index)
+        : undefined,
+      seed: isSet(object.seed) ? BigInt(object.seed) : undefined,
+      fps: isSet(object.fps) ? globalThis.Number(object.fps) : undefined,
+      motionBucketId: isSet(object.motionBucketId)
+        ? globalThis.Number(object.motionBucketId)
+        : isSet(object.motion_bucket_id)
+        ? globalThis.Number(object.motion_bucket_id)
+        : undefined,
+      noiseAugStrength: isSet(object.noiseAugStrength)
+        ? globalThis.Number(object.noiseAugStrength)
+        : isSet(object.noise_aug_strength)
+        ? globalThis.Number(object.noise_aug_strength)
+        : undefined,
+      minGuidanceScale: isSet(object.minGuidanceScale)
+        ? globalThis.Number(object.minGuidanceScale)
+        : isSet(object.min_guidance_scale)
+        ? globalThis.Number(object.min_guidance_scale)
+        : undefined,
+      maxGuidanceScale: isSet(object.maxGuidanceScale)
+        ? globalThis.Number(object.maxGuidanceScale)
+        : isSet(object.max_guidance_scale)
+        ? globalThis.Number(object.max_guidance_scale)
+        : undefined,
+      guidance: isSet(object.guidance) ? Guidance.fromJSON(object.guidance) : undefined,
+    };
+  },
+
+  toJSON(message: ClipOverrides): unknown {
+    const obj: any = {};
+    if (message.imageIndex !== undefined) {
+      obj.imageIndex = Math.round(message.imageIndex);
+    }
+    if (message.seed !== undefined) {
+      obj.seed = message.seed.toString();
+    }
+    if (message.fps !== undefined) {
+      obj.fps = Math.round(message.fps);
+    }
+    if (message.motionBucketId !== undefined) {
+      obj.motionBucketId = Math.round(message.motionBucketId);
+    }
+    if (message.noiseAugStrength !== undefined) {
+      obj.noiseAugStrength = floatToJson(message.noiseAugStrength);
+    }
+    if (message.minGuidanceScale !== undefined) {
+      obj.minGuidanceScale = floatToJson(message.minGuidanceScale);
+    }
+    if (message.maxGuidanceScale !== undefined) {
+      obj.maxGuidanceScale = floatToJson(message.maxGuidanceScale);
+    }
+    if (message.guidance !== undefined) {
+      obj.guidance = Guidance.toJSON(message.guidance);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ClipOverrides>, I>>(base?: I): ClipOverrides {
+    return ClipOverrides.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ClipOverrides>, I>>(object: I): ClipOverrides {
+    const message = createBaseClipOverrides();
+    message.imageIndex = object.imageIndex ?? undefined;
+    message.seed = (object.seed !== undefined && object.seed !== null) ? BigInt(object.seed) : undefined;
+    message.fps = object.fps ?? undefined;
+    message.motionBucketId = object.motionBucketId ?? undefined;
+    message.noiseAugStrength = object.noiseAugStrength ?? undefined;
+    message.minGuidanceScale = object.minGuidanceScale ?? undefined;
+    message.maxGuidanceScale = object.maxGuidanceScale ?? undefined;
+    message.guidance = (object.guidance !== undefined && object.guidance !== null)
+      ? Guidance.fromPartial(object.guidance)
+      : undefined;
+    return message;
+  },
+};
 
 function createBaseSeeds(): Seeds {
   return { values: [] };
@@ -633,6 +1282,11 @@ function createBaseRenderParameters(): RenderParameters {
     latents: undefined,
     formats: [],
     pair: PairPolicy.UNSPECIFIED,
+    guidance: undefined,
+    fit: Fit.UNSPECIFIED,
+    preset: Preset.UNSPECIFIED,
+    schedule: Schedule.UNSPECIFIED,
+    clips: [],
   };
 }
 
@@ -693,6 +1347,21 @@ export const RenderParameters: MessageFns<RenderParameters> = {
     }
     if (message.pair !== PairPolicy.UNSPECIFIED) {
       writer.uint32(128).int32(pairPolicyToNumber(message.pair));
+    }
+    if (message.guidance !== undefined) {
+      Guidance.encode(message.guidance, writer.uint32(138).fork()).join();
+    }
+    if (message.fit !== Fit.UNSPECIFIED) {
+      writer.uint32(144).int32(fitToNumber(message.fit));
+    }
+    if (message.preset !== Preset.UNSPECIFIED) {
+      writer.uint32(152).int32(presetToNumber(message.preset));
+    }
+    if (message.schedule !== Schedule.UNSPECIFIED) {
+      writer.uint32(160).int32(scheduleToNumber(message.schedule));
+    }
+    for (const v of message.clips) {
+      ClipOverrides.encode(v!, writer.uint32(170).fork()).join();
     }
     return writer;
   },
@@ -858,6 +1527,46 @@ export const RenderParameters: MessageFns<RenderParameters> = {
             message.pair = pairPolicyFromJSON(reader.int32());
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.guidance = Guidance.decode(reader, reader.uint32());
+            continue;
+          }
+          case 18: {
+            if (tag !== 144) {
+              break;
+            }
+
+            message.fit = fitFromJSON(reader.int32());
+            continue;
+          }
+          case 19: {
+            if (tag !== 152) {
+              break;
+            }
+
+            message.preset = presetFromJSON(reader.int32());
+            continue;
+          }
+          case 20: {
+            if (tag !== 160) {
+              break;
+            }
+
+            message.schedule = scheduleFromJSON(reader.int32());
+            continue;
+          }
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            message.clips.push(ClipOverrides.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -922,6 +1631,13 @@ export const RenderParameters: MessageFns<RenderParameters> = {
         ? object.formats.map((e: any) => outputFormatFromJSON(e))
         : [],
       pair: isSet(object.pair) ? pairPolicyFromJSON(object.pair) : PairPolicy.UNSPECIFIED,
+      guidance: isSet(object.guidance) ? Guidance.fromJSON(object.guidance) : undefined,
+      fit: isSet(object.fit) ? fitFromJSON(object.fit) : Fit.UNSPECIFIED,
+      preset: isSet(object.preset) ? presetFromJSON(object.preset) : Preset.UNSPECIFIED,
+      schedule: isSet(object.schedule) ? scheduleFromJSON(object.schedule) : Schedule.UNSPECIFIED,
+      clips: globalThis.Array.isArray(object?.clips)
+        ? object.clips.map((e: any) => ClipOverrides.fromJSON(e))
+        : [],
     };
   },
 
@@ -975,6 +1691,21 @@ export const RenderParameters: MessageFns<RenderParameters> = {
     if (message.pair !== PairPolicy.UNSPECIFIED) {
       obj.pair = pairPolicyToJSON(message.pair);
     }
+    if (message.guidance !== undefined) {
+      obj.guidance = Guidance.toJSON(message.guidance);
+    }
+    if (message.fit !== Fit.UNSPECIFIED) {
+      obj.fit = fitToJSON(message.fit);
+    }
+    if (message.preset !== Preset.UNSPECIFIED) {
+      obj.preset = presetToJSON(message.preset);
+    }
+    if (message.schedule !== Schedule.UNSPECIFIED) {
+      obj.schedule = scheduleToJSON(message.schedule);
+    }
+    if (message.clips?.length) {
+      obj.clips = message.clips.map((e) => ClipOverrides.toJSON(e));
+    }
     return obj;
   },
 
@@ -1001,6 +1732,13 @@ export const RenderParameters: MessageFns<RenderParameters> = {
       : undefined;
     message.formats = object.formats?.map((e) => e) || [];
     message.pair = object.pair ?? PairPolicy.UNSPECIFIED;
+    message.guidance = (object.guidance !== undefined && object.guidance !== null)
+      ? Guidance.fromPartial(object.guidance)
+      : undefined;
+    message.fit = object.fit ?? Fit.UNSPECIFIED;
+    message.preset = object.preset ?? Preset.UNSPECIFIED;
+    message.schedule = object.schedule ?? Schedule.UNSPECIFIED;
+    message.clips = object.clips?.map((e) => ClipOverrides.fromPartial(e)) || [];
     return message;
   },
 };
@@ -1247,6 +1985,7 @@ function createBaseClip(): Clip {
     errorCode: "",
     errorDetail: "",
     stepsKept: [],
+    outputCount: 0,
   };
 }
 
@@ -1297,6 +2036,9 @@ export const Clip: MessageFns<Clip> = {
         writer.uint32(v);
       }
       writer.join();
+    }
+    if (message.outputCount !== 0) {
+      writer.uint32(120).uint32(message.outputCount);
     }
     return writer;
   },
@@ -1436,6 +2178,14 @@ export const Clip: MessageFns<Clip> = {
 
             break;
           }
+          case 15: {
+            if (tag !== 120) {
+              break;
+            }
+
+            message.outputCount = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1504,6 +2254,11 @@ export const Clip: MessageFns<Clip> = {
         : globalThis.Array.isArray(object?.steps_kept)
         ? object.steps_kept.map((e: any) => globalThis.Number(e))
         : [],
+      outputCount: isSet(object.outputCount)
+        ? globalThis.Number(object.outputCount)
+        : isSet(object.output_count)
+        ? globalThis.Number(object.output_count)
+        : 0,
     };
   },
 
@@ -1551,6 +2306,9 @@ export const Clip: MessageFns<Clip> = {
     if (message.stepsKept?.length) {
       obj.stepsKept = message.stepsKept.map((e) => Math.round(e));
     }
+    if (message.outputCount !== 0) {
+      obj.outputCount = Math.round(message.outputCount);
+    }
     return obj;
   },
 
@@ -1573,6 +2331,7 @@ export const Clip: MessageFns<Clip> = {
     message.errorCode = object.errorCode ?? "";
     message.errorDetail = object.errorDetail ?? "";
     message.stepsKept = object.stepsKept?.map((e) => e) || [];
+    message.outputCount = object.outputCount ?? 0;
     return message;
   },
 };

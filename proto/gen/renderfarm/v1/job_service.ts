@@ -30,9 +30,21 @@ import {
   jobStateFromJSON,
   jobStateToJSON,
   jobStateToNumber,
+  Output,
   RenderParameters,
+  Stage,
+  stageFromJSON,
+  stageToJSON,
+  stageToNumber,
+  Usage,
 } from "./job.js";
 import { ModelInfo } from "./model.js";
+import {
+  NodePreference,
+  nodePreferenceFromJSON,
+  nodePreferenceToJSON,
+  nodePreferenceToNumber,
+} from "./node_service.js";
 
 export const protobufPackage = "renderfarm.v1";
 
@@ -87,6 +99,10 @@ export interface DryRun_Node {
   nodeId: string;
   /** Empty when it could work on the job. */
   whyNot: string;
+  /** Memory that its runtime may use; 0: not known. */
+  memoryBytes: bigint;
+  /** Stages of such a job that ran out of memory on a node with as much, or more. */
+  tooSmallFor: Stage[];
 }
 
 export interface GetJobRequest {
@@ -114,7 +130,7 @@ export interface CancelJobResponse {
 }
 
 export interface ListJobsRequest {
-  /** At most this many, 1..500; 0: 100. */
+  /** At most this many, 1..500; 0: 100. A page of big jobs has fewer. */
   pageSize: number;
   /** From the answer before; empty: the newest jobs. */
   pageToken: string;
@@ -210,6 +226,16 @@ export interface UploadInputResponse {
   blob: BlobRef | undefined;
 }
 
+export interface ListOutputsRequest {
+  jobId: string;
+  clipIndex: number;
+}
+
+export interface ListOutputsResponse {
+  /** In the order of formats and frames; none before the clip is finished. */
+  outputs: Output[];
+}
+
 export interface DownloadOutputRequest {
   jobId: string;
   clipIndex: number;
@@ -227,6 +253,20 @@ export interface GetFarmRequest {
 export interface GetFarmResponse {
   models: ModelInfo[];
   nodes: FarmNode[];
+  /** Seconds that nodes were held, by whose jobs; also those of deleted jobs. */
+  usageByOwner: OwnerUsage[];
+  /** The same seconds, by what was done in them. */
+  usageByStage: StageUsage[];
+}
+
+export interface OwnerUsage {
+  owner: string;
+  usage: Usage | undefined;
+}
+
+export interface StageUsage {
+  stage: Stage;
+  usage: Usage | undefined;
 }
 
 /** A node that is connected now. */
@@ -240,6 +280,9 @@ export interface FarmNode {
   refusal: string;
   /** False for a node that was drained or quarantined and is gone. */
   connected: boolean;
+  /** Memory that its runtime may use; 0: not known. */
+  memoryBytes: bigint;
+  prefers: NodePreference;
 }
 
 function createBaseCreateJobRequest(): CreateJobRequest {
@@ -707,7 +750,7 @@ export const DryRun: MessageFns<DryRun> = {
 };
 
 function createBaseDryRun_Node(): DryRun_Node {
-  return { nodeId: "", whyNot: "" };
+  return { nodeId: "", whyNot: "", memoryBytes: 0n, tooSmallFor: [] };
 }
 
 export const DryRun_Node: MessageFns<DryRun_Node> = {
@@ -717,6 +760,19 @@ export const DryRun_Node: MessageFns<DryRun_Node> = {
     }
     if (message.whyNot !== "") {
       writer.uint32(18).string(message.whyNot);
+    }
+    if (message.memoryBytes !== 0n) {
+      if (BigInt.asUintN(64, message.memoryBytes) !== message.memoryBytes) {
+        throw new globalThis.Error("value provided for field message.memoryBytes of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.memoryBytes);
+    }
+    if (message.tooSmallFor.length !== 0) {
+      writer.uint32(34).fork();
+      for (const v of message.tooSmallFor) {
+        writer.int32(stageToNumber(v));
+      }
+      writer.join();
     }
     return writer;
   },
@@ -750,6 +806,32 @@ export const DryRun_Node: MessageFns<DryRun_Node> = {
             message.whyNot = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.memoryBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag === 32) {
+              message.tooSmallFor.push(stageFromJSON(reader.int32()));
+
+              continue;
+            }
+
+            if (tag === 34) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.tooSmallFor.push(stageFromJSON(reader.int32()));
+              }
+
+              continue;
+            }
+
+            break;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -774,6 +856,16 @@ export const DryRun_Node: MessageFns<DryRun_Node> = {
         : isSet(object.why_not)
         ? globalThis.String(object.why_not)
         : "",
+      memoryBytes: isSet(object.memoryBytes)
+        ? BigInt(object.memoryBytes)
+        : isSet(object.memory_bytes)
+        ? BigInt(object.memory_bytes)
+        : 0n,
+      tooSmallFor: globalThis.Array.isArray(object?.tooSmallFor)
+        ? object.tooSmallFor.map((e: any) => stageFromJSON(e))
+        : globalThis.Array.isArray(object?.too_small_for)
+        ? object.too_small_for.map((e: any) => stageFromJSON(e))
+        : [],
     };
   },
 
@@ -785,6 +877,12 @@ export const DryRun_Node: MessageFns<DryRun_Node> = {
     if (message.whyNot !== "") {
       obj.whyNot = message.whyNot;
     }
+    if (message.memoryBytes !== 0n) {
+      obj.memoryBytes = message.memoryBytes.toString();
+    }
+    if (message.tooSmallFor?.length) {
+      obj.tooSmallFor = message.tooSmallFor.map((e) => stageToJSON(e));
+    }
     return obj;
   },
 
@@ -795,6 +893,10 @@ export const DryRun_Node: MessageFns<DryRun_Node> = {
     const message = createBaseDryRun_Node();
     message.nodeId = object.nodeId ?? "";
     message.whyNot = object.whyNot ?? "";
+    message.memoryBytes = (object.memoryBytes !== undefined && object.memoryBytes !== null)
+      ? BigInt(object.memoryBytes)
+      : 0n;
+    message.tooSmallFor = object.tooSmallFor?.map((e) => e) || [];
     return message;
   },
 };
@@ -2750,6 +2852,168 @@ export const UploadInputResponse: MessageFns<UploadInputResponse> = {
   },
 };
 
+function createBaseListOutputsRequest(): ListOutputsRequest {
+  return { jobId: "", clipIndex: 0 };
+}
+
+export const ListOutputsRequest: MessageFns<ListOutputsRequest> = {
+  encode(message: ListOutputsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.jobId !== "") {
+      writer.uint32(10).string(message.jobId);
+    }
+    if (message.clipIndex !== 0) {
+      writer.uint32(16).uint32(message.clipIndex);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListOutputsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListOutputsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.jobId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.clipIndex = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListOutputsRequest {
+    return {
+      jobId: isSet(object.jobId)
+        ? globalThis.String(object.jobId)
+        : isSet(object.job_id)
+        ? globalThis.String(object.job_id)
+        : "",
+      clipIndex: isSet(object.clipIndex)
+        ? globalThis.Number(object.clipIndex)
+        : isSet(object.clip_index)
+        ? globalThis.Number(object.clip_index)
+        : 0,
+    };
+  },
+
+  toJSON(message: ListOutputsRequest): unknown {
+    const obj: any = {};
+    if (message.jobId !== "") {
+      obj.jobId = message.jobId;
+    }
+    if (message.clipIndex !== 0) {
+      obj.clipIndex = Math.round(message.clipIndex);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ListOutputsRequest>, I>>(base?: I): ListOutputsRequest {
+    return ListOutputsRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListOutputsRequest>, I>>(object: I): ListOutputsRequest {
+    const message = createBaseListOutputsRequest();
+    message.jobId = object.jobId ?? "";
+    message.clipIndex = object.clipIndex ?? 0;
+    return message;
+  },
+};
+
+function createBaseListOutputsResponse(): ListOutputsResponse {
+  return { outputs: [] };
+}
+
+export const ListOutputsResponse: MessageFns<ListOutputsResponse> = {
+  encode(message: ListOutputsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.outputs) {
+      Output.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListOutputsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListOutputsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.outputs.push(Output.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListOutputsResponse {
+    return {
+      outputs: globalThis.Array.isArray(object?.outputs) ? object.outputs.map((e: any) => Output.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: ListOutputsResponse): unknown {
+    const obj: any = {};
+    if (message.outputs?.length) {
+      obj.outputs = message.outputs.map((e) => Output.toJSON(e));
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ListOutputsResponse>, I>>(base?: I): ListOutputsResponse {
+    return ListOutputsResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListOutputsResponse>, I>>(object: I): ListOutputsResponse {
+    const message = createBaseListOutputsResponse();
+    message.outputs = object.outputs?.map((e) => Output.fromPartial(e)) || [];
+    return message;
+  },
+};
+
 function createBaseDownloadOutputRequest(): DownloadOutputRequest {
   return { jobId: "", clipIndex: 0, fileName: "" };
 }
@@ -2983,7 +3247,7 @@ export const GetFarmRequest: MessageFns<GetFarmRequest> = {
 };
 
 function createBaseGetFarmResponse(): GetFarmResponse {
-  return { models: [], nodes: [] };
+  return { models: [], nodes: [], usageByOwner: [], usageByStage: [] };
 }
 
 export const GetFarmResponse: MessageFns<GetFarmResponse> = {
@@ -2993,6 +3257,12 @@ export const GetFarmResponse: MessageFns<GetFarmResponse> = {
     }
     for (const v of message.nodes) {
       FarmNode.encode(v!, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.usageByOwner) {
+      OwnerUsage.encode(v!, writer.uint32(26).fork()).join();
+    }
+    for (const v of message.usageByStage) {
+      StageUsage.encode(v!, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -3026,6 +3296,22 @@ export const GetFarmResponse: MessageFns<GetFarmResponse> = {
             message.nodes.push(FarmNode.decode(reader, reader.uint32()));
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.usageByOwner.push(OwnerUsage.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.usageByStage.push(StageUsage.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3042,6 +3328,16 @@ export const GetFarmResponse: MessageFns<GetFarmResponse> = {
     return {
       models: globalThis.Array.isArray(object?.models) ? object.models.map((e: any) => ModelInfo.fromJSON(e)) : [],
       nodes: globalThis.Array.isArray(object?.nodes) ? object.nodes.map((e: any) => FarmNode.fromJSON(e)) : [],
+      usageByOwner: globalThis.Array.isArray(object?.usageByOwner)
+        ? object.usageByOwner.map((e: any) => OwnerUsage.fromJSON(e))
+        : globalThis.Array.isArray(object?.usage_by_owner)
+        ? object.usage_by_owner.map((e: any) => OwnerUsage.fromJSON(e))
+        : [],
+      usageByStage: globalThis.Array.isArray(object?.usageByStage)
+        ? object.usageByStage.map((e: any) => StageUsage.fromJSON(e))
+        : globalThis.Array.isArray(object?.usage_by_stage)
+        ? object.usage_by_stage.map((e: any) => StageUsage.fromJSON(e))
+        : [],
     };
   },
 
@@ -3053,6 +3349,12 @@ export const GetFarmResponse: MessageFns<GetFarmResponse> = {
     if (message.nodes?.length) {
       obj.nodes = message.nodes.map((e) => FarmNode.toJSON(e));
     }
+    if (message.usageByOwner?.length) {
+      obj.usageByOwner = message.usageByOwner.map((e) => OwnerUsage.toJSON(e));
+    }
+    if (message.usageByStage?.length) {
+      obj.usageByStage = message.usageByStage.map((e) => StageUsage.toJSON(e));
+    }
     return obj;
   },
 
@@ -3063,12 +3365,193 @@ export const GetFarmResponse: MessageFns<GetFarmResponse> = {
     const message = createBaseGetFarmResponse();
     message.models = object.models?.map((e) => ModelInfo.fromPartial(e)) || [];
     message.nodes = object.nodes?.map((e) => FarmNode.fromPartial(e)) || [];
+    message.usageByOwner = object.usageByOwner?.map((e) => OwnerUsage.fromPartial(e)) || [];
+    message.usageByStage = object.usageByStage?.map((e) => StageUsage.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseOwnerUsage(): OwnerUsage {
+  return { owner: "", usage: undefined };
+}
+
+export const OwnerUsage: MessageFns<OwnerUsage> = {
+  encode(message: OwnerUsage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.owner !== "") {
+      writer.uint32(10).string(message.owner);
+    }
+    if (message.usage !== undefined) {
+      Usage.encode(message.usage, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OwnerUsage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOwnerUsage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.owner = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.usage = Usage.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): OwnerUsage {
+    return {
+      owner: isSet(object.owner) ? globalThis.String(object.owner) : "",
+      usage: isSet(object.usage) ? Usage.fromJSON(object.usage) : undefined,
+    };
+  },
+
+  toJSON(message: OwnerUsage): unknown {
+    const obj: any = {};
+    if (message.owner !== "") {
+      obj.owner = message.owner;
+    }
+    if (message.usage !== undefined) {
+      obj.usage = Usage.toJSON(message.usage);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<OwnerUsage>, I>>(base?: I): OwnerUsage {
+    return OwnerUsage.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<OwnerUsage>, I>>(object: I): OwnerUsage {
+    const message = createBaseOwnerUsage();
+    message.owner = object.owner ?? "";
+    message.usage = (object.usage !== undefined && object.usage !== null) ? Usage.fromPartial(object.usage) : undefined;
+    return message;
+  },
+};
+
+function createBaseStageUsage(): StageUsage {
+  return { stage: Stage.UNSPECIFIED, usage: undefined };
+}
+
+export const StageUsage: MessageFns<StageUsage> = {
+  encode(message: StageUsage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.stage !== Stage.UNSPECIFIED) {
+      writer.uint32(8).int32(stageToNumber(message.stage));
+    }
+    if (message.usage !== undefined) {
+      Usage.encode(message.usage, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StageUsage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStageUsage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.stage = stageFromJSON(reader.int32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.usage = Usage.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StageUsage {
+    return {
+      stage: isSet(object.stage) ? stageFromJSON(object.stage) : Stage.UNSPECIFIED,
+      usage: isSet(object.usage) ? Usage.fromJSON(object.usage) : undefined,
+    };
+  },
+
+  toJSON(message: StageUsage): unknown {
+    const obj: any = {};
+    if (message.stage !== Stage.UNSPECIFIED) {
+      obj.stage = stageToJSON(message.stage);
+    }
+    if (message.usage !== undefined) {
+      obj.usage = Usage.toJSON(message.usage);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<StageUsage>, I>>(base?: I): StageUsage {
+    return StageUsage.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<StageUsage>, I>>(object: I): StageUsage {
+    const message = createBaseStageUsage();
+    message.stage = object.stage ?? Stage.UNSPECIFIED;
+    message.usage = (object.usage !== undefined && object.usage !== null) ? Usage.fromPartial(object.usage) : undefined;
     return message;
   },
 };
 
 function createBaseFarmNode(): FarmNode {
-  return { nodeId: "", modelDigest: "", provider: "", taskCount: 0, refusal: "", connected: false };
+  return {
+    nodeId: "",
+    modelDigest: "",
+    provider: "",
+    taskCount: 0,
+    refusal: "",
+    connected: false,
+    memoryBytes: 0n,
+    prefers: NodePreference.UNSPECIFIED,
+  };
 }
 
 export const FarmNode: MessageFns<FarmNode> = {
@@ -3090,6 +3573,15 @@ export const FarmNode: MessageFns<FarmNode> = {
     }
     if (message.connected !== false) {
       writer.uint32(48).bool(message.connected);
+    }
+    if (message.memoryBytes !== 0n) {
+      if (BigInt.asUintN(64, message.memoryBytes) !== message.memoryBytes) {
+        throw new globalThis.Error("value provided for field message.memoryBytes of type uint64 too large");
+      }
+      writer.uint32(56).uint64(message.memoryBytes);
+    }
+    if (message.prefers !== NodePreference.UNSPECIFIED) {
+      writer.uint32(64).int32(nodePreferenceToNumber(message.prefers));
     }
     return writer;
   },
@@ -3155,6 +3647,22 @@ export const FarmNode: MessageFns<FarmNode> = {
             message.connected = reader.bool();
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.memoryBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.prefers = nodePreferenceFromJSON(reader.int32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3187,6 +3695,12 @@ export const FarmNode: MessageFns<FarmNode> = {
         : 0,
       refusal: isSet(object.refusal) ? globalThis.String(object.refusal) : "",
       connected: isSet(object.connected) ? globalThis.Boolean(object.connected) : false,
+      memoryBytes: isSet(object.memoryBytes)
+        ? BigInt(object.memoryBytes)
+        : isSet(object.memory_bytes)
+        ? BigInt(object.memory_bytes)
+        : 0n,
+      prefers: isSet(object.prefers) ? nodePreferenceFromJSON(object.prefers) : NodePreference.UNSPECIFIED,
     };
   },
 
@@ -3210,6 +3724,12 @@ export const FarmNode: MessageFns<FarmNode> = {
     if (message.connected !== false) {
       obj.connected = message.connected;
     }
+    if (message.memoryBytes !== 0n) {
+      obj.memoryBytes = message.memoryBytes.toString();
+    }
+    if (message.prefers !== NodePreference.UNSPECIFIED) {
+      obj.prefers = nodePreferenceToJSON(message.prefers);
+    }
     return obj;
   },
 
@@ -3224,6 +3744,10 @@ export const FarmNode: MessageFns<FarmNode> = {
     message.taskCount = object.taskCount ?? 0;
     message.refusal = object.refusal ?? "";
     message.connected = object.connected ?? false;
+    message.memoryBytes = (object.memoryBytes !== undefined && object.memoryBytes !== null)
+      ? BigInt(object.memoryBytes)
+      : 0n;
+    message.prefers = object.prefers ?? NodePreference.UNSPECIFIED;
     return message;
   },
 };
@@ -3375,6 +3899,16 @@ export const JobServiceService = {
     responseSerialize: (value: UploadInputResponse): Buffer => Buffer.from(UploadInputResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): UploadInputResponse => UploadInputResponse.decode(value),
   },
+  /** The finished files of one clip, also of a job that is too big to name them all at once. */
+  listOutputs: {
+    path: "/renderfarm.v1.JobService/ListOutputs" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListOutputsRequest): Buffer => Buffer.from(ListOutputsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListOutputsRequest => ListOutputsRequest.decode(value),
+    responseSerialize: (value: ListOutputsResponse): Buffer => Buffer.from(ListOutputsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListOutputsResponse => ListOutputsResponse.decode(value),
+  },
   /** The bytes of a finished output, in pieces of at most 256 KiB. */
   downloadOutput: {
     path: "/renderfarm.v1.JobService/DownloadOutput" as const,
@@ -3428,6 +3962,8 @@ export interface JobServiceServer extends UntypedServiceImplementation {
   collectGarbage: handleUnaryCall<CollectGarbageRequest, CollectGarbageResponse>;
   /** Stores a picture or a latents file before a job names it; pieces of at most 1 MiB. */
   uploadInput: handleClientStreamingCall<UploadInputRequest, UploadInputResponse>;
+  /** The finished files of one clip, also of a job that is too big to name them all at once. */
+  listOutputs: handleUnaryCall<ListOutputsRequest, ListOutputsResponse>;
   /** The bytes of a finished output, in pieces of at most 256 KiB. */
   downloadOutput: handleServerStreamingCall<DownloadOutputRequest, DownloadOutputResponse>;
   /** The checkpoints that the farm's nodes serve, and the nodes. */
@@ -3651,6 +4187,22 @@ export interface JobServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: UploadInputResponse) => void,
   ): ClientWritableStream<UploadInputRequest>;
+  /** The finished files of one clip, also of a job that is too big to name them all at once. */
+  listOutputs(
+    request: ListOutputsRequest,
+    callback: (error: ServiceError | null, response: ListOutputsResponse) => void,
+  ): ClientUnaryCall;
+  listOutputs(
+    request: ListOutputsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListOutputsResponse) => void,
+  ): ClientUnaryCall;
+  listOutputs(
+    request: ListOutputsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListOutputsResponse) => void,
+  ): ClientUnaryCall;
   /** The bytes of a finished output, in pieces of at most 256 KiB. */
   downloadOutput(
     request: DownloadOutputRequest,

@@ -11,6 +11,83 @@ export const protobufPackage = "renderfarm.v1";
 
 export const protobufFileName = "renderfarm/v1/model.proto";
 
+export const StepRule = {
+  /** UNSPECIFIED - As AS_ASKED. */
+  UNSPECIFIED: "STEP_RULE_UNSPECIFIED",
+  AS_ASKED: "STEP_RULE_AS_ASKED",
+  /** ONE_MORE - One more: "log_linear" interpolation with continuous timesteps. */
+  ONE_MORE: "STEP_RULE_ONE_MORE",
+  /**
+   * TRAILING - One more for the few numbers at which the reference's floating-point range has one: "trailing"
+   * spacing.
+   */
+  TRAILING: "STEP_RULE_TRAILING",
+  UNRECOGNIZED: "UNRECOGNIZED",
+} as const;
+
+export type StepRule = typeof StepRule[keyof typeof StepRule];
+
+export namespace StepRule {
+  export type UNSPECIFIED = typeof StepRule.UNSPECIFIED;
+  export type AS_ASKED = typeof StepRule.AS_ASKED;
+  export type ONE_MORE = typeof StepRule.ONE_MORE;
+  export type TRAILING = typeof StepRule.TRAILING;
+  export type UNRECOGNIZED = typeof StepRule.UNRECOGNIZED;
+}
+
+export function stepRuleFromJSON(object: any): StepRule {
+  switch (object) {
+    case 0:
+    case "STEP_RULE_UNSPECIFIED":
+      return StepRule.UNSPECIFIED;
+    case 1:
+    case "STEP_RULE_AS_ASKED":
+      return StepRule.AS_ASKED;
+    case 2:
+    case "STEP_RULE_ONE_MORE":
+      return StepRule.ONE_MORE;
+    case 3:
+    case "STEP_RULE_TRAILING":
+      return StepRule.TRAILING;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return StepRule.UNRECOGNIZED;
+  }
+}
+
+export function stepRuleToJSON(object: StepRule): string {
+  switch (object) {
+    case StepRule.UNSPECIFIED:
+      return "STEP_RULE_UNSPECIFIED";
+    case StepRule.AS_ASKED:
+      return "STEP_RULE_AS_ASKED";
+    case StepRule.ONE_MORE:
+      return "STEP_RULE_ONE_MORE";
+    case StepRule.TRAILING:
+      return "STEP_RULE_TRAILING";
+    case StepRule.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
+export function stepRuleToNumber(object: StepRule): number {
+  switch (object) {
+    case StepRule.UNSPECIFIED:
+      return 0;
+    case StepRule.AS_ASKED:
+      return 1;
+    case StepRule.ONE_MORE:
+      return 2;
+    case StepRule.TRAILING:
+      return 3;
+    case StepRule.UNRECOGNIZED:
+    default:
+      return -1;
+  }
+}
+
 /** What a request has to know of a checkpoint, from its config files. */
 export interface ModelInfo {
   /** Lower-case hex sha256 over every file used; two nodes with equal digests hold equal weights. */
@@ -27,6 +104,8 @@ export interface ModelInfo {
   latentChannels: number;
   /** scheduler.num_train_timesteps: the most denoising steps that make sense. */
   numTrainTimesteps: number;
+  /** How many steps its scheduler makes of those asked for. */
+  stepRule: StepRule;
 }
 
 function createBaseModelInfo(): ModelInfo {
@@ -38,6 +117,7 @@ function createBaseModelInfo(): ModelInfo {
     vaeScaleFactor: 0,
     latentChannels: 0,
     numTrainTimesteps: 0,
+    stepRule: StepRule.UNSPECIFIED,
   };
 }
 
@@ -63,6 +143,9 @@ export const ModelInfo: MessageFns<ModelInfo> = {
     }
     if (message.numTrainTimesteps !== 0) {
       writer.uint32(56).uint32(message.numTrainTimesteps);
+    }
+    if (message.stepRule !== StepRule.UNSPECIFIED) {
+      writer.uint32(64).int32(stepRuleToNumber(message.stepRule));
     }
     return writer;
   },
@@ -136,6 +219,14 @@ export const ModelInfo: MessageFns<ModelInfo> = {
             message.numTrainTimesteps = reader.uint32();
             continue;
           }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.stepRule = stepRuleFromJSON(reader.int32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -177,6 +268,11 @@ export const ModelInfo: MessageFns<ModelInfo> = {
         : isSet(object.num_train_timesteps)
         ? globalThis.Number(object.num_train_timesteps)
         : 0,
+      stepRule: isSet(object.stepRule)
+        ? stepRuleFromJSON(object.stepRule)
+        : isSet(object.step_rule)
+        ? stepRuleFromJSON(object.step_rule)
+        : StepRule.UNSPECIFIED,
     };
   },
 
@@ -203,6 +299,9 @@ export const ModelInfo: MessageFns<ModelInfo> = {
     if (message.numTrainTimesteps !== 0) {
       obj.numTrainTimesteps = Math.round(message.numTrainTimesteps);
     }
+    if (message.stepRule !== StepRule.UNSPECIFIED) {
+      obj.stepRule = stepRuleToJSON(message.stepRule);
+    }
     return obj;
   },
 
@@ -218,6 +317,7 @@ export const ModelInfo: MessageFns<ModelInfo> = {
     message.vaeScaleFactor = object.vaeScaleFactor ?? 0;
     message.latentChannels = object.latentChannels ?? 0;
     message.numTrainTimesteps = object.numTrainTimesteps ?? 0;
+    message.stepRule = object.stepRule ?? StepRule.UNSPECIFIED;
     return message;
   },
 };

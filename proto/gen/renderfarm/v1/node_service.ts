@@ -24,6 +24,79 @@ export const protobufPackage = "renderfarm.v1";
 
 export const protobufFileName = "renderfarm/v1/node_service.proto";
 
+/** Work that a node takes first when several kinds wait. */
+export const NodePreference = {
+  /** UNSPECIFIED - As ANY. */
+  UNSPECIFIED: "NODE_PREFERENCE_UNSPECIFIED",
+  ANY: "NODE_PREFERENCE_ANY",
+  DENOISE: "NODE_PREFERENCE_DENOISE",
+  DECODE: "NODE_PREFERENCE_DECODE",
+  UNRECOGNIZED: "UNRECOGNIZED",
+} as const;
+
+export type NodePreference = typeof NodePreference[keyof typeof NodePreference];
+
+export namespace NodePreference {
+  export type UNSPECIFIED = typeof NodePreference.UNSPECIFIED;
+  export type ANY = typeof NodePreference.ANY;
+  export type DENOISE = typeof NodePreference.DENOISE;
+  export type DECODE = typeof NodePreference.DECODE;
+  export type UNRECOGNIZED = typeof NodePreference.UNRECOGNIZED;
+}
+
+export function nodePreferenceFromJSON(object: any): NodePreference {
+  switch (object) {
+    case 0:
+    case "NODE_PREFERENCE_UNSPECIFIED":
+      return NodePreference.UNSPECIFIED;
+    case 1:
+    case "NODE_PREFERENCE_ANY":
+      return NodePreference.ANY;
+    case 2:
+    case "NODE_PREFERENCE_DENOISE":
+      return NodePreference.DENOISE;
+    case 3:
+    case "NODE_PREFERENCE_DECODE":
+      return NodePreference.DECODE;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return NodePreference.UNRECOGNIZED;
+  }
+}
+
+export function nodePreferenceToJSON(object: NodePreference): string {
+  switch (object) {
+    case NodePreference.UNSPECIFIED:
+      return "NODE_PREFERENCE_UNSPECIFIED";
+    case NodePreference.ANY:
+      return "NODE_PREFERENCE_ANY";
+    case NodePreference.DENOISE:
+      return "NODE_PREFERENCE_DENOISE";
+    case NodePreference.DECODE:
+      return "NODE_PREFERENCE_DECODE";
+    case NodePreference.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
+export function nodePreferenceToNumber(object: NodePreference): number {
+  switch (object) {
+    case NodePreference.UNSPECIFIED:
+      return 0;
+    case NodePreference.ANY:
+      return 1;
+    case NodePreference.DENOISE:
+      return 2;
+    case NodePreference.DECODE:
+      return 3;
+    case NodePreference.UNRECOGNIZED:
+    default:
+      return -1;
+  }
+}
+
 export interface ConnectRequest {
   report:
     | { $case: "hello"; value: NodeHello }
@@ -65,6 +138,10 @@ export interface NodeHello {
   busToken: string;
   /** Whether it can write mp4. */
   hasFfmpeg: boolean;
+  /** Memory that its runtime may use, of the device or of the machine; 0: not known. */
+  memoryBytes: bigint;
+  /** What it would rather do; it does everything all the same. */
+  prefers: NodePreference;
 }
 
 export interface Heartbeat {
@@ -594,6 +671,8 @@ function createBaseNodeHello(): NodeHello {
     busAddress: "",
     busToken: "",
     hasFfmpeg: false,
+    memoryBytes: 0n,
+    prefers: NodePreference.UNSPECIFIED,
   };
 }
 
@@ -622,6 +701,15 @@ export const NodeHello: MessageFns<NodeHello> = {
     }
     if (message.hasFfmpeg !== false) {
       writer.uint32(64).bool(message.hasFfmpeg);
+    }
+    if (message.memoryBytes !== 0n) {
+      if (BigInt.asUintN(64, message.memoryBytes) !== message.memoryBytes) {
+        throw new globalThis.Error("value provided for field message.memoryBytes of type uint64 too large");
+      }
+      writer.uint32(72).uint64(message.memoryBytes);
+    }
+    if (message.prefers !== NodePreference.UNSPECIFIED) {
+      writer.uint32(80).int32(nodePreferenceToNumber(message.prefers));
     }
     return writer;
   },
@@ -703,6 +791,22 @@ export const NodeHello: MessageFns<NodeHello> = {
             message.hasFfmpeg = reader.bool();
             continue;
           }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.memoryBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.prefers = nodePreferenceFromJSON(reader.int32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -749,6 +853,12 @@ export const NodeHello: MessageFns<NodeHello> = {
         : isSet(object.has_ffmpeg)
         ? globalThis.Boolean(object.has_ffmpeg)
         : false,
+      memoryBytes: isSet(object.memoryBytes)
+        ? BigInt(object.memoryBytes)
+        : isSet(object.memory_bytes)
+        ? BigInt(object.memory_bytes)
+        : 0n,
+      prefers: isSet(object.prefers) ? nodePreferenceFromJSON(object.prefers) : NodePreference.UNSPECIFIED,
     };
   },
 
@@ -778,6 +888,12 @@ export const NodeHello: MessageFns<NodeHello> = {
     if (message.hasFfmpeg !== false) {
       obj.hasFfmpeg = message.hasFfmpeg;
     }
+    if (message.memoryBytes !== 0n) {
+      obj.memoryBytes = message.memoryBytes.toString();
+    }
+    if (message.prefers !== NodePreference.UNSPECIFIED) {
+      obj.prefers = nodePreferenceToJSON(message.prefers);
+    }
     return obj;
   },
 
@@ -796,6 +912,10 @@ export const NodeHello: MessageFns<NodeHello> = {
     message.busAddress = object.busAddress ?? "";
     message.busToken = object.busToken ?? "";
     message.hasFfmpeg = object.hasFfmpeg ?? false;
+    message.memoryBytes = (object.memoryBytes !== undefined && object.memoryBytes !== null)
+      ? BigInt(object.memoryBytes)
+      : 0n;
+    message.prefers = object.prefers ?? NodePreference.UNSPECIFIED;
     return message;
   },
 };

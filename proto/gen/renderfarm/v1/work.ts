@@ -9,6 +9,11 @@ import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { BlobRef } from "./blob.js";
 import {
   BranchPoint,
+  Fit,
+  fitFromJSON,
+  fitToJSON,
+  fitToNumber,
+  Guidance,
   Output,
   OutputFormat,
   outputFormatFromJSON,
@@ -97,6 +102,8 @@ export interface ClipParameters {
   motionBucketId: number;
   noiseAugStrength: number;
   decodeChunkSize: number;
+  guidance: Guidance | undefined;
+  fit: Fit;
 }
 
 /** Where the noise of a clip lies in the streams of its job. */
@@ -216,6 +223,8 @@ function createBaseClipParameters(): ClipParameters {
     motionBucketId: 0,
     noiseAugStrength: 0,
     decodeChunkSize: 0,
+    guidance: undefined,
+    fit: Fit.UNSPECIFIED,
   };
 }
 
@@ -257,6 +266,12 @@ export const ClipParameters: MessageFns<ClipParameters> = {
     }
     if (message.decodeChunkSize !== 0) {
       writer.uint32(88).uint32(message.decodeChunkSize);
+    }
+    if (message.guidance !== undefined) {
+      Guidance.encode(message.guidance, writer.uint32(98).fork()).join();
+    }
+    if (message.fit !== Fit.UNSPECIFIED) {
+      writer.uint32(104).int32(fitToNumber(message.fit));
     }
     return writer;
   },
@@ -372,6 +387,22 @@ export const ClipParameters: MessageFns<ClipParameters> = {
             message.decodeChunkSize = reader.uint32();
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.guidance = Guidance.decode(reader, reader.uint32());
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.fit = fitFromJSON(reader.int32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -425,6 +456,8 @@ export const ClipParameters: MessageFns<ClipParameters> = {
         : isSet(object.decode_chunk_size)
         ? globalThis.Number(object.decode_chunk_size)
         : 0,
+      guidance: isSet(object.guidance) ? Guidance.fromJSON(object.guidance) : undefined,
+      fit: isSet(object.fit) ? fitFromJSON(object.fit) : Fit.UNSPECIFIED,
     };
   },
 
@@ -463,6 +496,12 @@ export const ClipParameters: MessageFns<ClipParameters> = {
     if (message.decodeChunkSize !== 0) {
       obj.decodeChunkSize = Math.round(message.decodeChunkSize);
     }
+    if (message.guidance !== undefined) {
+      obj.guidance = Guidance.toJSON(message.guidance);
+    }
+    if (message.fit !== Fit.UNSPECIFIED) {
+      obj.fit = fitToJSON(message.fit);
+    }
     return obj;
   },
 
@@ -482,6 +521,10 @@ export const ClipParameters: MessageFns<ClipParameters> = {
     message.motionBucketId = object.motionBucketId ?? 0;
     message.noiseAugStrength = object.noiseAugStrength ?? 0;
     message.decodeChunkSize = object.decodeChunkSize ?? 0;
+    message.guidance = (object.guidance !== undefined && object.guidance !== null)
+      ? Guidance.fromPartial(object.guidance)
+      : undefined;
+    message.fit = object.fit ?? Fit.UNSPECIFIED;
     return message;
   },
 };

@@ -1,0 +1,10 @@
+/** @file Who looks on while the farm changes: metrics. What it does changes nothing. */
+import type { FarmEffect, FarmEvent } from "../plan/events.js";
+import type { Farm } from "../plan/farm-state.js";
+
+export interface FarmObserver {
+  /** The farm as it was recovered, before its first event. */
+  started(farm: Farm): void;
+  /** One event was applied; called in the same turn, before the event is durable. */
+  applied(farm: Farm, event: FarmEvent, effects: readonly FarmEffect[]): void;
+}
