@@ -16,6 +16,7 @@ export interface JobOptionFlags {
   readonly startAfter?: string;
   readonly dependsOn?: string;
   readonly fromStep?: string;
+  readonly preview?: boolean;
 }
 
 const OWNER_PATTERN = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
@@ -34,6 +35,7 @@ export function addJobOptions(command: Command): Command {
     .option("--priority <n>", "0..100, higher goes first (default: 50)")
     .option("--start-after <time>", "not before: 2030-01-31T18:00Z, or from now +90s, +10m, +2h")
     .option("--depends-on <jobs>", "ids of jobs that have to succeed first: a,b")
+    .option("--preview", "show what the clips look like on their way, on a terminal with colours")
     .option("--from-step <place>", "share the first steps of an earlier clip: JOB/CLIP/STEP");
 }
 
@@ -71,7 +73,8 @@ export function readJobOptions(
   if (branch === undefined) {
     refuse("--from-step", `'${flags.fromStep}' is not JOB/CLIP/STEP, such as ${EXAMPLE_BRANCH}`);
   }
-  return { owner, priority, startAfterMs, dependsOn, branch: branch ?? null };
+  const preview = flags.preview ?? false;
+  return { owner, priority, startAfterMs, dependsOn, branch: branch ?? null, preview };
 }
 
 /** Clips and steps count from 1. */

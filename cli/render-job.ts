@@ -79,7 +79,7 @@ async function watchToEnd(
 ): Promise<JobView> {
   let last: JobView | null = null;
   try {
-    for await (const job of client.watchJob(jobId, signal)) {
+    for await (const job of client.watchJob(jobId, signal, progress.preview)) {
       progress.update(job);
       last = job;
     }

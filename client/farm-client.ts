@@ -20,8 +20,8 @@ import {
 } from "../proto/gen/renderfarm/v1/job_service.js";
 import { decodeBlobRef } from "../shared/adapters/grpc/blob-codec.js";
 import { clientOptions } from "../shared/adapters/grpc/connection-options.js";
+import { decodeDryRun } from "../shared/adapters/grpc/dry-run-codec.js";
 import {
-  decodeDryRun,
   decodeJob,
   decodeStageName,
   decodeUsage,
@@ -36,6 +36,7 @@ import { decodeOutput } from "../shared/adapters/grpc/work-codec.js";
 import { insecureChannel } from "../shared/adapters/tls/grpc-credentials.js";
 import { asFarmError, FarmError } from "../shared/core/errors.js";
 import {
+  type ClipPreview,
   type ClipView,
   type DryRunView,
   isTerminal,
@@ -260,15 +261,22 @@ export class FarmClient {
    * The job now and after every change; ends after the state that ended it. A coordinator that is
    * away is dialled again.
    *
+   * @param onPreview hears what clips look like on their way, where the job asks for it
+   *
    * @throws FarmError "cancelled" when the signal aborts, "unreachable" after 30 s without answer
    */
-  async *watchJob(jobId: string, signal?: AbortSignal): AsyncGenerator<JobView> {
+  async *watchJob(
+    jobId: string,
+    signal?: AbortSignal,
+    onPreview?: (preview: ClipPreview) => void,
+  ): AsyncGenerator<JobView> {
     let awaySinceMs: number | null = null;
     for (;;) {
       try {
         const call = this.#stub.watchJob({ jobId });
-        for await (const { job } of this.#stream(call, signal)) {
+        for await (const { job, previews } of this.#stream(call, signal)) {
           awaySinceMs = null;
+          if (onPreview) for (const preview of previews) onPreview(preview);
           const view = decodeJob(job);
           yield view;
           if (isTerminal(view.state)) return;

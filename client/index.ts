@@ -1,6 +1,7 @@
 /** @file `renderfarm`: a client of a farm for programs. */
 export { FarmError, type FarmErrorCode, type Violation } from "../shared/core/errors.js";
 export type {
+  ClipPreview,
   ClipView,
   DryRunView,
   JobOptions,

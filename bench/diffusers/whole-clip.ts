@@ -23,7 +23,14 @@ export async function renderOnFarm(subject: DiffusersSubject, rounds: number): P
       const startMs = performance.now();
       const { jobId } = await client.createJob({
         ...{ images: [image], modelDigest: "", requestId: "", parameters: parametersOf(subject) },
-        options: { owner: "", priority: 50, startAfterMs: null, dependsOn: [], branch: null },
+        options: {
+          owner: "",
+          priority: 50,
+          startAfterMs: null,
+          dependsOn: [],
+          branch: null,
+          preview: false,
+        },
       });
       for await (const job of client.watchJob(jobId, signal)) {
         if (isTerminal(job.state) && job.state !== "succeeded") {

@@ -32,7 +32,7 @@ const always = (text: string) => () => text;
 export const PARAMETER_FIELDS: readonly ParameterField[] = [
   {
     ...{ name: "width", json: "width", group: "clip", kind: "whole", step: 8 },
-    help: "Pixels, a multiple of 8. The picture is stretched to it.",
+    help: "Pixels, a multiple of 8. See fit for other proportions.",
     placeholder: (model) => trainedSide(model, 1024),
   },
   {
@@ -105,6 +105,38 @@ export type Format = (typeof FORMATS)[number];
 export const PAIRS = ["auto", "always", "never"] as const;
 export type Pair = (typeof PAIRS)[number];
 
-/** Aligned noise levels: 10 steps in place of 25. */
-export const ALIGN_YOUR_STEPS =
-  "700, 54.5, 15.886, 7.977, 4.248, 1.789, 0.981, 0.403, 0.173, 0.034, 0";
+/** Choices of a request that are words: the first is what nothing chosen means. */
+export const LOOKS = [
+  {
+    name: "guidance",
+    prefix: "GUIDANCE_KIND",
+    choices: ["linear", "triangle", "constant"],
+    help: "How guidance runs between its two scales; triangle: the ends of a loop meet.",
+  },
+  {
+    name: "fit",
+    prefix: "FIT",
+    choices: ["stretch", "crop", "pad"],
+    help: "How a picture of other proportions is brought to the clip's size.",
+  },
+  {
+    name: "preset",
+    prefix: "PRESET",
+    choices: ["", "svd", "svd-xt", "svd-xt-1.1"],
+    help: "Defaults of a published checkpoint.",
+  },
+  {
+    name: "schedule",
+    prefix: "SCHEDULE",
+    choices: ["default", "align-your-steps"],
+    help: "Named noise levels; align-your-steps takes 10 steps in place of 25.",
+  },
+] as const;
+
+export type LookName = (typeof LOOKS)[number]["name"];
+
+/** "svd-xt-1.1" -> "PRESET_SVD_XT_1_1". */
+export function lookOnWire(name: LookName, choice: string): string {
+  const { prefix } = LOOKS.find((look) => look.name === name) ?? LOOKS[0];
+  return `${prefix}_${choice.toUpperCase().replace(/[-.]/g, "_")}`;
+}

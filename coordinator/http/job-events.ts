@@ -20,21 +20,56 @@ function numberIn(feed: FarmFeed, id: string | null): number | null {
   return runId === feed.runId && /^\d{1,15}$/.test(number ?? "") ? Number(number) : null;
 }
 
+/** Previews that one stream has not told yet, an event each. */
+class UntoldPreviews {
+  readonly #loop: FarmLoop;
+  /** Step of the last one told, by job and clip. */
+  readonly #told = new Map<string, number>();
+  #waiting: object[] = [];
+
+  constructor(loop: FarmLoop) {
+    this.#loop = loop;
+  }
+
+  /** To be called when a job was told: its previews follow it. */
+  lookAt(jobId: string): void {
+    const previews = this.#loop.previews(jobId);
+    for (const { clipIndex, step, image } of previews) {
+      const key = `${jobId}-${clipIndex}`;
+      if (this.#told.get(key) === step) continue;
+      this.#told.set(key, step);
+      this.#waiting.push({ jobId, clipIndex, step, image: Buffer.from(image).toString("base64") });
+    }
+    if (previews.length > 0) return;
+    for (const key of this.#told.keys()) if (key.startsWith(jobId)) this.#told.delete(key);
+  }
+
+  next(id: string): ServerEvent | null {
+    const data = this.#waiting.shift();
+    return data ? { event: "preview", id, data } : null;
+  }
+}
+
 /**
- * The state of one job now and after every change, until it has ended or is deleted. A reader that
- * comes back and has missed nothing is told nothing.
+ * "job": the state of one job now and after every change, until it has ended or is deleted;
+ * "preview": what a clip looks like, of a job that asks for it. A reader that comes back and has
+ * missed nothing is told nothing.
  */
 export function jobEvents(jobId: string, { loop, feed, lastId }: EventParts): EventSource {
   let sent = numberIn(feed, lastId) ?? -1;
   let hasEnded = false;
+  const previews = new UntoldPreviews(loop);
   return {
     next() {
+      const preview = previews.next(`${feed.runId}-${sent}`);
+      if (preview) return preview;
       const job = hasEnded ? null : loop.view(jobId);
       if (!job) return "end";
       hasEnded = isTerminal(job.state);
       const number = feed.numberOf(jobId);
       if (number <= sent) return hasEnded ? "end" : null;
       sent = number;
+      previews.lookAt(jobId);
       return { event: "job", id: `${feed.runId}-${number}`, data: toProtoJson(encodeJob(job)) };
     },
     settled: () => loop.settled(),
@@ -46,7 +81,7 @@ export function jobEvents(jobId: string, { loop, feed, lastId }: EventParts): Ev
 }
 
 /**
- * "job" after each change of a job, "job-deleted", and "farm" with models and nodes when one of them
+ * "job" after each change of a job, "preview", "job-deleted", and "farm" with models and nodes when one of them
  * changed. A new reader is first told "reset": the jobs are to be listed, changes follow.
  *
  * @param owner whose jobs are told; null: everybody's
@@ -59,6 +94,7 @@ export function farmEvents(owner: string | null, { loop, feed, lastId }: EventPa
   let needsReset = missed === null;
   let farmSent = "";
   let mayFarmDiffer = true;
+  const previews = new UntoldPreviews(loop);
   const pending = new Map(
     (missed ?? []).filter(isSeen).map((change) => [change.jobId, change.number]),
   );
@@ -82,12 +118,15 @@ export function farmEvents(owner: string | null, { loop, feed, lastId }: EventPa
         needsReset = false;
         return event("reset", {});
       }
+      const preview = previews.next(`${feed.runId}-${number}`);
+      if (preview) return preview;
       const [first] = pending;
       if (!first) return nextFarm();
       const [jobId] = first;
       [, number] = first;
       pending.delete(jobId);
       const job = loop.view(jobId);
+      previews.lookAt(jobId);
       return job ? event("job", toProtoJson(encodeJob(job))) : event("job-deleted", { jobId });
     },
     settled: () => loop.settled(),

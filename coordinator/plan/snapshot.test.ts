@@ -72,6 +72,7 @@ function submitted(farm: Farm, { which, how }: Draw, jobNumber: number): Record<
     requestId: how % 3 === 0 ? `request ${which % 5}` : "",
     stepsTotal: 4,
     branch: null,
+    preview: false,
     branchLatents: null,
     owner: `owner ${which % 3}`,
     priority: (which % 3) * 50,

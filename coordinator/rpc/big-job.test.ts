@@ -39,7 +39,14 @@ beforeAll(async () => {
   await coordinator.loop.dispatch({
     kind: "job-created",
     job: {
-      ...{ jobId: JOB, owner: "local", priority: 50, requestId: "", branchLatents: null },
+      ...{
+        jobId: JOB,
+        owner: "local",
+        priority: 50,
+        requestId: "",
+        branchLatents: null,
+        preview: false,
+      },
       ...{ stepsTotal: 4, branch: null, startAfterMs: null, dependsOn: [] },
       ...{ modelDigest: node("a").model.digest, modelName: "demo" },
       parameters: { ...jobParameters, numFrames: FRAMES, decodeChunkSize: FRAMES, pair: "never" },

@@ -53,7 +53,14 @@ beforeEach(async () => {
     kind: "job-created",
     job: {
       ...{ jobId, ...options, parameters: jobParameters, images: [image], requestId: "" },
-      ...{ stepsTotal: 4, branchLatents: null, branch: null, startAfterMs: null, dependsOn: [] },
+      ...{
+        stepsTotal: 4,
+        branchLatents: null,
+        preview: false,
+        branch: null,
+        startAfterMs: null,
+        dependsOn: [],
+      },
       ...{ modelDigest: "d".repeat(64), modelName: "demo" },
     },
   });

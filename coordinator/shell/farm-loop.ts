@@ -5,7 +5,7 @@
  * this process (no order, no answer, no publication) before the append has resolved.
  */
 import { asFarmError } from "../../shared/core/errors.js";
-import type { JobView } from "../../shared/farm/job.js";
+import type { ClipPreview, JobView } from "../../shared/farm/job.js";
 import { isTerminal } from "../../shared/farm/job.js";
 import type { Journal } from "../../shared/ports/journal.js";
 import { type Log, silentLog } from "../../shared/ports/log.js";
@@ -21,6 +21,7 @@ import { viewJob } from "../plan/view.js";
 import { encodeEvent } from "./event-codec.js";
 import type { Failpoint } from "./failpoint.js";
 import type { FarmObserver } from "./farm-observer.js";
+import { PreviewBoard } from "./preview-board.js";
 import { recoverFarm, snapshotLines } from "./recover.js";
 
 /** An event before the loop stamps it with the time. */
@@ -46,7 +47,7 @@ export type JobWatcher = (job: JobView) => void;
 export interface FarmFollower {
   /** Events were taken in, the scheduler's grants with them, and the jobs changed by it. */
   stepped(occurrences: readonly Occurrence[], changedJobIds: ReadonlySet<string>): void;
-  /** A running denoise task of the job reported a step. */
+  /** A running denoise task of the job reported a step, or what its clip looks like. */
   progressed(jobId: string): void;
 }
 
@@ -75,6 +76,7 @@ export class FarmLoop {
   readonly #policy: FarmPolicy;
   readonly #failpoint: Failpoint | null;
   readonly #progress = new Map<string, Progress>();
+  readonly #previews = new PreviewBoard();
   readonly #watchers = new Map<string, Set<JobWatcher>>();
   readonly #followers = new Set<FarmFollower>();
   /** The last append; those before it resolve before it. */
@@ -206,13 +208,13 @@ export class FarmLoop {
   }
 
   /**
-   * Refuses new work while the journal takes no events; what runs waits for it.
+   * Refuses while the journal has no room for events; what runs waits until it has.
    *
-   * @throws FarmError "exhausted" or "unreachable", as the journal says
+   * @throws FarmError "exhausted"
    */
-  refuseStalled(): void {
+  refuseFullJournal(): void {
     const stalled = this.#journal.stalled?.();
-    if (stalled) throw stalled;
+    if (stalled?.code === "exhausted") throw stalled;
   }
 
   /** A running denoise task's report; not journalled, since a step later it is history. */
@@ -222,6 +224,20 @@ export class FarmLoop {
     this.#progress.set(taskId, progress);
     this.#notify(task.jobId);
     for (const follower of this.#followers) follower.progressed(task.jobId);
+  }
+
+  /** What a running denoise task's clip looks like; as fleeting as its progress. */
+  reportPreview(taskId: string, epoch: number, step: number, image: Uint8Array): void {
+    const task = this.farm.tasks.get(taskId);
+    if (task?.epoch !== epoch || task.state.kind !== "granted") return;
+    this.#previews.put(task.jobId, { clipIndex: task.clipIndex, step, image });
+    this.#notify(task.jobId);
+    for (const follower of this.#followers) follower.progressed(task.jobId);
+  }
+
+  /** The latest preview of each clip of a job that has one, the longest unchanged first. */
+  previews(jobId: string): ClipPreview[] {
+    return this.#previews.ofJob(jobId);
   }
 
   /** Milliseconds since 1970, as events are stamped. */
@@ -288,6 +304,7 @@ export class FarmLoop {
   }
 
   #forgetProgress(jobId: string): void {
+    this.#previews.forget(jobId);
     for (const clip of this.farm.jobs.get(jobId)?.clips ?? []) {
       for (const taskId of clip.taskIds) this.#progress.delete(taskId);
     }

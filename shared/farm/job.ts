@@ -35,6 +35,8 @@ export interface JobOptions {
   readonly dependsOn: readonly string[];
   /** Where its one clip begins in place of noise; null: at the noise. */
   readonly branch: BranchPoint | null;
+  /** Whether nodes show what the clips look like on their way. */
+  readonly preview: boolean;
 }
 
 export const JOB_OPTIONS_DEFAULT: JobOptions = {
@@ -43,6 +45,7 @@ export const JOB_OPTIONS_DEFAULT: JobOptions = {
   startAfterMs: null,
   dependsOn: [],
   branch: null,
+  preview: false,
 };
 
 export const PRIORITY_MAX = 100;
@@ -92,6 +95,15 @@ export interface ClipView {
   /** Finished files, whether `outputs` names them or not. */
   readonly outputCount: number;
   readonly error: { readonly code: FarmErrorCode; readonly detail: string } | null;
+}
+
+/** What a clip looks like on its way. */
+export interface ClipPreview {
+  readonly clipIndex: number;
+  /** Steps done. */
+  readonly step: number;
+  /** A webp: some frames of the clip side by side, the first and the last among them. */
+  readonly image: Uint8Array;
 }
 
 export interface JobView {

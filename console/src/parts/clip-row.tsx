@@ -3,6 +3,7 @@ import { inputPath, outputPath } from "../api/client.js";
 import type { ClipJson, JobJson } from "../api/types.js";
 import { denoiseLeft, formatWord, plural, seconds, stateWord } from "../format.js";
 import { attempt } from "../state/announce.js";
+import { previewOf } from "../state/previews.js";
 import { download, Picture } from "./media.js";
 
 /** How far a stage is, 0 to 1. */
@@ -31,6 +32,7 @@ export function ClipRow({ job, clip }: { readonly job: JobJson; readonly clip: C
           <span class="clip-text">{text}</span>
           <span class="muted">{whoWorks(clip)}</span>
         </p>
+        <PreviewStrip job={job} clip={clip} />
         {clip.errorDetail !== "" && (
           <p class="problem">
             {clip.errorCode}: {clip.errorDetail}
@@ -40,6 +42,14 @@ export function ClipRow({ job, clip }: { readonly job: JobJson; readonly clip: C
       </div>
     </li>
   );
+}
+
+/** Some frames as they are now; the eye sees where the clip goes long before it is decoded. */
+function PreviewStrip({ job, clip }: { readonly job: JobJson; readonly clip: ClipJson }) {
+  const preview = previewOf(job.jobId, clip.index);
+  if (!preview || clip.state !== "JOB_STATE_RUNNING") return null;
+  const alt = `Some frames after step ${preview.step}`;
+  return <img class="preview" src={preview.url} alt={alt} title={alt} />;
 }
 
 function Track(props: {

@@ -40,9 +40,9 @@ export function NodeTable() {
   );
 }
 
-/** A farm whose nodes do not say what memory they have leaves the field out. */
+/** Bytes; 0 where it is not known. */
 function memoryOf(node: NodeJson): number {
-  return Number((node as { memoryBytes?: string }).memoryBytes ?? 0);
+  return Number(node.memoryBytes);
 }
 
 function NodeRow({ node, hasMemory }: { readonly node: NodeJson; readonly hasMemory: boolean }) {

@@ -5,6 +5,7 @@ import { followEvents, type StreamEvent, type StreamState } from "../api/event-s
 import type { FarmJson, JobJson } from "../api/types.js";
 import { isEnded, shortId, stateWord } from "../format.js";
 import { announce } from "./announce.js";
+import { forgetPreviews, type PreviewJson, showPreview } from "./previews.js";
 import { apiKey, keyIsWanted } from "./session.js";
 
 /** Jobs that are listed at once. */
@@ -65,6 +66,8 @@ async function take({ event, data }: StreamEvent): Promise<void> {
       return listAnew();
     case "job":
       return put(data as JobJson);
+    case "preview":
+      return showPreview(data as PreviewJson);
     case "job-deleted":
       return remove((data as { jobId: string }).jobId);
     case "farm":
@@ -94,6 +97,7 @@ export async function listOlder(): Promise<void> {
 export function put(job: JobJson): void {
   const before = jobs.value?.get(job.jobId);
   jobs.value = new Map(jobs.value ?? []).set(job.jobId, job);
+  if (isEnded(job.state)) forgetPreviews(job.jobId);
   if (before && before.state !== job.state) {
     announce(`Job ${shortId(job.jobId)} is ${stateWord(job.state)}.`);
   } else announceQuarter(before, job);
@@ -102,6 +106,7 @@ export function put(job: JobJson): void {
 export function remove(jobId: string): void {
   const left = new Map(jobs.value ?? []);
   left.delete(jobId);
+  forgetPreviews(jobId);
   jobs.value = left;
 }
 

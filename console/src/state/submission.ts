@@ -3,7 +3,15 @@ import { computed, effect, signal } from "@preact/signals";
 import { ApiError, api, inputPath } from "../api/client.js";
 import type { BlobRefJson, DryRunJson, JobJson } from "../api/types.js";
 import { formatWord } from "../format.js";
-import { FORMATS, type Format, PARAMETER_FIELDS, type Pair } from "../parameters.js";
+import {
+  FORMATS,
+  type Format,
+  LOOKS,
+  type LookName,
+  lookOnWire,
+  PARAMETER_FIELDS,
+  type Pair,
+} from "../parameters.js";
 import { announce } from "./announce.js";
 import { models, put } from "./farm.js";
 import { show } from "./route.js";
@@ -31,6 +39,10 @@ export const pictures = signal<readonly Picture[]>([]);
 export const values = signal<Readonly<Record<string, string>>>({});
 export const formats = signal<readonly Format[]>(["mp4"]);
 export const pair = signal<Pair>("auto");
+/** Chosen words; what is missing is left to the farm. */
+export const looks = signal<Readonly<Partial<Record<LookName, string>>>>({});
+/** Whether nodes show what the clips look like on their way. */
+export const wantsPreview = signal(true);
 export const priority = signal("");
 export const owner = signal("");
 export const modelDigest = signal("");
@@ -91,6 +103,16 @@ export const isUploading = computed(() =>
   pictures.value.some(({ ref, problem }) => ref === null && problem === ""),
 );
 
+function looksOnWire(): Record<string, unknown> {
+  const chosen = Object.entries(looks.value) as [LookName, string][];
+  return Object.fromEntries(
+    chosen.map(([name, choice]) => {
+      const word = lookOnWire(name, choice);
+      return [name, name === "guidance" ? { kind: word } : word];
+    }),
+  );
+}
+
 /** The request as it is now. */
 const body = computed(() => ({
   images: ready.value,
@@ -105,11 +127,13 @@ const body = computed(() => ({
         return [[json, kind === "list" ? list : text]];
       }),
     ),
+    ...looksOnWire(),
     ...(latents.value ? { latents: latents.value.ref } : {}),
     formats: formats.value.map((format) => `OUTPUT_FORMAT_${format.toUpperCase()}`),
     pair: `PAIR_POLICY_${pair.value.toUpperCase()}`,
   },
   options: {
+    preview: wantsPreview.value,
     ...(priority.value === "" ? {} : { priority: priority.value }),
     ...(owner.value === "" ? {} : { owner: owner.value }),
     ...(branch.value ? { branch: branch.value } : {}),
@@ -185,7 +209,19 @@ function fieldOf(path: string): string {
   const inner = path.replace(/^(parameters|options)\./, "").replace(/[.[].*$/, "");
   const snake = inner.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
   if (snake === "seeds") return "seed";
-  const others = ["images", "formats", "pair", "priority", "owner", "latents", "branch"];
+  const others = [
+    "guidance",
+    "fit",
+    "preset",
+    "schedule",
+    "images",
+    "formats",
+    "pair",
+    "priority",
+    "owner",
+    "latents",
+    "branch",
+  ];
   const known = [...PARAMETER_FIELDS.map(({ name }) => name), ...others, "model_digest"];
   return known.includes(snake) ? snake : "";
 }
@@ -210,6 +246,13 @@ export async function fillFrom(job: JobJson, from: Branch | null, seed: string):
     return [[name, Array.isArray(value) ? value.join(", ") : String(value)]];
   });
   values.value = Object.fromEntries(texts);
+  looks.value = Object.fromEntries(
+    LOOKS.flatMap(({ name, choices }) => {
+      const told = name === "guidance" ? parameters?.guidance?.kind : parameters?.[name];
+      const choice = choices.find((word) => word !== "" && lookOnWire(name, word) === told);
+      return choice === undefined || choice === choices[0] ? [] : [[name, choice]];
+    }),
+  );
   const chosen = (parameters?.formats ?? []).map(formatWord);
   formats.value = FORMATS.filter((format) => chosen.includes(format));
   const policy = parameters?.pair.replace("PAIR_POLICY_", "").toLowerCase();

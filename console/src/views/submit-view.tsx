@@ -1,6 +1,6 @@
 /** @file The form of a new job. */
 
-import { ALIGN_YOUR_STEPS, FORMATS, PAIRS, PARAMETER_FIELDS } from "../parameters.js";
+import { FORMATS, LOOKS, PAIRS, PARAMETER_FIELDS } from "../parameters.js";
 import { ParameterInput, Problem } from "../parts/fields.js";
 import { Icon } from "../parts/icon.js";
 import { PictureDrop } from "../parts/picture-drop.js";
@@ -13,6 +13,7 @@ import {
   isSending,
   isUploading,
   latents,
+  looks,
   modelDigest,
   owner,
   pair,
@@ -20,9 +21,9 @@ import {
   priority,
   problems,
   setLatents,
-  setValue,
   submit,
   values,
+  wantsPreview,
 } from "../state/submission.js";
 
 /** What is changed most often; the rest is folded away. */
@@ -54,24 +55,20 @@ export function SubmitView() {
       <div class="field-grid">{fields(FIRST)}</div>
       <details class="more">
         <summary>All parameters</summary>
-        <div class="field-grid">{fields(rest)}</div>
+        <div class="field-grid">
+          {fields(rest)}
+          {LOOKS.map((look) => (
+            <LookChoice key={look.name} look={look} />
+          ))}
+        </div>
         <div class="preset-row">
-          <button
-            type="button"
-            class="button button-small"
-            onClick={() => {
-              setValue("sigmas", ALIGN_YOUR_STEPS);
-              setValue("num_inference_steps", "");
-            }}
-          >
-            Align-your-steps sigmas (10 steps)
-          </button>
           {Object.keys(values.value).length > 0 && (
             <button
               type="button"
               class="button button-small"
               onClick={() => {
                 values.value = {};
+                looks.value = {};
               }}
             >
               All defaults
@@ -82,6 +79,17 @@ export function SubmitView() {
         <JobOptions />
       </details>
       <FormatChoice />
+      <label class="chip chip-plain">
+        <input
+          type="checkbox"
+          name="preview"
+          checked={wantsPreview.value}
+          onChange={(event) => {
+            wantsPreview.value = event.currentTarget.checked;
+          }}
+        />
+        show the clip on its way
+      </label>
       {problems.value[""] && (
         <p class="problem" role="alert">
           {problems.value[""]}
@@ -170,6 +178,35 @@ function FormatChoice() {
       ))}
       <Problem name="formats" />
     </fieldset>
+  );
+}
+
+function LookChoice({ look }: { readonly look: (typeof LOOKS)[number] }) {
+  const { name, choices, help } = look;
+  return (
+    <label class="field">
+      <span class="field-name">{name}</span>
+      <select
+        name={name}
+        value={looks.value[name] ?? choices[0]}
+        aria-describedby={`${name}-help`}
+        onChange={(event) => {
+          const { [name]: _, ...others } = looks.value;
+          const choice = event.currentTarget.value;
+          looks.value = choice === choices[0] ? others : { ...others, [name]: choice };
+        }}
+      >
+        {choices.map((choice) => (
+          <option key={choice} value={choice}>
+            {choice || "none"}
+          </option>
+        ))}
+      </select>
+      <Problem name={name} />
+      <small id={`${name}-help`} class="help">
+        {help}
+      </small>
+    </label>
   );
 }
 

@@ -5,15 +5,13 @@
 import * as wire from "../../../proto/gen/renderfarm/v1/job.js";
 import type {
   CreateJobRequest,
-  DryRun,
-  DryRun_Node,
+  ClipPreview as WirePreview,
 } from "../../../proto/gen/renderfarm/v1/job_service.js";
 import { type FarmErrorCode, isFarmErrorCode } from "../../core/errors.js";
 import {
+  type ClipPreview,
   type ClipView,
   DEPENDENCIES_MAX,
-  type DryRunNode,
-  type DryRunView,
   JOB_OPTIONS_DEFAULT,
   type JobOptions,
   type JobState,
@@ -136,49 +134,6 @@ export function decodeCreateJob(request: CreateJobRequest): NewJobRequest<RawPar
   };
 }
 
-export function encodeDryRun(view: DryRunView, parameters: JobParameters): DryRun {
-  return {
-    ...view,
-    nodes: view.nodes.map((node) => ({
-      ...node,
-      memoryBytes: BigInt(node.memoryBytes),
-      tooSmallFor: node.tooSmallFor.map((stage) => STAGE_ON_WIRE[stage]),
-    })),
-    whyNotNow: [...view.whyNotNow],
-    etaSeconds: view.etaSeconds ?? undefined,
-    parameters: encodeJobParameters(parameters),
-  };
-}
-
-/** @throws FarmError "invalid-argument" naming the field */
-export function decodeDryRun(message: DryRun | undefined): {
-  readonly view: DryRunView;
-  readonly parameters: JobParameters;
-} {
-  const { parameters, plan, etaSeconds, nodes, ...rest } = check.present(message, "dry_run");
-  return {
-    view: {
-      ...rest,
-      nodes: nodes.map(decodeDryRunNode),
-      plan: plan === "pair" ? "pair" : "single",
-      etaSeconds: etaSeconds ?? null,
-    },
-    parameters: decodeJobParameters(parameters, "dry_run.parameters"),
-  };
-}
-
-function decodeDryRunNode(node: DryRun_Node): DryRunNode {
-  const { nodeId, whyNot, memoryBytes, tooSmallFor } = node;
-  const field = "dry_run.nodes";
-  return {
-    ...{ nodeId, whyNot },
-    memoryBytes: check.safeInteger(memoryBytes, `${field}.memory_bytes`),
-    tooSmallFor: tooSmallFor.map((stage) =>
-      check.fromWire(STAGE_ON_WIRE, stage, `${field}.too_small_for`),
-    ),
-  };
-}
-
 export function encodeState(state: JobState): wire.JobState {
   return STATE_ON_WIRE[state];
 }
@@ -186,6 +141,11 @@ export function encodeState(state: JobState): wire.JobState {
 /** @throws FarmError "invalid-argument" for a state that there is not */
 export function decodeState(state: wire.JobState, field: string): JobState {
   return check.fromWire(STATE_ON_WIRE, state, field);
+}
+
+export function encodePreview({ clipIndex, step, image }: ClipPreview): WirePreview {
+  const { buffer, byteOffset, byteLength } = image;
+  return { clipIndex, step, image: Buffer.from(buffer, byteOffset, byteLength) };
 }
 
 export function encodeJob(job: JobView): wire.Job {
@@ -244,12 +204,13 @@ export function decodeStageName(stage: wire.Stage, field: string): Stage {
 }
 
 function encodeOptions(options: JobOptions): wire.JobOptions {
-  const { owner, priority, startAfterMs, dependsOn, branch } = options;
+  const { owner, priority, startAfterMs, dependsOn, branch, preview } = options;
   const startAfterTime = startAfterMs === null ? undefined : new Date(startAfterMs);
   return {
     ...{ owner, priority, startAfterTime },
     dependsOn: [...dependsOn],
     branch: branch ?? undefined,
+    preview,
   };
 }
 
@@ -270,10 +231,11 @@ function decodeOptions(message: wire.JobOptions | undefined): JobOptions {
     startAfterMs: message?.startAfterTime?.getTime() ?? null,
     dependsOn: given.dependsOn.map((id, i) => check.jobId(id, `options.depends_on[${i}]`)),
     branch: message?.branch ? decodeBranch(message.branch, "options.branch") : null,
+    preview: message?.preview ?? false,
   };
 }
 
-function encodeJobParameters(parameters: RequestedParameters): wire.RenderParameters {
+export function encodeJobParameters(parameters: RequestedParameters): wire.RenderParameters {
   const { numInferenceSteps, sigmas, seeds, latents, formats, pair, ...others } = parameters;
   const { guidance, fit, clips, preset, schedule, ...rest } = others;
   return {
@@ -293,7 +255,8 @@ function encodeJobParameters(parameters: RequestedParameters): wire.RenderParame
 }
 
 /** Parameters of an accepted job: every default is filled in. */
-function decodeJobParameters(
+/** @throws FarmError "invalid-argument" naming the field */
+export function decodeJobParameters(
   message: wire.RenderParameters | undefined,
   field: string,
 ): JobParameters {

@@ -97,7 +97,9 @@ describe.runIf(natsServerPath)("a journal on JetStream", () => {
     };
     const appending = appendAll();
     for (let kill = 1; kill <= 3; kill++) {
-      await vi.waitFor(() => expect(answered.length).toBeGreaterThan(kill * 50), { timeout: 30_000 });
+      await vi.waitFor(() => expect(answered.length).toBeGreaterThan(kill * 50), {
+        timeout: 30_000,
+      });
       await server.kill();
       await server.run();
     }

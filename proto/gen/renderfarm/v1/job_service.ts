@@ -118,7 +118,20 @@ export interface WatchJobRequest {
 }
 
 export interface WatchJobResponse {
-  job: Job | undefined;
+  job:
+    | Job
+    | undefined;
+  /** Previews that this stream has not told yet, a few at a time; of jobs that ask for them. */
+  previews: ClipPreview[];
+}
+
+/** What a clip looks like on its way. */
+export interface ClipPreview {
+  clipIndex: number;
+  /** Steps done. */
+  step: number;
+  /** A webp: some frames of the clip side by side, the first and the last among them. */
+  image: Buffer;
 }
 
 export interface CancelJobRequest {
@@ -1115,13 +1128,16 @@ export const WatchJobRequest: MessageFns<WatchJobRequest> = {
 };
 
 function createBaseWatchJobResponse(): WatchJobResponse {
-  return { job: undefined };
+  return { job: undefined, previews: [] };
 }
 
 export const WatchJobResponse: MessageFns<WatchJobResponse> = {
   encode(message: WatchJobResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.job !== undefined) {
       Job.encode(message.job, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.previews) {
+      ClipPreview.encode(v!, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -1147,6 +1163,14 @@ export const WatchJobResponse: MessageFns<WatchJobResponse> = {
             message.job = Job.decode(reader, reader.uint32());
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.previews.push(ClipPreview.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1160,13 +1184,21 @@ export const WatchJobResponse: MessageFns<WatchJobResponse> = {
   },
 
   fromJSON(object: any): WatchJobResponse {
-    return { job: isSet(object.job) ? Job.fromJSON(object.job) : undefined };
+    return {
+      job: isSet(object.job) ? Job.fromJSON(object.job) : undefined,
+      previews: globalThis.Array.isArray(object?.previews)
+        ? object.previews.map((e: any) => ClipPreview.fromJSON(e))
+        : [],
+    };
   },
 
   toJSON(message: WatchJobResponse): unknown {
     const obj: any = {};
     if (message.job !== undefined) {
       obj.job = Job.toJSON(message.job);
+    }
+    if (message.previews?.length) {
+      obj.previews = message.previews.map((e) => ClipPreview.toJSON(e));
     }
     return obj;
   },
@@ -1177,6 +1209,112 @@ export const WatchJobResponse: MessageFns<WatchJobResponse> = {
   fromPartial<I extends Exact<DeepPartial<WatchJobResponse>, I>>(object: I): WatchJobResponse {
     const message = createBaseWatchJobResponse();
     message.job = (object.job !== undefined && object.job !== null) ? Job.fromPartial(object.job) : undefined;
+    message.previews = object.previews?.map((e) => ClipPreview.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseClipPreview(): ClipPreview {
+  return { clipIndex: 0, step: 0, image: Buffer.alloc(0) };
+}
+
+export const ClipPreview: MessageFns<ClipPreview> = {
+  encode(message: ClipPreview, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.clipIndex !== 0) {
+      writer.uint32(8).uint32(message.clipIndex);
+    }
+    if (message.step !== 0) {
+      writer.uint32(16).uint32(message.step);
+    }
+    if (message.image.length !== 0) {
+      writer.uint32(26).bytes(message.image);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ClipPreview {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseClipPreview();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.clipIndex = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.step = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.image = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ClipPreview {
+    return {
+      clipIndex: isSet(object.clipIndex)
+        ? globalThis.Number(object.clipIndex)
+        : isSet(object.clip_index)
+        ? globalThis.Number(object.clip_index)
+        : 0,
+      step: isSet(object.step) ? globalThis.Number(object.step) : 0,
+      image: isSet(object.image) ? Buffer.from(bytesFromBase64(object.image)) : Buffer.alloc(0),
+    };
+  },
+
+  toJSON(message: ClipPreview): unknown {
+    const obj: any = {};
+    if (message.clipIndex !== 0) {
+      obj.clipIndex = Math.round(message.clipIndex);
+    }
+    if (message.step !== 0) {
+      obj.step = Math.round(message.step);
+    }
+    if (message.image.length !== 0) {
+      obj.image = base64FromBytes(message.image);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ClipPreview>, I>>(base?: I): ClipPreview {
+    return ClipPreview.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ClipPreview>, I>>(object: I): ClipPreview {
+    const message = createBaseClipPreview();
+    message.clipIndex = object.clipIndex ?? 0;
+    message.step = object.step ?? 0;
+    message.image = object.image ?? Buffer.alloc(0);
     return message;
   },
 };
