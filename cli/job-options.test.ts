@@ -9,8 +9,8 @@ const read = (flags: JobOptionFlags) => {
   return { options, fields: violations.map((v) => v.field) };
 };
 
-test("no flag: the defaults", () => {
-  expect(read({})).toEqual({ options: JOB_OPTIONS_DEFAULT, fields: [] });
+test("no flag: the defaults; whose job it is, the farm tells by the key", () => {
+  expect(read({})).toEqual({ options: { ...JOB_OPTIONS_DEFAULT, owner: "" }, fields: [] });
 });
 
 test.each<[string, JobOptionFlags, object]>([
@@ -42,7 +42,7 @@ test.each<[string, JobOptionFlags, string[]]>([
   ["a job id that is none", { dependsOn: "x" }, ["--depends-on"]],
   [
     "all at once",
-    { owner: "", priority: "-1", dependsOn: "x" },
+    { owner: "A", priority: "-1", dependsOn: "x" },
     ["--owner", "--priority", "--depends-on"],
   ],
 ])("refused: %s", (_name, flags, fields) => {

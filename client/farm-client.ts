@@ -20,8 +20,8 @@ import {
 } from "../proto/gen/renderfarm/v1/job_service.js";
 import { decodeBlobRef } from "../shared/adapters/grpc/blob-codec.js";
 import { clientOptions } from "../shared/adapters/grpc/connection-options.js";
+import { decodeDryRun } from "../shared/adapters/grpc/dry-run-codec.js";
 import {
-  decodeDryRun,
   decodeJob,
   decodeStageName,
   decodeUsage,

@@ -45,7 +45,7 @@ export const USAGE = `usage: node dist/coordinator/main.js [flags]
                                &region=us-east-1&style=path|virtual&ca=FILE
   --journal URL              where events are kept instead, file:DIR RENDERFARM_JOURNAL
                              or nats://HOST:PORT[,HOST:PORT]/FARM
-                               ?ca=FILE&cert=FILE&key=FILE&prefix=rf
+                               ?ca=FILE&cert=FILE&key=FILE&prefix=rf&replicas=1|3|5
                              On NATS, one of several coordinators leads, the others stand by.
   --tls-ca FILE              roots that are trusted                  RENDERFARM_TLS_CA
   --tls-cert FILE            the coordinator's certificate           RENDERFARM_TLS_CERT

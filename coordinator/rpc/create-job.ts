@@ -1,7 +1,8 @@
 /** @file A new job: its request checked against the farm as it is, its inputs looked at, then made. */
 import { randomBytes } from "node:crypto";
 import type * as wire from "../../proto/gen/renderfarm/v1/job_service.js";
-import { decodeCreateJob, encodeDryRun, encodeJob } from "../../shared/adapters/grpc/job-codec.js";
+import { encodeDryRun } from "../../shared/adapters/grpc/dry-run-codec.js";
+import { decodeCreateJob, encodeJob } from "../../shared/adapters/grpc/job-codec.js";
 import { FarmError, refusal } from "../../shared/core/errors.js";
 import { idFromBytes } from "../../shared/core/ids.js";
 import { stepsMade } from "../../shared/farm/parameters.js";
@@ -59,7 +60,6 @@ export async function createJob(
   if (!("parameters" in resolved)) throw refusal(resolved.violations);
   const { parameters } = resolved;
   const taskCount = images.length * parameters.numVideosPerPrompt * tasksPerClip(parameters);
-  loop.refuseStalled();
   refuseFull(loop, taskCount);
   refuseUnknownJobs(seen, options.dependsOn);
   const kept = options.branch

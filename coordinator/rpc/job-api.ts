@@ -73,10 +73,13 @@ export interface JobApi {
 export function jobApi(parts: JobParts): JobApi {
   const { loop, blobs, janitor, quotas } = parts;
   const told = <Q, A>(ask: Ask<Q, A>): Ask<Q, A> => {
-    return (request, caller) =>
-      Promise.resolve()
+    return async (request, caller) => {
+      // Whoever waited for a full journal would wait for as long as it takes to make room.
+      loop.refuseFullJournal();
+      return Promise.resolve()
         .then(() => ask(request, caller))
         .finally(() => loop.settled());
+    };
   };
   /** The farm as the caller may see it: verbs on jobs get no other. */
   const seen = (caller: Caller) => loopSeenBy(loop, ownerSeenBy(caller));

@@ -198,13 +198,13 @@ export class FarmLoop {
   }
 
   /**
-   * Refuses new work while the journal takes no events; what runs waits for it.
+   * Refuses while the journal has no room for events; what runs waits until it has.
    *
-   * @throws FarmError "exhausted" or "unreachable", as the journal says
+   * @throws FarmError "exhausted"
    */
-  refuseStalled(): void {
+  refuseFullJournal(): void {
     const stalled = this.#journal.stalled?.();
-    if (stalled) throw stalled;
+    if (stalled?.code === "exhausted") throw stalled;
   }
 
   /** A running denoise task's report; not journalled, since a step later it is history. */

@@ -64,7 +64,7 @@ export interface Journal {
 
   /**
    * Why appends wait now, where a journal can wait: "exhausted" when it is full, "unreachable" when
-   * its server is away. Who takes in new work refuses it meanwhile. Null while appends go through.
+   * its server is away. Null while appends go through.
    */
   stalled?(): FarmError | null;
 

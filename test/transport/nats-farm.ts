@@ -44,6 +44,8 @@ export class NatsFarm {
   readonly coordinators: CoordinatorMember[] = [];
   readonly nodes: Member[] = [];
   readonly #addresses: string[] = [];
+  /** Logs of a farm that has stopped, by path. */
+  readonly #lastWords = new Map<string, string>();
   /** The uploaded picture. */
   readonly #images: BlobRef[] = [];
 
@@ -167,7 +169,7 @@ export class NatsFarm {
   }
 
   logOf({ logPath }: Member): string {
-    return readFileSync(logPath, "utf8");
+    return this.#lastWords.get(logPath) ?? readFileSync(logPath, "utf8");
   }
 
   explainFailure(): void {
@@ -190,6 +192,7 @@ export class NatsFarm {
     for (const { client } of this.coordinators) client.close();
     await Promise.all(members.map(({ broker }) => broker.stop()));
     await this.server.close();
+    for (const member of members) this.#lastWords.set(member.logPath, this.logOf(member));
     rmSync(this.folder, { recursive: true, force: true });
   }
 

@@ -106,11 +106,11 @@ describe.runIf(natsServerPath)("a farm on NATS", () => {
     const limit = (max_bytes: number) => manager.streams.update("RF_JOURNAL_test", { max_bytes });
     await limit(state.bytes + 1);
     const { client } = farm.coordinators[0]!;
-    await vi.waitFor(async () => {
-      const request = farm.request();
-      await expect(client.createJob(request)).rejects.toThrow(/\[exhausted\] .* is full/);
-    }, PATIENCE);
-    expect((await client.getJob(job.jobId)).state).toBe("running");
+    await vi.waitFor(
+      () => expect(farm.logOf(farm.coordinators[0]!)).toContain("appends wait"),
+      PATIENCE,
+    );
+    await expect(client.createJob(farm.request())).rejects.toThrow(/\[exhausted\] .* is full/);
     await limit(1_000_000_000);
     await admin.close();
     await wentWell(job);

@@ -5,8 +5,6 @@
 import * as wire from "../../../proto/gen/renderfarm/v1/job.js";
 import type {
   CreateJobRequest,
-  DryRun,
-  DryRun_Node,
   ClipPreview as WirePreview,
 } from "../../../proto/gen/renderfarm/v1/job_service.js";
 import { type FarmErrorCode, isFarmErrorCode } from "../../core/errors.js";
@@ -14,8 +12,6 @@ import {
   type ClipPreview,
   type ClipView,
   DEPENDENCIES_MAX,
-  type DryRunNode,
-  type DryRunView,
   JOB_OPTIONS_DEFAULT,
   type JobOptions,
   type JobState,
@@ -24,7 +20,6 @@ import {
   type Seconds,
   type StageView,
 } from "../../farm/job.js";
-import type { JobParameters } from "../../farm/parameters.js";
 import type { RawParameters } from "../../farm/validate-request.js";
 import type { Stage } from "../../farm/work.js";
 import type { BlobRef } from "../../ports/blob-store.js";
@@ -96,49 +91,6 @@ export function decodeCreateJob(request: CreateJobRequest): NewJobRequest<RawPar
     modelDigest,
     requestId,
     options: decodeOptions(request.options),
-  };
-}
-
-export function encodeDryRun(view: DryRunView, parameters: JobParameters): DryRun {
-  return {
-    ...view,
-    nodes: view.nodes.map((node) => ({
-      ...node,
-      memoryBytes: BigInt(node.memoryBytes),
-      tooSmallFor: node.tooSmallFor.map((stage) => STAGE_ON_WIRE[stage]),
-    })),
-    whyNotNow: [...view.whyNotNow],
-    etaSeconds: view.etaSeconds ?? undefined,
-    parameters: encodeJobParameters(parameters),
-  };
-}
-
-/** @throws FarmError "invalid-argument" naming the field */
-export function decodeDryRun(message: DryRun | undefined): {
-  readonly view: DryRunView;
-  readonly parameters: JobParameters;
-} {
-  const { parameters, plan, etaSeconds, nodes, ...rest } = check.present(message, "dry_run");
-  return {
-    view: {
-      ...rest,
-      nodes: nodes.map(decodeDryRunNode),
-      plan: plan === "pair" ? "pair" : "single",
-      etaSeconds: etaSeconds ?? null,
-    },
-    parameters: decodeJobParameters(parameters, "dry_run.parameters"),
-  };
-}
-
-function decodeDryRunNode(node: DryRun_Node): DryRunNode {
-  const { nodeId, whyNot, memoryBytes, tooSmallFor } = node;
-  const field = "dry_run.nodes";
-  return {
-    ...{ nodeId, whyNot },
-    memoryBytes: check.safeInteger(memoryBytes, `${field}.memory_bytes`),
-    tooSmallFor: tooSmallFor.map((stage) =>
-      check.fromWire(STAGE_ON_WIRE, stage, `${field}.too_small_for`),
-    ),
   };
 }
 

@@ -32,6 +32,8 @@ export interface LeaseOptions {
   readonly holder: string;
   readonly clock: Clock;
   readonly log: Log;
+  /** Servers that keep a copy of it; 1 unless told. */
+  readonly replicas?: number;
   /** How long a lease lasts without a renewal; 10 s unless told. */
   readonly leaseMs?: number;
 }
@@ -75,6 +77,7 @@ export class NatsLease {
       const bucket = await views.kv(leaseBucket(names), {
         ttl: leaseMs,
         history: 1,
+        replicas: options.replicas ?? 1,
         storage: StorageType.File,
         allow_direct: false,
       });
