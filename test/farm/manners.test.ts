@@ -102,7 +102,8 @@ test("the first Ctrl-C leaves the job running and says how to go on", async () =
     ...["submit", PICTURE, "--out", out, "--address", farm.client.address],
     ...["--height", "16", "--width", "16", "--num-frames", "4", "--num-inference-steps", "2"],
   ]);
-  await expect.poll(async () => (await farm.client.listJobs()).jobs.length).toBe(1);
+  const jobCount = async () => (await farm.client.listJobs()).jobs.length;
+  await expect.poll(jobCount, { timeout: 30_000 }).toBe(1);
   const { jobId } = (await farm.client.listJobs()).jobs[0]!;
   sent.signal("SIGINT");
   const { exitCode, stdout, stderr } = await sent.ended;
