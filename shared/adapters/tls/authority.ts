@@ -65,7 +65,7 @@ export async function crossSign(newer: KeyPair, older: KeyPair): Promise<string>
     signingKey: await importKey(older.key),
     signingAlgorithm: ALGORITHM,
     notBefore: subject.notBefore,
-    notAfter: issuer.notAfter < subject.notAfter ? issuer.notAfter : subject.notAfter,
+    notAfter: new Date(Math.min(Number(issuer.notAfter), Number(subject.notAfter))),
     extensions: [
       ...(await rootExtensions(publicKey, 0)),
       await x509.AuthorityKeyIdentifierExtension.create(issuer, false, webcrypto),

@@ -40,7 +40,7 @@ const LIFE_LEFT_MIN = 0.2;
  *   certificate's or is readable by everyone, no root of the file issued it, it has ended, or it is
  *   for another role
  */
-export function loadTls(paths: TlsPaths, role: Role, nowMs: number): TlsMaterial {
+function loadTls(paths: TlsPaths, role: Role, nowMs: number): TlsMaterial {
   const ca = readTextFile(paths.ca, "--tls-ca");
   const cert = readTextFile(paths.cert, "--tls-cert");
   const key = readSecretFile(paths.key, "--tls-key");
