@@ -86,6 +86,30 @@ test("the whole farm: reset, nodes, then changes; the latest of each job is enou
   expect(await reader.next()).toMatchObject({ event: "job-deleted", data: { jobId } });
 });
 
+test("what a clip looks like follows its job: each step once, and the latest to who comes later", async () => {
+  const gateway = await startGateway();
+  const jobId = await gateway.createJob();
+  const step = await denoise(gateway, jobId);
+  const show = (done: number) => {
+    const image = Buffer.from(`step ${done}`);
+    gateway.loop.reportPreview(`${jobId}-0-denoise`, 1, done, image);
+    step(done);
+  };
+  show(2);
+  const reader = await readEvents(`${gateway.url}/v1/jobs/${jobId}/events`);
+  expect((await reader.next())?.event).toBe("job");
+  const image = Buffer.from("step 2").toString("base64");
+  expect(await reader.next()).toMatchObject({
+    event: "preview",
+    data: { jobId, clipIndex: 0, step: 2, image },
+  });
+  step(3);
+  expect((await reader.next())?.data.clips[0].stepsDone).toBe(3);
+  show(4);
+  expect((await reader.next())?.data.clips[0].stepsDone).toBe(4);
+  expect(await reader.next()).toMatchObject({ event: "preview", data: { step: 4 } });
+});
+
 test("a reader of the whole farm goes on where it was, or is told to list anew", async () => {
   const gateway = await startGateway();
   const url = `${gateway.url}/v1/events`;

@@ -152,6 +152,7 @@ describeInBrowser("the console", () => {
     await fill(page, { num_inference_steps: "900" });
     await render(page).click();
     const job = page.getByRole("article", { name: /running|queued|paused/ });
+    await job.getByAltText(/^Some frames after step/).waitFor();
     await job.getByRole("button", { name: "Raise its priority" }).click();
     await job.getByText("priority 60").waitFor();
     await job.getByRole("button", { name: "Pause" }).click();

@@ -88,6 +88,7 @@ test("the package holds what runs, and neither tests nor benchmarks", () => {
   expect(readdirSync(join(folder, "dist")).sort()).toEqual([
     "cli",
     "client",
+    "console",
     "coordinator",
     "engine",
     "gpu-node",
