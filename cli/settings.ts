@@ -84,7 +84,7 @@ export function settableNames(program: Command): string[] {
   return [...new Set(names)].filter((name) => !CALLS_OWN.has(name)).sort();
 }
 
-export function variableOf(name: string): string {
+function variableOf(name: string): string {
   return `RENDERFARM_${name.toUpperCase().replaceAll("-", "_")}`;
 }
 
