@@ -9,7 +9,7 @@ const read = (flags: JobOptionFlags) => {
   return { options, fields: violations.map((v) => v.field) };
 };
 
-test("no flag: the defaults; whose job it is, the farm tells by the key", () => {
+test("no flag: the defaults; whose job it is, the farm knows", () => {
   expect(read({})).toEqual({ options: { ...JOB_OPTIONS_DEFAULT, owner: "" }, fields: [] });
 });
 
@@ -42,7 +42,7 @@ test.each<[string, JobOptionFlags, string[]]>([
   ["a job id that is none", { dependsOn: "x" }, ["--depends-on"]],
   [
     "all at once",
-    { owner: "A", priority: "-1", dependsOn: "x" },
+    { owner: "", priority: "-1", dependsOn: "x" },
     ["--owner", "--priority", "--depends-on"],
   ],
 ])("refused: %s", (_name, flags, fields) => {

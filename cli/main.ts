@@ -64,6 +64,7 @@ function buildProgram(signal: AbortSignal): Command {
 
   addFarmFlags(program.command("dev").description("keep a farm up on this machine"))
     .option("--port <n>", "where the coordinator listens (default: 7433)")
+    .option("--http-port <n>", "where the console is (default: 7434)")
     .action((flags: DevFlags) => dev(flags, signal));
 
   const submitCommand = program

@@ -19,7 +19,7 @@ import {
   type UploadInputResponse,
 } from "../proto/gen/renderfarm/v1/job_service.js";
 import { decodeBlobRef } from "../shared/adapters/grpc/blob-codec.js";
-import { clientOptions } from "../shared/adapters/grpc/connection-options.js";
+import { clientOptions, targetOf } from "../shared/adapters/grpc/connection-options.js";
 import { decodeDryRun } from "../shared/adapters/grpc/dry-run-codec.js";
 import {
   decodeJob,
@@ -71,14 +71,15 @@ export class FarmClient {
   readonly #stub: JobServiceClient;
 
   /**
-   * @param address host:port; the connection is made with the first call
+   * @param address host:port, or of each coordinator that may lead, with commas between; the
+   *   connection is made with the first call
    * @param entry null: a farm on this machine, which asks for nothing
    * @throws FarmError "invalid-argument" when a certificate or key cannot be used
    */
   constructor(address: string, entry: Entry | null = null) {
     this.address = address;
     const channel = entry ? channelFor(address, entry) : insecureChannel();
-    this.#stub = new JobServiceClient(address, channel.credentials, {
+    this.#stub = new JobServiceClient(targetOf(address), channel.credentials, {
       ...clientOptions,
       ...channel.options,
     });

@@ -105,7 +105,10 @@ function flagsOf(source) {
   return new Map(
     [...source.matchAll(pattern)].map(([, long, value, text]) => [
       long,
-      { spelling: `${long}${value}`, text: text.replace(/\$\{JOB_OPTIONS_DEFAULT\.owner\}/, "local") },
+      {
+        spelling: `${long}${value}`,
+        text: text.replace(/\$\{JOB_OPTIONS_DEFAULT\.owner\}/, "local"),
+      },
     ]),
   );
 }
