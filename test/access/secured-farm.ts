@@ -24,7 +24,7 @@ const READY_MS = 60_000;
 const SILENCE_MS_MAX = 60_000;
 const LOG_LINES_SHOWN = 15;
 /** Of certificates that do not end while a test runs. */
-const HOUR_MS = 3_600_000;
+export const HOUR_MS = 3_600_000;
 
 /** What an owner was given: a token, and the key that the farm knows. */
 export interface Given {
@@ -207,7 +207,7 @@ export class SecuredFarm {
   }
 }
 
-function tlsFlags({ ca, cert, key }: TlsPaths): string[] {
+export function tlsFlags({ ca, cert, key }: TlsPaths): string[] {
   return ["--tls-ca", ca, "--tls-cert", cert, "--tls-key", key];
 }
 

@@ -57,7 +57,7 @@ function readTexts(paths: TlsPaths): Texts {
  *   certificate's or is readable by everyone, no root of the file issued it, it has ended, or it is
  *   for another role
  */
-function loadTls(paths: TlsPaths, role: Role, nowMs: number): TlsMaterial {
+export function loadTls(paths: TlsPaths, role: Role, nowMs: number): TlsMaterial {
   return checkTexts(readTexts(paths), paths, role, nowMs);
 }
 
