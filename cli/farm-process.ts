@@ -12,6 +12,8 @@ export interface FarmProcessOptions {
   readonly args: readonly string[];
   /** Where its output is kept; null: it goes to our stderr. */
   readonly logPath: string | null;
+  /** Variables beside our own. */
+  readonly env?: Readonly<Record<string, string>>;
   /** How long it may take to be ready. */
   readonly readyMs: number;
   /** Hears everything that it says over its channel. */
@@ -50,6 +52,7 @@ export class FarmProcess {
     this.#child = spawn(process.execPath, [entryPath(options.entry), ...options.args], {
       stdio: ["ignore", log, log, "ipc"],
       detached: true,
+      env: { ...process.env, ...options.env },
     });
     if (log !== 2) closeSync(log);
     if (options.onMessage) this.#child.on("message", options.onMessage);

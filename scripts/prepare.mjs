@@ -25,6 +25,7 @@ const SOURCE_FOLDERS = [
   "proto/gen",
   "bench",
   "test/sim",
+  "test/servers",
 ];
 const SETTINGS = ["tsconfig.json", "tsconfig.build.json", "package.json", "package-lock.json"];
 /** Touched after a build that worked. */

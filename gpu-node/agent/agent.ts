@@ -21,6 +21,7 @@ import { usableMemory } from "./memory.js";
 import { NodeLink, type TaskOrder } from "./node-link.js";
 import { type OpenedBus, openBus } from "./open-bus.js";
 import type { NodeSettings } from "./settings.js";
+import { observedAlso, StepLog } from "./step-log.js";
 import { SupervisedRuntime } from "./supervised-runtime.js";
 import { TaskRunner } from "./task-runner.js";
 
@@ -71,7 +72,9 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const { nodeId, prefers, provider } = settings;
   const measuring = { nodeId, prefers, provider };
   const meters = nodeMeters(options.registry ?? null, measuring, clock);
-  const { observer } = meters;
+  const observer = log.isLevelEnabled("debug")
+    ? observedAlso(meters.observer, new StepLog(log))
+    : meters.observer;
   const store = await openBlobStore(settings.blobs, { env: process.env, log, role: "uses" });
   const blobs = meters.blobs(store, settings.blobs.startsWith("s3:") ? "s3" : "files");
   const ffmpeg = await findFfmpeg();

@@ -99,6 +99,10 @@ export class NodeMetrics implements NodeObserver {
     this.#parts.observe({ part: half, provider: this.#provider }, seconds);
   }
 
+  // Bytes and their times are counted at the bus.
+  halfSent(): void {}
+  halfCame(): void {}
+
   combined(seconds: number): void {
     this.#parts.observe({ part: "combine", provider: this.#provider }, seconds);
   }

@@ -8,6 +8,10 @@ export type DenoisePlanKind = "single" | "pair";
 export interface DenoiseObserver {
   /** A half was computed here. */
   halfMade(half: GuidanceHalf, seconds: number): void;
+  /** The own half goes to the partner. */
+  halfSent(bytes: number): void;
+  /** The partner's half is here. */
+  halfCame(): void;
   /** Guidance and Euler step were applied. */
   combined(seconds: number): void;
   /** From the beginning of a step to its end. */
@@ -37,6 +41,8 @@ export interface NodeObserver extends DenoiseObserver {
 
 export const silentNodeObserver: NodeObserver = {
   halfMade() {},
+  halfSent() {},
+  halfCame() {},
   combined() {},
   stepMade() {},
   waited() {},
