@@ -6,6 +6,7 @@ import { JobServiceService } from "../proto/gen/renderfarm/v1/job_service.js";
 import { NodeServiceService } from "../proto/gen/renderfarm/v1/node_service.js";
 import { serverOptions } from "../shared/adapters/grpc/connection-options.js";
 import { FarmServerCredentials } from "../shared/adapters/tls/grpc-credentials.js";
+import type { JobTracer } from "../shared/adapters/tracing/job-tracer.js";
 import { assert } from "../shared/core/assert.js";
 import { isLoopback } from "../shared/core/endpoint.js";
 import { FarmError } from "../shared/core/errors.js";
@@ -21,10 +22,12 @@ import { connectHandler } from "./rpc/node-service.js";
 import { REFLECTION_SERVICES, reflectionHandlers } from "./rpc/reflection.js";
 import type { Failpoint } from "./shell/failpoint.js";
 import { FarmLoop, type FarmPolicy } from "./shell/farm-loop.js";
+import { observers } from "./shell/farm-observer.js";
 import { Janitor } from "./shell/janitor.js";
 import { NodeSessions } from "./shell/node-sessions.js";
 import { type Publication, publishClip } from "./shell/publish.js";
 import { sweepJob } from "./shell/sweep.js";
+import { JobTraces } from "./shell/traces.js";
 
 /** How long open streams may take to end before the server closes them. */
 const SHUTDOWN_MS = 2_000;
@@ -54,6 +57,8 @@ export interface CoordinatorParts {
   readonly access?: Access | null;
   /** Null or absent: nothing is measured. */
   readonly meters?: CoordinatorMeters | null;
+  /** Null or absent: nothing is traced. */
+  readonly tracer?: JobTracer | null;
 }
 
 export interface Coordinator {
@@ -77,7 +82,7 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
   const loop = new FarmLoop(journal, parts.wallMs, parts.policy, {
     log,
     failpoint: parts.failpoint ?? null,
-    observer: meters?.farm ?? null,
+    observer: observers(meters?.farm, parts.tracer && new JobTraces(parts.tracer)),
     onBroken: (error) => {
       if (!hasClosed) onBroken(error);
     },

@@ -6,11 +6,12 @@
  */
 import { mkdir } from "node:fs/promises";
 import { hostname } from "node:os";
-import pino from "pino";
 import { systemClock } from "../shared/adapters/clock/system-clock.js";
 import { packageVersion } from "../shared/adapters/files/package-version.js";
+import { farmLog } from "../shared/adapters/logs/farm-log.js";
 import { openMetrics } from "../shared/adapters/metrics/open-metrics.js";
 import { openBlobStore } from "../shared/adapters/open-blob-store.js";
+import { openTracer } from "../shared/adapters/tracing/job-tracer.js";
 import { asFarmError } from "../shared/core/errors.js";
 import { openAccess } from "./access/open-access.js";
 import { startCoordinator } from "./coordinator.js";
@@ -21,10 +22,7 @@ import { readFailpoint } from "./shell/failpoint.js";
 import { POLICY_DEFAULT } from "./shell/farm-loop.js";
 import { Leadership } from "./shell/leadership.js";
 
-const log = pino(
-  { name: "coordinator", formatters: { level: (label) => ({ level: label }) } },
-  pino.destination(2),
-);
+const log = farmLog({ name: "coordinator" });
 
 async function main(): Promise<void> {
   const settings = readSettings(process.argv.slice(2), process.env);
@@ -47,6 +45,7 @@ async function main(): Promise<void> {
     whyNotReady: () => whyNotReady,
   });
   const meters = metrics ? new CoordinatorMeters(metrics.registry, systemClock, Date.now) : null;
+  const tracer = await openTracer("coordinator", process.env);
   const store = await openBlobStore(settings.blobs, { env: process.env, log, role: "publishes" });
   const transport = settings.blobs.startsWith("s3:") ? "s3" : "files";
   const blobs = meters ? meters.blobs(store, transport) : store;
@@ -61,7 +60,7 @@ async function main(): Promise<void> {
       startCoordinator({
         ...{ journal, blobs, log, failpoint, onBroken },
         listen: address ?? settings.listen,
-        ...{ meters, access },
+        ...{ meters, access, tracer },
         clock: systemClock,
         wallMs: Date.now,
         policy: POLICY_DEFAULT,
@@ -79,7 +78,12 @@ async function main(): Promise<void> {
       process.send?.({ kind: "ready", address, metrics: metrics?.address ?? null });
     },
   });
-  stopOnSignals(leadership);
+  stopOnSignals({
+    stop: async () => {
+      await leadership.stop();
+      await tracer?.close();
+    },
+  });
   await leadership.run();
 }
 
