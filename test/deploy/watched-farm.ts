@@ -132,7 +132,7 @@ export function metricsOf(text: string): Map<string, string> {
 
 /** What a dashboard, the rules or the manifests ask of Prometheus. */
 export function metricsAskedFor(expr: string): string[] {
-  const names = expr.match(/\b(renderfarm|grpc|process)_[a-z_0-9]+/g) ?? [];
+  const names = expr.match(/\b(renderfarm|grpc_server|process)_[a-z_0-9]+/g) ?? [];
   return [...new Set(names)];
 }
 

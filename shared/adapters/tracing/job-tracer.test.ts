@@ -6,8 +6,9 @@ import { rootSpanIdOf, traceIdOf } from "../../core/trace-ids.js";
 import { type JobSpan, openTracer, tracerTo } from "./job-tracer.js";
 
 const jobId = "0123456789abcdefghjkmnpqrs";
+const SINCE_MS = 1_700_000_000_000;
 const span = (change: Partial<JobSpan>): JobSpan => ({
-  ...{ jobId, name: "denoise", isRoot: false, startMs: 1_000, endMs: 3_000 },
+  ...{ jobId, name: "denoise", isRoot: false, startMs: SINCE_MS, endMs: SINCE_MS + 2_000 },
   ...{ facts: { "renderfarm.stage": "denoise" }, failure: null },
   ...change,
 });
@@ -20,20 +21,15 @@ test("spans of two processes are one trace: the job's, with the tasks under it",
     parent: string | undefined;
     ms: number;
   }[] = [];
-  for (const mine of [span({ name: "job", isRoot: true, endMs: 9_000 }), span({})]) {
+  for (const mine of [span({ name: "job", isRoot: true, endMs: SINCE_MS + 8_000 }), span({})]) {
     const exporter = new InMemorySpanExporter();
     const tracer = await tracerTo(exporter, "test");
     tracer.record(mine);
     exporter.shutdown = async () => {
-      for (const { name, duration, parentSpanContext, ...rest } of exporter.getFinishedSpans()) {
-        const { traceId, spanId } = rest.spanContext?.() ?? { traceId: "", spanId: "" };
-        kept.push({
-          name,
-          trace: traceId,
-          id: spanId,
-          parent: parentSpanContext?.spanId,
-          ms: duration[0] * 1_000,
-        });
+      for (const made of exporter.getFinishedSpans()) {
+        const { traceId: trace, spanId: id } = made.spanContext();
+        const ms = made.duration[0] * 1_000;
+        kept.push({ name: made.name, trace, id, parent: made.parentSpanContext?.spanId, ms });
       }
     };
     await tracer.close();
