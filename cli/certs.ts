@@ -50,8 +50,10 @@ export function addCertVerbs(program: Command): void {
     .option("--farm <name>", `the farm's name in its certificates (default: ${FARM_DEFAULT})`)
     .option("--days <n>", "how long the root is good (default: 3650)")
     .action(init);
-  leafVerb("coordinator [host...]", `for the coordinator, dialled as: (default: ${HERE.join(" ")})`)
-    .action((hosts: string[], flags: LifeFlags) => issueCoordinator(hosts, flags));
+  leafVerb(
+    "coordinator [host...]",
+    `for the coordinator, dialled as: (default: ${HERE.join(" ")})`,
+  ).action((hosts: string[], flags: LifeFlags) => issueCoordinator(hosts, flags));
   leafVerb("node <id>", "for a node").action((id: string, flags: LifeFlags) =>
     issueNamed("node", id, flags),
   );

@@ -1,6 +1,7 @@
 /** @file The farm that a command speaks to: its address, how to know it, and how to be known there. */
 import type { Command } from "commander";
-import { type Entry, FarmClient } from "../client/farm-client.js";
+import type { Entry } from "../client/entry.js";
+import { FarmClient } from "../client/farm-client.js";
 import { DEFAULT_ADDRESS } from "../client/render-farm-client.js";
 import { isToken } from "../shared/access/api-key.js";
 import { readSecretFile, readTextFile } from "../shared/adapters/files/secret-file.js";
@@ -69,7 +70,9 @@ function readEntry(flags: ConnectionFlags): Entry | null {
 
 function readToken(flags: ConnectionFlags): string | undefined {
   const path = process.env[TOKEN_FILE_VARIABLE];
-  return setting(flags, "token") ?? (path ? readSecretFile(path, TOKEN_FILE_VARIABLE).trim() : undefined);
+  return (
+    setting(flags, "token") ?? (path ? readSecretFile(path, TOKEN_FILE_VARIABLE).trim() : undefined)
+  );
 }
 
 /** Adds to "nobody answers" what to do about it. */

@@ -43,7 +43,9 @@ export function addKeyVerbs(program: Command): void {
     .option("--expires <time>", `12h, 30d, or never (default: ${EXPIRES_DEFAULT})`)
     .action(create);
   verb("list", "every key, without its secret").action(list);
-  verb("revoke <id>", "refuse a key from now on; its streams are cut within seconds").action(revoke);
+  verb("revoke <id>", "refuse a key from now on; its streams are cut within seconds").action(
+    revoke,
+  );
 }
 
 async function create(flags: CreateFlags): Promise<void> {

@@ -8,10 +8,14 @@ import { readMetricsAddress } from "../shared/settings/metrics-address.js";
 import { type Environment, SettingReader } from "../shared/settings/setting-reader.js";
 import { readTlsPaths, TLS_FLAGS } from "../shared/settings/tls-settings.js";
 import { isJournalUrl, JOURNAL_FORM } from "./open-journal.js";
+import { POLICY_FLAGS, POLICY_USAGE, readPolicy } from "./policy-settings.js";
+import type { FarmPolicy } from "./shell/farm-loop.js";
 
 export interface CoordinatorSettings {
   /** HOST:PORT of the gRPC API; port 0 takes a free one. */
   readonly listen: string;
+  /** HOST:PORT of console and JSON gateway, port 0 takes a free one; null: neither is there. */
+  readonly http: string | null;
   /** Folder of the journal, and of the blobs unless they are elsewhere. */
   readonly data: string;
   /** The farm's blob store: file:DIR or s3://... */
@@ -20,6 +24,7 @@ export interface CoordinatorSettings {
   readonly journal: string;
   /** HOST:PORT of /metrics, /healthz and /readyz; null: there is no such port. */
   readonly metrics: string | null;
+  readonly policy: FarmPolicy;
   /** Null: a farm on this machine alone, where everybody may do everything. */
   readonly access: AccessSettings | null;
 }
@@ -36,6 +41,7 @@ export interface AccessSettings {
 export const USAGE = `usage: node dist/coordinator/main.js [flags]
 
   --listen HOST:PORT         where the API listens (127.0.0.1:7433)  RENDERFARM_LISTEN
+  --http HOST:PORT           where console and JSON API are (none)   RENDERFARM_HTTP
   --data DIR                 folder of journal and blobs             RENDERFARM_DATA
   --blobs URL                where blobs lie instead, file:DIR or    RENDERFARM_BLOBS
                              s3://BUCKET[/PREFIX]?endpoint=https://HOST[:PORT]
@@ -50,7 +56,7 @@ export const USAGE = `usage: node dist/coordinator/main.js [flags]
   --api-keys FILE            keys of users (renderfarm keys)         RENDERFARM_API_KEYS
   --audit FILE               audit log (DATA/audit.jsonl)            RENDERFARM_AUDIT
   --metrics HOST:PORT        /metrics, /healthz, /readyz (none)      RENDERFARM_METRICS
-  --help                     print this and exit
+${POLICY_USAGE}  --help                     print this and exit
 
 RENDERFARM_S3_ACCESS_KEY, RENDERFARM_S3_SECRET_KEY: for s3://, or files that ..._FILE name.
 RENDERFARM_NATS_NKEY_SEED: this role's key for nats://, or a file that ..._FILE names.
@@ -62,6 +68,7 @@ const LISTEN_DEFAULT = "127.0.0.1:7433";
 
 const FLAGS = {
   listen: { type: "string" },
+  http: { type: "string" },
   data: { type: "string" },
   blobs: { type: "string" },
   journal: { type: "string" },
@@ -69,6 +76,7 @@ const FLAGS = {
   ...TLS_FLAGS,
   "api-keys": { type: "string" },
   audit: { type: "string" },
+  ...POLICY_FLAGS,
   help: { type: "boolean" },
 } as const;
 
@@ -87,18 +95,23 @@ export function readSettings(
   const data = reader.text("data");
   const settings = {
     listen: reader.text("listen", LISTEN_DEFAULT),
+    http: reader.optional("http"),
     data,
     blobs: reader.text("blobs", `file:${join(data, "blobs")}`),
     journal: reader.text("journal", `file:${join(data, "journal")}`),
     metrics: readMetricsAddress(reader),
     access: readAccess(reader, data),
+    policy: readPolicy(reader),
   };
   const { blobs, journal } = settings;
   reader.check("--journal", isJournalUrl(journal), `"${journal}" is not ${JOURNAL_FORM}`);
   reader.check("--blobs", isBlobsUrl(blobs), `"${blobs}" is not ${BLOBS_FORM}`);
-  const loopback = `without TLS and keys only loopback is allowed, as in ${LISTEN_DEFAULT}`;
-  const isAllowed = settings.access !== null || isLoopback(settings.listen);
-  reader.check("--listen", isAllowed, `"${settings.listen}": ${loopback}`);
+  for (const flag of ["listen", "http"] as const) {
+    const address = settings[flag];
+    const isAllowed = address === null || settings.access !== null || isLoopback(address);
+    const loopback = `without TLS and keys only loopback is allowed, as in ${LISTEN_DEFAULT}`;
+    reader.check(`--${flag}`, isAllowed, `"${address}": ${loopback}`);
+  }
   reader.done();
   return settings;
 }

@@ -6,7 +6,7 @@ import { asFarmError, FarmError } from "../../shared/core/errors.js";
 import type { Access } from "./access.js";
 import { authenticate, type Shown } from "./authenticate.js";
 import type { Caller } from "./caller.js";
-import { type Rule, RULES } from "./scopes.js";
+import { RULES, type Rule } from "./scopes.js";
 
 /** One call at the door. */
 export interface Visit {
@@ -47,7 +47,12 @@ export class Door {
    * @param object id of the job, node or input that it was about
    * @param result name of the gRPC status
    */
-  note({ method, source, requestId }: Visit, caller: Caller | null, object: string, result: string) {
+  note(
+    { method, source, requestId }: Visit,
+    caller: Caller | null,
+    object: string,
+    result: string,
+  ) {
     const rule = RULES.get(method);
     if (!isChange(rule)) return;
     const tenant = caller?.kind === "user" ? caller.owner : "";

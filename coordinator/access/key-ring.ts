@@ -1,5 +1,5 @@
 /** @file The keys that are good now: the file is read again while the coordinator runs. */
-import { type ApiKey, keyOfToken, type KeyState, stateOf } from "../../shared/access/api-key.js";
+import { type ApiKey, type KeyState, keyOfToken, stateOf } from "../../shared/access/api-key.js";
 import { type KeyFile, readKeyFile } from "../../shared/access/key-file.js";
 import type { Quota } from "../../shared/access/quota.js";
 import type { CancelTimer, Clock } from "../../shared/ports/clock.js";

@@ -1,7 +1,8 @@
 /** @file A new job: its request checked against the farm as it is, its inputs looked at, then made. */
 import { randomBytes } from "node:crypto";
 import type * as wire from "../../proto/gen/renderfarm/v1/job_service.js";
-import { decodeCreateJob, encodeDryRun, encodeJob } from "../../shared/adapters/grpc/job-codec.js";
+import { encodeDryRun } from "../../shared/adapters/grpc/dry-run-codec.js";
+import { decodeCreateJob, encodeJob } from "../../shared/adapters/grpc/job-codec.js";
 import { FarmError, refusal } from "../../shared/core/errors.js";
 import { idFromBytes } from "../../shared/core/ids.js";
 import { stepsMade } from "../../shared/farm/parameters.js";
@@ -18,9 +19,9 @@ import type { FarmLoop } from "../shell/farm-loop.js";
 import type { Janitor } from "../shell/janitor.js";
 import { findBranch } from "./branch.js";
 import { checkInputKey, newInputKey } from "./inputs.js";
+import { findJob, refuseUnknownJobs } from "./job-verbs.js";
 import { loopSeenBy } from "./owned-loop.js";
 import { openJobsOf, optionsOf, scopedRequestId } from "./sender.js";
-import { findJob, refuseUnknownJobs } from "./job-verbs.js";
 
 /** What a new job needs of the farm. */
 export interface JobParts {

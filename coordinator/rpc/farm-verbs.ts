@@ -1,5 +1,6 @@
 /** @file Nodes and checkpoints as operators see them, and what they may ask of nodes. */
 import type * as wire from "../../proto/gen/renderfarm/v1/job_service.js";
+import { encodeStage, encodeUsage } from "../../shared/adapters/grpc/job-codec.js";
 import { encodeModelInfo } from "../../shared/adapters/grpc/model-codec.js";
 import { encodePreference } from "../../shared/adapters/grpc/node-codec.js";
 import { FarmError } from "../../shared/core/errors.js";
@@ -10,6 +11,7 @@ import type { FarmLoop } from "../shell/farm-loop.js";
 export function viewFarm(loop: FarmLoop): wire.GetFarmResponse {
   const { nodes, nodeRecords } = loop.farm;
   const models = new Map([...nodes.values()].map(({ info }) => [info.model.digest, info.model]));
+  const { byOwner, byStage } = loop.farm.usage.entries();
   const known = new Set([...nodes.keys(), ...nodeRecords.keys()]);
   return {
     models: [...models.values()].map(encodeModelInfo),
@@ -17,6 +19,11 @@ export function viewFarm(loop: FarmLoop): wire.GetFarmResponse {
     nodes: [...known]
       .map((nodeId) => viewNode(loop, nodeId))
       .filter((node) => node.connected || node.refusal !== ""),
+    usageByOwner: [...byOwner].map(([owner, seconds]) => ({ owner, usage: encodeUsage(seconds) })),
+    usageByStage: [...byStage].map(([stage, seconds]) => ({
+      stage: encodeStage(stage),
+      usage: encodeUsage(seconds),
+    })),
   };
 }
 

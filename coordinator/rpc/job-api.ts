@@ -7,14 +7,13 @@ import { encodeBlobRef } from "../../shared/adapters/grpc/blob-codec.js";
 import { encodeJob } from "../../shared/adapters/grpc/job-codec.js";
 import { encodeOutput } from "../../shared/adapters/grpc/work-codec.js";
 import { FarmError } from "../../shared/core/errors.js";
-import type { JobView } from "../../shared/farm/job.js";
+import type { ClipPreview, JobView } from "../../shared/farm/job.js";
 import type { Output } from "../../shared/farm/work.js";
 import type { BlobRef, BlobStore } from "../../shared/ports/blob-store.js";
 import { type Caller, ownerSeenBy, senderOf } from "../access/caller.js";
 import { createJob, type JobParts } from "./create-job.js";
 import { drainNode, undrainNode, viewFarm } from "./farm-verbs.js";
 import { boundedInput, newInputKey } from "./inputs.js";
-import { type JobsLoop, loopSeenBy } from "./owned-loop.js";
 import {
   cancelJob,
   deleteJob,
@@ -25,6 +24,7 @@ import {
   retryJob,
   setPriority,
 } from "./job-verbs.js";
+import { type JobsLoop, loopSeenBy } from "./owned-loop.js";
 
 /** One question and one answer; rejects with a FarmError that either edge can tell. */
 export type Ask<Q, A> = (request: Q, caller: Caller) => Promise<A>;
@@ -62,6 +62,8 @@ export interface JobApi {
    * @throws FarmError "not-found"
    */
   watchJob(request: wire.WatchJobRequest, caller: Caller, send: (job: JobView) => void): () => void;
+  /** The latest preview of each clip of a watched job that has one, the longest unchanged first. */
+  previewsOf(jobId: string): readonly ClipPreview[];
 }
 
 /**
@@ -71,10 +73,13 @@ export interface JobApi {
 export function jobApi(parts: JobParts): JobApi {
   const { loop, blobs, janitor, quotas } = parts;
   const told = <Q, A>(ask: Ask<Q, A>): Ask<Q, A> => {
-    return (request, caller) =>
-      Promise.resolve()
+    return async (request, caller) => {
+      // Whoever waited for a full journal would wait for as long as it takes to make room.
+      loop.refuseFullJournal();
+      return Promise.resolve()
         .then(() => ask(request, caller))
         .finally(() => loop.settled());
+    };
   };
   /** The farm as the caller may see it: verbs on jobs get no other. */
   const seen = (caller: Caller) => loopSeenBy(loop, ownerSeenBy(caller));
@@ -117,6 +122,7 @@ export function jobApi(parts: JobParts): JobApi {
       findJob(seen(caller), jobId);
       return loop.watch(jobId, send);
     },
+    previewsOf: (jobId) => loop.previews(jobId),
   };
 }
 

@@ -1,10 +1,10 @@
 /** @file JobService: the gRPC edge of what users may ask of the farm. */
 import type { ServerUnaryCall, ServerWritableStream, sendUnaryData } from "@grpc/grpc-js";
 import type * as wire from "../../proto/gen/renderfarm/v1/job_service.js";
-import { encodeJob } from "../../shared/adapters/grpc/job-codec.js";
+import { encodeJob, encodePreview } from "../../shared/adapters/grpc/job-codec.js";
 import { toServiceError } from "../../shared/adapters/grpc/status.js";
 import type { JobView } from "../../shared/farm/job.js";
-import { isTerminal } from "../../shared/farm/job.js";
+import { type ClipPreview, isTerminal } from "../../shared/farm/job.js";
 import type { Caller } from "../access/caller.js";
 import type { CallerOf } from "./guard.js";
 import { piecesOf, sendPieces, written } from "./inputs.js";
@@ -57,6 +57,7 @@ function watchJob(
   let sending = false;
   let unwatch = () => {};
   let hasEnded = false;
+  const told = new Map<number, number>();
   const take = (job: JobView) => {
     newest = job;
     if (!sending) void sendNewest();
@@ -65,7 +66,8 @@ function watchJob(
     sending = true;
     for (let job = newest; job !== null && !call.cancelled; job = newest) {
       newest = null;
-      await written(call, { job: encodeJob(job) });
+      const previews = untoldPreviews(api.previewsOf(job.jobId), told);
+      await written(call, { job: encodeJob(job), previews });
       if (isTerminal(job.state)) finish();
     }
     sending = false;
@@ -78,6 +80,20 @@ function watchJob(
   call.on("cancelled", () => unwatch());
   unwatch = api.watchJob(call.request, caller, take);
   if (hasEnded) unwatch();
+}
+
+/** Previews in one message; the others come with the next one. */
+const PREVIEWS_PER_MESSAGE = 3;
+
+/** @param told the step of each clip that this stream knows; gets those that are told now */
+function untoldPreviews(
+  previews: readonly ClipPreview[],
+  told: Map<number, number>,
+): wire.ClipPreview[] {
+  const untold = previews.filter(({ clipIndex, step }) => told.get(clipIndex) !== step);
+  const now = untold.slice(0, PREVIEWS_PER_MESSAGE);
+  for (const { clipIndex, step } of now) told.set(clipIndex, step);
+  return now.map(encodePreview);
 }
 
 function answer<A>(result: Promise<A>, callback: sendUnaryData<A>): void {

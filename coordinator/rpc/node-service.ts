@@ -115,6 +115,9 @@ function take(
     case "stopping":
       sessions.stopping(nodeId, stream);
       return;
+    case "preview":
+      loop.reportPreview(message.taskId, message.epoch, message.step, message.image);
+      return;
     case "report": {
       const { taskId, epoch, report } = message;
       switch (report.kind) {

@@ -109,6 +109,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       observer.saveFailed();
       log.warn({ task_id: taskId, code, detail }, "latents on their way were not saved");
     },
+    onPreview: (taskId, epoch, step, image) => link.preview(taskId, epoch, step, image),
   });
   const link: NodeLink = new NodeLink({
     addresses: settings.coordinator.split(","),

@@ -121,6 +121,13 @@ export class NodeLink {
     this.#send(dial, { ...message, report: failed });
   }
 
+  /** Shows what a clip looks like; nothing is sent where the stream does not keep up. */
+  preview(taskId: string, epoch: number, step: number, image: Uint8Array): void {
+    const dial = this.#dial;
+    if (!dial || dial.unsent || !this.holdsLease()) return;
+    this.#send(dial, { kind: "preview", taskId, epoch, step, image });
+  }
+
   /**
    * Whether the coordinator counts on this node now; a lease that has run out ends here. Whoever is
    * about to act for a task asks first.

@@ -2,7 +2,7 @@
 import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { FarmError } from "../../shared/core/errors.js";
 import { elementCount, type Tensor } from "../../shared/tensor/tensor.js";
-import type { BuiltGraph, Port } from "../model/graph-builder.js";
+import type { BuiltGraph, Port } from "../model/graph.js";
 import { asEngineFailure } from "./engine-failure.js";
 import type { Provider } from "./provider.js";
 

@@ -11,7 +11,7 @@ import {
   Metadata,
   type MethodDefinition,
   type ServiceError,
-  status,
+  type status,
 } from "@grpc/grpc-js";
 import pino from "pino";
 import type { Access } from "../../coordinator/access/access.js";
@@ -92,6 +92,11 @@ export class DoorWorld {
       policy: POLICY_DEFAULT,
       log: pino({ enabled: false }),
       access: world.access,
+      http: {
+        listen: "127.0.0.1:0",
+        consoleFolder: join(world.folder, "console"),
+        version: "1.2.3",
+      },
       onBroken: (error) => {
         throw error;
       },
@@ -139,18 +144,17 @@ export class DoorWorld {
   }
 
   /** Makes one call; `first` resolves with its first message, `ended` with its end. */
-  open(
-    method: Method,
-    request: unknown,
-    { token, certificate }: Shows,
-  ): OpenCall {
+  open(method: Method, request: unknown, { token, certificate }: Shows): OpenCall {
     const metadata = new Metadata();
     if (token !== undefined) metadata.set("authorization", `Bearer ${token}`);
     const client = this.#client(certificate ?? null);
     const { path, requestStream, responseStream, requestSerialize, responseDeserialize } = method;
     const messages: unknown[] = [];
     let hear = (_message: unknown) => {};
-    const next = () => new Promise<unknown>((resolve) => void (hear = resolve));
+    const next = () =>
+      new Promise<unknown>((resolve) => {
+        hear = resolve;
+      });
     const first = next();
     const take = (message: unknown) => {
       messages.push(message);

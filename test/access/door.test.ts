@@ -182,10 +182,25 @@ describe("the audit log", () => {
     const common = { who, tenant: "auditee", source: "127.0.0.1", request_id: expect.any(String) };
     const time = new Date(world.wallMs()).toISOString();
     expect(entries).toEqual([
-      { time, ...common, action: "input.upload", object: expect.stringMatching(/^v1\/inputs\/auditee\//), result: "OK" },
+      {
+        time,
+        ...common,
+        action: "input.upload",
+        object: expect.stringMatching(/^v1\/inputs\/auditee\//),
+        result: "OK",
+      },
       { time, ...common, action: "job.create", object: jobId, result: "OK" },
       { time, ...common, action: "job.cancel", object: jobId, result: "OK" },
-      { time, who: "unknown", tenant: "", source: "127.0.0.1", request_id: expect.any(String), action: "node.drain", object: "", result: "PERMISSION_DENIED" },
+      {
+        time,
+        who: "unknown",
+        tenant: "",
+        source: "127.0.0.1",
+        request_id: expect.any(String),
+        action: "node.drain",
+        object: "",
+        result: "PERMISSION_DENIED",
+      },
     ]);
   });
 

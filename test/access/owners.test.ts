@@ -116,7 +116,9 @@ describe("a job of another owner", () => {
     ["waited for", (id) => ({ options: JobOptions.fromPartial({ dependsOn: [id] }) })],
     [
       "branched from",
-      (id) => ({ options: JobOptions.fromPartial({ branch: { jobId: id, clipIndex: 0, step: 2 } }) }),
+      (id) => ({
+        options: JobOptions.fromPartial({ branch: { jobId: id, clipIndex: 0, step: 2 } }),
+      }),
     ],
   ];
   test.each(references)("%s: as an id that nobody has", async (_name, request) => {

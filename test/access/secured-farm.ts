@@ -6,8 +6,9 @@ import { randomUUID } from "node:crypto";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFailed, vi } from "vitest";
-import { type Entry, FarmClient } from "../../client/farm-client.js";
 import { FarmProcess } from "../../cli/farm-process.js";
+import type { Entry } from "../../client/entry.js";
+import { FarmClient } from "../../client/farm-client.js";
 import { type ApiKey, newApiKey } from "../../shared/access/api-key.js";
 import { readKeyFileOrNone, writeKeyFile } from "../../shared/access/key-file.js";
 import type { Quota } from "../../shared/access/quota.js";
@@ -23,7 +24,7 @@ const READY_MS = 60_000;
 const SILENCE_MS_MAX = 60_000;
 const LOG_LINES_SHOWN = 15;
 /** Of certificates that do not end while a test runs. */
-export const HOUR_MS = 3_600_000;
+const HOUR_MS = 3_600_000;
 
 /** What an owner was given: a token, and the key that the farm knows. */
 export interface Given {
@@ -160,7 +161,9 @@ export class SecuredFarm {
 
   /** Lines of the audit log. */
   audited(): Record<string, string>[] {
-    const lines = readFileSync(this.auditPath, "utf8").split("\n").filter((line) => line !== "");
+    const lines = readFileSync(this.auditPath, "utf8")
+      .split("\n")
+      .filter((line) => line !== "");
     return lines.map((line) => JSON.parse(line) as Record<string, string>);
   }
 
@@ -197,7 +200,7 @@ export class SecuredFarm {
   }
 }
 
-export function tlsFlags({ ca, cert, key }: TlsPaths): string[] {
+function tlsFlags({ ca, cert, key }: TlsPaths): string[] {
   return ["--tls-ca", ca, "--tls-cert", cert, "--tls-key", key];
 }
 

@@ -126,7 +126,11 @@ describe("a node's call", () => {
     ["nothing", () => ({}), "UNAUTHENTICATED"],
     ["a key of every scope", () => ({ token: world.key("a", [...SCOPES]) }), "UNAUTHENTICATED"],
     ["a user's certificate", () => ({ certificate: aUser }), "PERMISSION_DENIED"],
-    ["a node's certificate of another root", () => ({ certificate: otherFarmsNode }), "UNAUTHENTICATED"],
+    [
+      "a node's certificate of another root",
+      () => ({ certificate: otherFarmsNode }),
+      "UNAUTHENTICATED",
+    ],
   ];
   describe.each(cases)("with %s", (_name, shows, code) => {
     test.each(named(NODE_METHODS))("%s: refused", async (_method, method) => {

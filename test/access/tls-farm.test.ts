@@ -18,7 +18,11 @@ describe("a farm over TLS", () => {
     const job = await submit(alice, { ...PARAMETERS, pair: "always" });
     expect(job.options.owner).toBe("alice");
     const ended = await farm.follow(alice, job.jobId).end();
-    const [expected] = await undisturbed({ ...(await import("../farm/farm-harness.js")).CLIP, ...PARAMETERS, formats: ["safetensors"] });
+    const [expected] = await undisturbed({
+      ...(await import("../farm/farm-harness.js")).CLIP,
+      ...PARAMETERS,
+      formats: ["safetensors"],
+    });
     expect(hashesOf(ended)).toEqual(expected);
     expect(ended.clips[0]?.plan).toBe("pair");
   });

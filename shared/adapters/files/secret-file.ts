@@ -1,6 +1,14 @@
 /** @file Files that hold secrets: written whole with mode 0600, refused when everyone may read them. */
 import { randomUUID } from "node:crypto";
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, statSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { FarmError } from "../../core/errors.js";
 import { systemErrorCode } from "./durable.js";
 

@@ -150,7 +150,8 @@ export class NatsChannel implements BusChannel {
     if (this.#phase !== "open") return;
     const nowMs = this.#parts.clock.nowMs();
     this.#awaySinceMs ??= nowMs;
-    if (nowMs - this.#awaySinceMs >= AWAY_MS_MAX) this.lose("it is not connected to the NATS server");
+    if (nowMs - this.#awaySinceMs >= AWAY_MS_MAX)
+      this.lose("it is not connected to the NATS server");
   }
 
   /** Gives the partner up. */

@@ -14,8 +14,8 @@ import type { Partner } from "../../farm/work.js";
 import type { CancelTimer, Clock } from "../../ports/clock.js";
 import type { BusChannel, ChannelEvents, TensorBus } from "../../ports/tensor-bus.js";
 import { systemErrorCode } from "../files/durable.js";
-import { GreetingReader, tokensMatch } from "./frame-codec.js";
 import type { BusTls } from "../tls/bus-tls.js";
+import { GreetingReader, tokensMatch } from "./frame-codec.js";
 import { type BusCount, type Dialled, SocketChannel } from "./socket-channel.js";
 
 /** How long a connection may wait: for its own greeting, then for our side to join the channel. */
@@ -172,8 +172,7 @@ export class SocketTensorBus implements TensorBus {
 
   #attach(channel: SocketChannel, socket: Socket): void {
     const isPartner =
-      !(socket instanceof TLSSocket) ||
-      this.#options.tls?.nodeIdOf(socket) === channel.partnerId;
+      !(socket instanceof TLSSocket) || this.#options.tls?.nodeIdOf(socket) === channel.partnerId;
     if (!isPartner) this.#refuse(socket, "connections_refused_identity");
     else if (!channel.attach(socket)) this.#refuse(socket, "connections_refused_duplicate");
   }

@@ -171,7 +171,11 @@ export class AuthorityFolder {
 
   #below(role: string): string[] {
     const folder = join(this.#folder, role);
-    return existsSync(folder) ? readdirSync(folder).sort().map((name) => join(role, name)) : [];
+    return existsSync(folder)
+      ? readdirSync(folder)
+          .sort()
+          .map((name) => join(role, name))
+      : [];
   }
 
   #read(folder: string): Issued {

@@ -65,7 +65,7 @@ export async function crossSign(newer: KeyPair, older: KeyPair): Promise<string>
     signingKey: await importKey(older.key),
     signingAlgorithm: ALGORITHM,
     notBefore: subject.notBefore,
-    notAfter: issuer.notAfter < subject.notAfter ? issuer.notAfter : subject.notAfter,
+    notAfter: new Date(Math.min(Number(issuer.notAfter), Number(subject.notAfter))),
     extensions: [
       ...(await rootExtensions(publicKey, 0)),
       await x509.AuthorityKeyIdentifierExtension.create(issuer, false, webcrypto),
@@ -125,7 +125,10 @@ async function rootExtensions(
   ];
 }
 
-async function toPem(certificate: x509.X509Certificate, key: webcrypto.CryptoKey): Promise<KeyPair> {
+async function toPem(
+  certificate: x509.X509Certificate,
+  key: webcrypto.CryptoKey,
+): Promise<KeyPair> {
   const pkcs8 = await webcrypto.subtle.exportKey("pkcs8", key);
   return {
     certificate: pemOf(certificate),

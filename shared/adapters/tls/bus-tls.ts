@@ -1,12 +1,6 @@
 /** @file The tensor bus over TLS 1.3: both sides show a node's certificate of the farm. */
 import type { Socket } from "node:net";
-import {
-  connect,
-  createServer,
-  type PeerCertificate,
-  type Server,
-  type TLSSocket,
-} from "node:tls";
+import { connect, createServer, type PeerCertificate, type Server, type TLSSocket } from "node:tls";
 import { endpointOf } from "../../core/endpoint.js";
 import type { Partner } from "../../farm/work.js";
 import { contextOptions } from "./grpc-credentials.js";

@@ -40,7 +40,7 @@ const LIFE_LEFT_MIN = 0.2;
  *   certificate's or is readable by everyone, no root of the file issued it, it has ended, or it is
  *   for another role
  */
-export function loadTls(paths: TlsPaths, role: Role, nowMs: number): TlsMaterial {
+function loadTls(paths: TlsPaths, role: Role, nowMs: number): TlsMaterial {
   const ca = readTextFile(paths.ca, "--tls-ca");
   const cert = readTextFile(paths.cert, "--tls-cert");
   const key = readSecretFile(paths.key, "--tls-key");
@@ -62,7 +62,9 @@ export function loadTls(paths: TlsPaths, role: Role, nowMs: number): TlsMaterial
   }
   const endsAtMs = Date.parse(leaf!.validTo);
   if (endsAtMs <= nowMs) {
-    refuse(`--tls-cert: ${paths.cert} ended at ${leaf!.validTo}; renew it: renderfarm certs rotate`);
+    refuse(
+      `--tls-cert: ${paths.cert} ended at ${leaf!.validTo}; renew it: renderfarm certs rotate`,
+    );
   }
   return { ca, cert, key, identity: identity!, startsAtMs: Date.parse(leaf!.validFrom), endsAtMs };
 }

@@ -848,7 +848,11 @@ export interface JobOptions {
   /** Jobs that have to succeed first. */
   dependsOn: string[];
   /** Where the one clip of the job begins in place of noise. */
-  branch: BranchPoint | undefined;
+  branch:
+    | BranchPoint
+    | undefined;
+  /** Whether nodes show what the clips look like on their way; WatchJob tells. */
+  preview: boolean;
 }
 
 /** A step of an earlier clip from which a clip goes on with other parameters. */
@@ -2644,7 +2648,14 @@ export const Job: MessageFns<Job> = {
 };
 
 function createBaseJobOptions(): JobOptions {
-  return { owner: "", priority: undefined, startAfterTime: undefined, dependsOn: [], branch: undefined };
+  return {
+    owner: "",
+    priority: undefined,
+    startAfterTime: undefined,
+    dependsOn: [],
+    branch: undefined,
+    preview: false,
+  };
 }
 
 export const JobOptions: MessageFns<JobOptions> = {
@@ -2663,6 +2674,9 @@ export const JobOptions: MessageFns<JobOptions> = {
     }
     if (message.branch !== undefined) {
       BranchPoint.encode(message.branch, writer.uint32(42).fork()).join();
+    }
+    if (message.preview !== false) {
+      writer.uint32(48).bool(message.preview);
     }
     return writer;
   },
@@ -2720,6 +2734,14 @@ export const JobOptions: MessageFns<JobOptions> = {
             message.branch = BranchPoint.decode(reader, reader.uint32());
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.preview = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2747,6 +2769,7 @@ export const JobOptions: MessageFns<JobOptions> = {
         ? object.depends_on.map((e: any) => globalThis.String(e))
         : [],
       branch: isSet(object.branch) ? BranchPoint.fromJSON(object.branch) : undefined,
+      preview: isSet(object.preview) ? globalThis.Boolean(object.preview) : false,
     };
   },
 
@@ -2767,6 +2790,9 @@ export const JobOptions: MessageFns<JobOptions> = {
     if (message.branch !== undefined) {
       obj.branch = BranchPoint.toJSON(message.branch);
     }
+    if (message.preview !== false) {
+      obj.preview = message.preview;
+    }
     return obj;
   },
 
@@ -2782,6 +2808,7 @@ export const JobOptions: MessageFns<JobOptions> = {
     message.branch = (object.branch !== undefined && object.branch !== null)
       ? BranchPoint.fromPartial(object.branch)
       : undefined;
+    message.preview = object.preview ?? false;
     return message;
   },
 };
