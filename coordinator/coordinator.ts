@@ -7,6 +7,7 @@ import { JobServiceService } from "../proto/gen/renderfarm/v1/job_service.js";
 import { NodeServiceService } from "../proto/gen/renderfarm/v1/node_service.js";
 import { serverOptions } from "../shared/adapters/grpc/connection-options.js";
 import { FarmServerCredentials } from "../shared/adapters/tls/grpc-credentials.js";
+import type { JobTracer } from "../shared/adapters/tracing/job-tracer.js";
 import { assert } from "../shared/core/assert.js";
 import { isLoopback } from "../shared/core/endpoint.js";
 import { FarmError } from "../shared/core/errors.js";
@@ -25,10 +26,12 @@ import { REFLECTION_SERVICES, reflectionHandlers } from "./rpc/reflection.js";
 import type { Failpoint } from "./shell/failpoint.js";
 import { FarmFeed } from "./shell/farm-feed.js";
 import { FarmLoop, type FarmPolicy } from "./shell/farm-loop.js";
+import { observers } from "./shell/farm-observer.js";
 import { Janitor } from "./shell/janitor.js";
 import { NodeSessions } from "./shell/node-sessions.js";
 import { type Publication, publishClip } from "./shell/publish.js";
 import { sweepJob } from "./shell/sweep.js";
+import { JobTraces } from "./shell/traces.js";
 import { Timeline } from "./shell/timeline.js";
 
 /** How long open streams may take to end before the server closes them. */
@@ -65,6 +68,8 @@ export interface CoordinatorParts {
   readonly access?: Access | null;
   /** Null or absent: nothing is measured. */
   readonly meters?: CoordinatorMeters | null;
+  /** Null or absent: nothing is traced. */
+  readonly tracer?: JobTracer | null;
 }
 
 export interface Coordinator {
@@ -90,7 +95,7 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
   const loop = new FarmLoop(journal, parts.wallMs, parts.policy, {
     log,
     failpoint: parts.failpoint ?? null,
-    observer: meters?.farm ?? null,
+    observer: observers(meters?.farm, parts.tracer && new JobTraces(parts.tracer)),
     onBroken: (error) => {
       if (!hasClosed) onBroken(error);
     },

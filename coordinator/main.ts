@@ -7,11 +7,12 @@
 import { mkdir } from "node:fs/promises";
 import { hostname } from "node:os";
 import { fileURLToPath } from "node:url";
-import pino from "pino";
 import { systemClock } from "../shared/adapters/clock/system-clock.js";
 import { packageVersion } from "../shared/adapters/files/package-version.js";
+import { farmLog } from "../shared/adapters/logs/farm-log.js";
 import { openMetrics } from "../shared/adapters/metrics/open-metrics.js";
 import { openBlobStore } from "../shared/adapters/open-blob-store.js";
+import { openTracer } from "../shared/adapters/tracing/job-tracer.js";
 import { asFarmError } from "../shared/core/errors.js";
 import { openAccess } from "./access/open-access.js";
 import { startCoordinator } from "./coordinator.js";
@@ -21,10 +22,7 @@ import { readSettings, USAGE } from "./settings.js";
 import { readFailpoint } from "./shell/failpoint.js";
 import { Leadership } from "./shell/leadership.js";
 
-const log = pino(
-  { name: "coordinator", formatters: { level: (label) => ({ level: label }) } },
-  pino.destination(2),
-);
+const log = farmLog({ name: "coordinator" });
 
 /** Beside the compiled coordinator; the build puts it there. */
 const consoleFolder = fileURLToPath(new URL("../console", import.meta.url));
@@ -50,6 +48,7 @@ async function main(): Promise<void> {
     whyNotReady: () => whyNotReady,
   });
   const meters = metrics ? new CoordinatorMeters(metrics.registry, systemClock, Date.now) : null;
+  const tracer = await openTracer("coordinator", process.env);
   const store = await openBlobStore(settings.blobs, { env: process.env, log, role: "publishes" });
   const transport = settings.blobs.startsWith("s3:") ? "s3" : "files";
   const blobs = meters ? meters.blobs(store, transport) : store;
@@ -67,7 +66,7 @@ async function main(): Promise<void> {
         ...{ journal, blobs, log, failpoint, onBroken },
         listen: address ?? settings.listen,
         http,
-        ...{ meters, access },
+        ...{ meters, access, tracer },
         clock: systemClock,
         wallMs: Date.now,
         policy: settings.policy,
@@ -88,7 +87,12 @@ async function main(): Promise<void> {
       process.send?.({ kind: "ready", address, httpAddress, metrics: metrics?.address ?? null });
     },
   });
-  stopOnSignals(leadership);
+  stopOnSignals({
+    stop: async () => {
+      await leadership.stop();
+      await tracer?.close();
+    },
+  });
   await leadership.run();
 }
 

@@ -56,3 +56,31 @@ export const silentNodeObserver: NodeObserver = {
   computed() {},
   modelLoaded() {},
 };
+
+/** Both as one. */
+export function bothNodeObservers(a: NodeObserver, b: NodeObserver): NodeObserver {
+  const both =
+    <K extends keyof NodeObserver>(name: K) =>
+    (...args: Parameters<NodeObserver[K]>): void => {
+      for (const each of [a, b]) {
+        (each[name] as (...args: Parameters<NodeObserver[K]>) => void).apply(each, args);
+      }
+    };
+  return {
+    halfMade: both("halfMade"),
+    halfSent: both("halfSent"),
+    halfCame: both("halfCame"),
+    combined: both("combined"),
+    stepMade: both("stepMade"),
+    waited: both("waited"),
+    saved: both("saved"),
+    assigned: both("assigned"),
+    reported: both("reported"),
+    frameDropped: both("frameDropped"),
+    saveFailed: both("saveFailed"),
+    linked: both("linked"),
+    runtimeRestarted: both("runtimeRestarted"),
+    computed: both("computed"),
+    modelLoaded: both("modelLoaded"),
+  };
+}

@@ -1,7 +1,7 @@
 import pino from "pino";
 import { expect, test } from "vitest";
-import { type NodeObserver, silentNodeObserver } from "./node-observer.js";
-import { observedAlso, StepLog } from "./step-log.js";
+import { bothNodeObservers, type NodeObserver, silentNodeObserver } from "./node-observer.js";
+import { StepLog } from "./step-log.js";
 
 function logged() {
   const entries: Record<string, unknown>[] = [];
@@ -46,7 +46,7 @@ test("whoever looked on before still does", () => {
     frameDropped: (reason) => heard.push(reason),
     stepMade: (plan, seconds) => heard.push([plan, seconds]),
   };
-  const both = observedAlso(first, new StepLog(log));
+  const both = bothNodeObservers(first, new StepLog(log).observer);
   both.frameDropped("late");
   both.stepMade("single", 2);
   expect(heard).toEqual(["late", ["single", 2]]);

@@ -28,6 +28,19 @@ export class StepLog {
     this.#log = log;
   }
 
+  /** To be told of the steps. */
+  get observer(): NodeObserver {
+    return {
+      ...silentNodeObserver,
+      halfMade: (half, seconds) => this.halfMade(half, seconds),
+      halfSent: (bytes) => this.halfSent(bytes),
+      halfCame: () => this.halfCame(),
+      waited: (seconds) => this.waited(seconds),
+      combined: (seconds) => this.combined(seconds),
+      stepMade: (plan, seconds) => this.stepMade(plan, seconds),
+    };
+  }
+
   halfMade(_half: GuidanceHalf, seconds: number): void {
     this.#step.computeS += seconds;
     this.#step.halfMadeAt = wallMs();
@@ -60,25 +73,6 @@ export class StepLog {
     this.#log.debug({ plan, ...spent, ...(plan === "pair" ? pair : {}) }, "time of a step");
     this.#step = { ...NOTHING };
   }
-}
-
-/** An observer that tells another one of the steps, too. */
-export function observedAlso(observer: NodeObserver, steps: StepLog): NodeObserver {
-  const both: NodeObserver = { ...silentNodeObserver };
-  for (const name of Object.keys(silentNodeObserver) as (keyof NodeObserver)[]) {
-    Object.assign(both, {
-      [name]: (...args: unknown[]) => {
-        call(observer, name, args);
-        call(steps, name, args);
-      },
-    });
-  }
-  return both;
-}
-
-function call(target: object, name: string, args: readonly unknown[]): void {
-  const method: unknown = Reflect.get(target, name);
-  if (typeof method === "function") Reflect.apply(method, target, args);
 }
 
 /** Comparable between the processes of one machine, to microseconds. */

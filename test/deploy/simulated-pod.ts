@@ -162,7 +162,7 @@ export class SimulatedPod {
         (number) => `${port(this.name, number)}`,
       )
       .replace(
-        /^127\.0\.0\.1:(743\d)$/,
+        /^127\.0\.0\.1:(\d+)$/,
         (_, number: string) => `127.0.0.1:${port(this.name, number)}`,
       )
       .replace("-ip.bind=0.0.0.0", "-ip.bind=127.0.0.1");
