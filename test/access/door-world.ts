@@ -146,7 +146,10 @@ export class DoorWorld {
     const { path, requestStream, responseStream, requestSerialize, responseDeserialize } = method;
     const messages: unknown[] = [];
     let hear = (_message: unknown) => {};
-    const next = () => new Promise<unknown>((resolve) => void (hear = resolve));
+    const next = () =>
+      new Promise<unknown>((resolve) => {
+        hear = resolve;
+      });
     const first = next();
     const take = (message: unknown) => {
       messages.push(message);
