@@ -1,11 +1,12 @@
 /**
  * @file The coordinator process: `coordinator/main.js --listen HOST:PORT --data DIR`.
  *
- * Started with an IPC channel it tells its parent {kind: "ready", address}, and stops when the
+ * Started with an IPC channel it tells its parent {kind: "ready", address, httpAddress}, and stops when the
  * parent goes away. Exit codes: 0 stopped, 1 broke down, 2 bad settings.
  */
 import { mkdir } from "node:fs/promises";
 import { hostname } from "node:os";
+import { fileURLToPath } from "node:url";
 import pino from "pino";
 import { systemClock } from "../shared/adapters/clock/system-clock.js";
 import { packageVersion } from "../shared/adapters/files/package-version.js";
@@ -24,6 +25,9 @@ const log = pino(
   { name: "coordinator", formatters: { level: (label) => ({ level: label }) } },
   pino.destination(2),
 );
+
+/** Beside the compiled coordinator; the build puts it there. */
+const consoleFolder = fileURLToPath(new URL("../console", import.meta.url));
 
 async function main(): Promise<void> {
   const settings = readSettings(process.argv.slice(2), process.env);
@@ -49,6 +53,8 @@ async function main(): Promise<void> {
   const store = await openBlobStore(settings.blobs, { env: process.env, log, role: "publishes" });
   const transport = settings.blobs.startsWith("s3:") ? "s3" : "files";
   const blobs = meters ? meters.blobs(store, transport) : store;
+  const { http: listen } = settings;
+  const http = listen === null ? null : { listen, consoleFolder, version: packageVersion() };
   const leadership = new Leadership({
     source: await openJournalSource(settings.journal, {
       ...{ env: process.env, clock: systemClock, log },
@@ -60,6 +66,7 @@ async function main(): Promise<void> {
       startCoordinator({
         ...{ journal, blobs, log, failpoint, onBroken },
         listen: address ?? settings.listen,
+        http,
         ...{ meters, access },
         clock: systemClock,
         wallMs: Date.now,
@@ -71,11 +78,14 @@ async function main(): Promise<void> {
       const ports = { metrics: metrics?.address ?? null };
       process.send?.({ kind: "standby", heldBy, ...ports });
     },
-    onLead: ({ address, loop }) => {
+    onLead: ({ address, httpAddress, loop }) => {
       whyNotReady = null;
       const jobs = loop.farm.jobs.size;
-      log.info({ address, jobs, metrics: metrics?.address ?? null }, "listening");
-      process.send?.({ kind: "ready", address, metrics: metrics?.address ?? null });
+      log.info(
+        { address, http: httpAddress, jobs, metrics: metrics?.address ?? null },
+        "listening",
+      );
+      process.send?.({ kind: "ready", address, httpAddress, metrics: metrics?.address ?? null });
     },
   });
   stopOnSignals(leadership);

@@ -11,6 +11,7 @@ const bin = (name) => join(root, "node_modules/.bin", name);
 const CHECKS = [
   tool("format", bin("biome"), ["check", "--error-on-warnings", "."]),
   tool("types", bin("tsc"), ["--noEmit", "-p", "tsconfig.json"]),
+  tool("console-types", bin("tsc"), ["--noEmit", "-p", "console/tsconfig.json"]),
   tool("lint", bin("eslint"), ["--max-warnings", "0", "."]),
   tool("unused", bin("knip"), ["--no-progress"]),
   tool("proto", process.execPath, ["scripts/generate.mjs", "--check"]),
@@ -24,6 +25,7 @@ const CHECKS = [
   servers("servers"),
   tests("transport", ["test/transport"]),
   tests("deploy", ["test/deploy"]),
+  tests("console", ["test/console"]),
 ];
 
 const wanted = chosenChecks(process.argv.slice(2));

@@ -92,6 +92,11 @@ export class DoorWorld {
       policy: POLICY_DEFAULT,
       log: pino({ enabled: false }),
       access: world.access,
+      http: {
+        listen: "127.0.0.1:0",
+        consoleFolder: join(world.folder, "console"),
+        version: "1.2.3",
+      },
       onBroken: (error) => {
         throw error;
       },

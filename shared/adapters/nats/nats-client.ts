@@ -16,7 +16,6 @@ import {
   type NatsConnection,
   NatsError,
   nkeyAuthenticator,
-  type PubAck,
 } from "nats";
 import { FarmError } from "../../core/errors.js";
 import type { Clock } from "../../ports/clock.js";
@@ -30,7 +29,7 @@ export {
   StorageType,
   type StreamInfo,
 } from "nats";
-export type { JetStreamClient, JetStreamManager, JsMsg, Msg, MsgHdrs, PubAck };
+export type { JetStreamClient, JetStreamManager, JsMsg, Msg, MsgHdrs };
 export { headers };
 
 /** How a program reaches the message broker. */
