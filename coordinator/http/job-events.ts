@@ -106,7 +106,7 @@ export function farmEvents(owner: string | null, { loop, feed, lastId }: EventPa
   const nextFarm = (): ServerEvent | null => {
     if (!mayFarmDiffer) return null;
     mayFarmDiffer = false;
-    const farm = toProtoJson(viewFarm(loop));
+    const farm = toProtoJson(viewFarm(loop, owner));
     const text = JSON.stringify(farm);
     if (text === farmSent) return null;
     farmSent = text;

@@ -99,7 +99,7 @@ export function jobApi(parts: JobParts): JobApi {
     listOutputs: told(async ({ jobId, clipIndex }, caller) => ({
       outputs: outputsOf(seen(caller), jobId, clipIndex).map(encodeOutput),
     })),
-    getFarm: told(async () => viewFarm(loop)),
+    getFarm: told(async (_request, caller) => viewFarm(loop, ownerSeenBy(caller))),
     collectGarbage: told(async ({ dryRun }) => {
       const found = await janitor.collect({ dryRun });
       return { blobs: BigInt(found.blobs), bytes: BigInt(found.bytes) };

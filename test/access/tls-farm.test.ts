@@ -4,10 +4,25 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { connect as connectTcp } from "node:net";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
-import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
+import {
+  afterAll,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  onTestFinished,
+  test,
+  vi,
+} from "vitest";
 import { FarmClient } from "../../client/farm-client.js";
 import { AuthorityFolder } from "../../shared/adapters/tls/authority-folder.js";
-import { CLIP, type FileHashes, hashesOf, isMidDenoise, undisturbed } from "../farm/farm-harness.js";
+import {
+  CLIP,
+  type FileHashes,
+  hashesOf,
+  isMidDenoise,
+  undisturbed,
+} from "../farm/farm-harness.js";
 import { HOUR_MS, SecuredFarm, submit, tlsFlags } from "./secured-farm.js";
 
 const PARAMETERS = { numInferenceSteps: 12, formats: ["safetensors"] } as const;
@@ -100,7 +115,12 @@ describe("nobody comes in", () => {
   /** Whether a side over TLS that shows this gets an answer to its first bytes. */
   function isServed(at: string, options: object): Promise<boolean> {
     const [host, port] = at.split(":");
-    const socket = connectTls({ host: host!, port: Number(port), rejectUnauthorized: false, ...options });
+    const socket = connectTls({
+      host: host!,
+      port: Number(port),
+      rejectUnauthorized: false,
+      ...options,
+    });
     socket.on("error", () => {});
     socket.on("secureConnect", () => socket.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
     return new Promise((resolve) => {

@@ -42,27 +42,50 @@ describe("files are refused", () => {
       /--tls-key: everyone on this machine may read .*; chmod 600 it/,
     ],
     ["that are not there", () => ({ ...node.paths, cert: "/none.pem" }), /--tls-cert: .*ENOENT/],
-    ["whose key is another's", async () => {
-      const other = await certs.issue({ role: "node", name: "b" }, { lifeMs: HOUR_MS });
-      return { ...node.paths, key: other.paths.key };
-    }, /is not the key of the certificate/],
-    ["that another root issued", async () => {
-      const root = { farm: "test", lifeMs: HOUR_MS, nowMs: wallMs };
-      const other = await AuthorityFolder.create(join(folder, "other"), root);
-      return { ...node.paths, ca: other.caPath };
-    }, /no root in .* issued the certificate/],
-    ["of another role", async () => {
-      const user = await certs.issue({ role: "user", name: "a" }, { lifeMs: HOUR_MS });
-      return user.paths;
-    }, /is for a user, and here a node's is needed/],
-    ["that hold no certificate", () => {
-      writeFileSync(node.paths.cert, "-----BEGIN CERTIFICATE-----\nno\n-----END CERTIFICATE-----\n");
-      return node.paths;
-    }, /holds no certificate in PEM/],
-    ["that hold no key", () => {
-      writeFileSync(node.paths.key, "no\n", { mode: 0o600 });
-      return node.paths;
-    }, /holds no private key in PEM/],
+    [
+      "whose key is another's",
+      async () => {
+        const other = await certs.issue({ role: "node", name: "b" }, { lifeMs: HOUR_MS });
+        return { ...node.paths, key: other.paths.key };
+      },
+      /is not the key of the certificate/,
+    ],
+    [
+      "that another root issued",
+      async () => {
+        const root = { farm: "test", lifeMs: HOUR_MS, nowMs: wallMs };
+        const other = await AuthorityFolder.create(join(folder, "other"), root);
+        return { ...node.paths, ca: other.caPath };
+      },
+      /no root in .* issued the certificate/,
+    ],
+    [
+      "of another role",
+      async () => {
+        const user = await certs.issue({ role: "user", name: "a" }, { lifeMs: HOUR_MS });
+        return user.paths;
+      },
+      /is for a user, and here a node's is needed/,
+    ],
+    [
+      "that hold no certificate",
+      () => {
+        writeFileSync(
+          node.paths.cert,
+          "-----BEGIN CERTIFICATE-----\nno\n-----END CERTIFICATE-----\n",
+        );
+        return node.paths;
+      },
+      /holds no certificate in PEM/,
+    ],
+    [
+      "that hold no key",
+      () => {
+        writeFileSync(node.paths.key, "no\n", { mode: 0o600 });
+        return node.paths;
+      },
+      /holds no private key in PEM/,
+    ],
   ];
   test.each(cases)("%s", async (_name, change, says) => {
     const paths = await change();
