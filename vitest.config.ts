@@ -6,6 +6,8 @@ export default defineConfig({
       "shared/**/*.test.ts",
       "coordinator/**/*.test.ts",
       "gpu-node/**/*.test.ts",
+      "engine/**/*.test.ts",
+      "client/**/*.test.ts",
       "cli/**/*.test.ts",
       "test/**/*.test.ts",
     ],

@@ -1,15 +1,15 @@
 /** @file `renderfarm run`: a farm on this machine for one job. */
+
+import { FarmClient } from "../client/farm-client.js";
 import { refuseViolations, type Violation } from "../shared/core/errors.js";
 import { JOB_OPTIONS_DEFAULT } from "../shared/farm/job.js";
 import { checkGraphs, defaultsOf, openForRequest } from "./check-checkpoint.js";
-import { FarmClient } from "./farm-client.js";
 import { type CheckedFarm, checkFarmFlags, type FarmFlags, hasFfmpegHere } from "./farm-flags.js";
 import { startLocalFarm } from "./local-farm.js";
 import { type PreparedRequest, prepareRequest } from "./prepare-request.js";
 import { showProgress } from "./progress.js";
 import type { RenderFlags } from "./render-flags.js";
-import { finishJob, sendJob } from "./render-job.js";
-import { printResult } from "./report.js";
+import { finishJob, reportJob, sendJob } from "./render-job.js";
 
 /** @throws FarmError with every mistake at once, before anything is started */
 export async function run(
@@ -35,11 +35,12 @@ export async function run(
       const either = AbortSignal.any([signal, farmEnd.signal]);
       return finishJob(client, jobId, request.outputs, { progress, signal: either });
     };
-    const { job, files } = await Promise.race([work(), started.broken]);
-    printResult(job, files, images, flags.json ?? false);
+    const finished = await Promise.race([work(), started.broken]);
+    reportJob(finished, request.picturePaths, flags.json ?? false);
   } finally {
     farmEnd.abort();
     client.close();
+    // Nobody waits for what the nodes still do.
     await started.stop();
   }
 }

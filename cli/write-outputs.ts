@@ -8,10 +8,10 @@ import { mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/p
 import { basename, dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import type { FarmClient } from "../client/farm-client.js";
 import type { JobView } from "../shared/farm/job.js";
 import type { OutputFormat } from "../shared/farm/parameters.js";
 import { joinClips } from "./clips-safetensors.js";
-import type { FarmClient } from "./farm-client.js";
 import { type OutputPlan, outputPath } from "./output-plan.js";
 import { nearestFolder } from "./prepare-request.js";
 
@@ -33,7 +33,7 @@ interface StagedFile extends WrittenFile {
 }
 
 /**
- * Fetches and places every output of a job that succeeded.
+ * Fetches and places every output of a job that has ended; clips that failed have none.
  *
  * @throws FarmError "cancelled" after an abort, "blob-corrupt", "unreachable"; nothing is left then
  */
@@ -117,7 +117,7 @@ async function joinStaged(
     path: outputPath(plan, 0, { format: "safetensors", fileName: "clip.safetensors" }),
     sha256: hash.digest("hex"),
     size: (await stat(stagedPath)).size,
-    clipIndexes: job.clips.map((clip) => clip.index),
+    clipIndexes: job.clips.filter((clip) => clip.outputCount > 0).map((clip) => clip.index),
     stagedPath,
   };
 }

@@ -86,13 +86,13 @@ const good = (address: string) => [
 ];
 
 const refused: [name: string, args: () => string[], text: RegExp][] = [
-  ["nothing", () => [], /--coordinator is missing.*\n.*--checkpoint is missing.*\n.*--blob-dir/],
+  ["nothing", () => [], /--coordinator is missing.*\n.*--checkpoint is missing.*\n.*--blobs/],
   ["an unknown flag", () => ["--thread", "1"], /--thread/],
   ["a far coordinator", () => [...good("10.0.0.1:1")], /--coordinator "10\.0\.0\.1:1".*TLS/],
   [
     "a missing blob folder",
     () => [...good("127.0.0.1:1"), "--blob-dir", join(folder, "no")],
-    /--blob-dir: .*no is not a folder/,
+    /--blobs: .*no is not a folder/,
   ],
   [
     "a missing checkpoint",
@@ -113,7 +113,7 @@ test("opens the checkpoint, says that it is ready, joins; SIGTERM ends it with e
   const { address, heard, ended } = await listen();
   const node = new NodeProcess(good(address));
   await once(node.child, "message");
-  expect(node.said).toEqual([{ kind: "ready", nodeId: "node-7" }]);
+  expect(node.said).toEqual([{ kind: "ready", nodeId: "node-7", metrics: null }]);
   await joined(heard);
   expect(heard[0]).toMatchObject({
     kind: "hello",

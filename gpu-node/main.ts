@@ -1,5 +1,5 @@
 /**
- * @file The node process: `gpu-node/main.js --coordinator HOST:PORT --checkpoint DIR --blob-dir DIR`.
+ * @file The node process: `gpu-node/main.js --coordinator HOST:PORT --checkpoint DIR --blobs URL`.
  *
  * Started with an IPC channel it tells its parent {kind: "ready"} or {kind: "failed", code, detail},
  * and stops when the parent goes away. Nothing goes to stdout; logs go to stderr.
@@ -7,10 +7,14 @@
  * SIGTERM and SIGINT stop it in good order: its work ends or is given back, 30 s at most. A second
  * one ends it at once.
  */
-import pino from "pino";
+import { createRequire } from "node:module";
+import type pino from "pino";
 import { packageVersion } from "../shared/adapters/files/package-version.js";
+import { farmLog } from "../shared/adapters/logs/farm-log.js";
+import { openMetrics } from "../shared/adapters/metrics/open-metrics.js";
+import { openTracer } from "../shared/adapters/tracing/job-tracer.js";
 import { asFarmError, type FarmErrorCode } from "../shared/core/errors.js";
-import { type Agent, startAgent } from "./agent/agent.js";
+import { type Agent, openNodeTls, startAgent } from "./agent/agent.js";
 import { type NodeSettings, readSettings, USAGE } from "./agent/settings.js";
 
 /** What the person who started the process has to put right. */
@@ -27,6 +31,7 @@ async function main(): Promise<void> {
     process.exit(0);
   }
   const log = logTo(settings);
+  const tracer = await openTracer("gpu-node", process.env);
   let agent: Agent | null = null;
   let stopping = false;
   const stop = (reason: string, putAway: (agent: Agent) => Promise<void>): void => {
@@ -43,6 +48,7 @@ async function main(): Promise<void> {
   const inOrder = async (ready: Agent): Promise<void> => {
     await ready.drain();
     await ready.close();
+    await tracer?.close();
   };
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     process.on(signal, () => stop(signal, inOrder));
@@ -51,21 +57,35 @@ async function main(): Promise<void> {
   process.once("disconnect", () => stop("the parent process went away", (ready) => ready.close()));
 
   const onBroken = (error: unknown) => breakDown(log, error);
-  agent = await startAgent({ settings, version: packageVersion(), log, onBroken });
-  process.send?.({ kind: "ready", nodeId: settings.nodeId });
+  const version = packageVersion();
+  const tls = openNodeTls(settings, log);
+  const metrics = await openMetrics(settings.metrics, {
+    ...{ version, tls },
+    ortVersion: engineVersion(),
+    whyNotReady: () => (agent ? agent.whyNotReady() : "opening the checkpoint"),
+  });
+  agent = await startAgent({
+    tracer,
+    ...{ settings, version, log, onBroken, tls },
+    registry: metrics?.registry ?? null,
+  });
+  log.info({ metrics: metrics?.address ?? null }, "serving");
+  process.send?.({
+    kind: "ready",
+    nodeId: settings.nodeId,
+    metrics: metrics?.address ?? null,
+  });
+}
+
+/** Of onnxruntime, which this process itself never loads. */
+function engineVersion(): string {
+  const load = createRequire(import.meta.url);
+  return (load("onnxruntime-node/package.json") as { version: string }).version;
 }
 
 function logTo(settings: NodeSettings): pino.Logger {
-  return pino(
-    {
-      name: "gpu-node",
-      level: settings.logLevel,
-      base: { node_id: settings.nodeId, pid: process.pid },
-      timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }) },
-    },
-    pino.destination({ fd: 2, sync: true }),
-  );
+  const { nodeId, logLevel: level } = settings;
+  return farmLog({ name: "gpu-node", level, base: { node_id: nodeId } });
 }
 
 function breakDown(log: pino.Logger, error: unknown): never {

@@ -1,30 +1,70 @@
-// `npm run generate`: writes proto/gen from proto/ with buf and ts-proto, both from npm.
+// `npm run generate`: writes proto/gen from proto/ with buf and ts-proto, both from npm, and
+// docs/parameters.md.
 // The result is committed; `buf.gen.yaml` holds the options. With `--check` nothing is written:
-// it fails when the committed files are not what the schemas give.
+// it fails when the committed files are not what the schemas give, or when the schemas break what
+// proto/released.binpb promises. `--release` makes the schemas as they are that promise.
 import { spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { parameterReference } from "./parameter-reference.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const buf = join(root, "node_modules/.bin/buf");
 const isCheck = process.argv.includes("--check");
+/** The schemas of the last release: clients built with them must go on working. */
+const released = join(root, "proto/released.binpb");
 const committed = join(root, "proto/gen");
 /** In a folder that every tool passes over. */
 const fresh = join(root, "node_modules/.cache/proto-gen");
+/** The reference of parameters comes from the same sources. */
+const reference = join(root, "docs/parameters.md");
 
 copyForeignSchemas();
 runBuf(["lint"]);
 if (isCheck) {
   rmSync(fresh, { recursive: true, force: true });
   runBuf(["generate", "--output", fresh]);
+  writeDescriptors(join(fresh, "proto/gen"));
+  runBuf(["breaking", "proto", "--against", released]);
   const stale = differences(join(fresh, "proto/gen"), committed);
+  if (readFileSync(reference, "utf8") !== parameterReference(root)) stale.push(reference);
   if (stale.length > 0) {
     console.error(`Not what the schemas give; run npm run generate:\n  ${stale.join("\n  ")}`);
     process.exit(1);
   }
 } else {
   runBuf(["generate"]);
+  writeDescriptors(committed);
+  writeFileSync(reference, parameterReference(root));
+  if (process.argv.includes("--release")) runBuf(["build", "proto", "-o", released]);
+}
+
+/** What a server tells of its own schemas to whoever asks by reflection. */
+function writeDescriptors(folder) {
+  const set = (source, ...paths) => {
+    const file = join(root, ".cache/descriptors.binpb");
+    const options = ["--as-file-descriptor-set", "--exclude-source-info", "-o", file];
+    runBuf(["build", source, ...options, ...paths.flatMap((path) => ["--path", path])]);
+    return readFileSync(file);
+  };
+  // The details of errors are google.rpc's. One set after the other is a set of both.
+  const sets = [
+    set("proto", "proto/renderfarm", "proto/grpc"),
+    set(".cache/foreign-proto", ".cache/foreign-proto/google/rpc/error_details.proto"),
+  ];
+  const lines = Buffer.concat(sets)
+    .toString("base64")
+    .match(/.{1,96}/g)
+    .map((line) => `  "${line}",`);
+  const text = [
+    "// Written by scripts/generate.mjs from proto/. DO NOT EDIT.",
+    "/** A google.protobuf.FileDescriptorSet of every service and what it needs, in base64. */",
+    "export const FILE_DESCRIPTOR_SET: string = [",
+    ...lines,
+    '].join("");',
+  ];
+  writeFileSync(join(folder, "descriptors.ts"), `${text.join("\n")}\n`);
 }
 
 /** google.rpc comes from its npm package at generation time: schemas of others are not kept here. */

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import pino from "pino";
-import { FarmClient } from "../../cli/farm-client.js";
+import { FarmClient } from "../../client/farm-client.js";
 import { type Coordinator, startCoordinator } from "../../coordinator/coordinator.js";
 import { POLICY_DEFAULT } from "../../coordinator/shell/farm-loop.js";
 import { NodeLink, type TaskOrder } from "../../gpu-node/agent/node-link.js";
@@ -132,8 +132,10 @@ async function submitJobs(client: FarmClient, count: number): Promise<void> {
   const parameters = {
     ...{ height: 64, width: 64, numFrames: CHUNKS, decodeChunkSize: 1, numInferenceSteps: 4 },
     ...{ sigmas: null, minGuidanceScale: 1, maxGuidanceScale: 3, fps: 7, motionBucketId: 127 },
+    ...{ guidance: { kind: "linear" as const }, fit: "stretch" as const },
     ...{ noiseAugStrength: 0.02, numVideosPerPrompt: 1, seeds: [1n], latents: null },
     ...{ formats: ["gif"] as const, pair: "never" as const },
+    clips: [],
   };
   const job = { images: [image], parameters, modelDigest: "", requestId: "" };
   for (let i = 0; i < count; i++) await client.createJob({ ...job, options: JOB_OPTIONS_DEFAULT });
@@ -155,7 +157,7 @@ class IdleNode {
       welcome = resolve;
     });
     this.#link = new NodeLink({
-      address,
+      addresses: [address],
       identity: {
         ...{ nodeId, bootId: idFromBytes(randomBytes(16)), model: SLEEPING_MODEL },
         ...{ provider: "cpu", planHash: "0".repeat(64) },

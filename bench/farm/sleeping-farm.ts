@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import sharp from "sharp";
-import { FarmClient } from "../../cli/farm-client.js";
 import { FarmProcess } from "../../cli/farm-process.js";
+import { FarmClient } from "../../client/farm-client.js";
 import { isTerminal, JOB_OPTIONS_DEFAULT, type JobView } from "../../shared/farm/job.js";
 import type { JobParameters } from "../../shared/farm/parameters.js";
 import type { BlobRef } from "../../shared/ports/blob-store.js";
@@ -34,6 +34,8 @@ const PARAMETERS: JobParameters = {
   sigmas: null,
   minGuidanceScale: 1,
   maxGuidanceScale: 3,
+  guidance: { kind: "linear" },
+  fit: "stretch",
   fps: 7,
   motionBucketId: 127,
   noiseAugStrength: 0.02,
@@ -43,6 +45,7 @@ const PARAMETERS: JobParameters = {
   latents: null,
   formats: ["safetensors"],
   pair: "auto",
+  clips: [],
 };
 
 const READY_MS = 60_000;

@@ -1,7 +1,12 @@
 /** @file What would become of a job if it were submitted now: who could do it, how, and how soon. */
 import type { DryRunView, JobOptions } from "../../shared/farm/job.js";
 import type { JobParameters } from "../../shared/farm/parameters.js";
-import { isGuided, planChunks } from "../../shared/farm/parameters.js";
+import {
+  clipCountOf,
+  clipParametersOf,
+  isGuided,
+  planChunks,
+} from "../../shared/farm/parameters.js";
 import type { Stage } from "../../shared/farm/work.js";
 import type { Farm } from "./farm-state.js";
 import { recordOf } from "./farm-state.js";
@@ -37,7 +42,7 @@ export function planDryRun(farm: Farm, wanted: WantedJob, nowMs: number): DryRun
   const ahead = [...farm.jobs.values()].filter(
     (job) => job.endedAtMs === null && !isHeld(job) && job.priority >= options.priority,
   );
-  const clips = wanted.imageCount * parameters.numVideosPerPrompt;
+  const clips = clipCountOf(parameters, wanted.imageCount);
   const plan = planOf(parameters, able, idle, clips);
   return {
     nodes: nodes.map(({ node, nodeId, whyNot: why }) => ({
@@ -83,7 +88,10 @@ function planOf(
   idle: readonly Node[],
   clips: number,
 ): "single" | "pair" {
-  if (parameters.pair === "never" || !isGuided(parameters)) return "single";
+  const isAnyGuided = Array.from({ length: clips }, (_, i) => clipParametersOf(parameters, i)).some(
+    isGuided,
+  );
+  if (parameters.pair === "never" || !isAnyGuided) return "single";
   const canPair = (nodes: readonly Node[]) =>
     nodes.some((a) => nodes.some((b) => a !== b && a.info.planHash === b.info.planHash));
   if (parameters.pair === "always") return canPair(able) ? "pair" : "single";

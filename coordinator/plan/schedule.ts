@@ -5,7 +5,7 @@
  * the queue's (priority, stage, fairness between owners); here it is matched with nodes: single or
  * pair, and whom to ask to give its node back at the next step.
  */
-import { isGuided } from "../../shared/farm/parameters.js";
+import { clipParametersOf, isGuided } from "../../shared/farm/parameters.js";
 import type { GuidanceHalf, Stage } from "../../shared/farm/work.js";
 import { canPair, canRun, findPair, hasFailedOn, misfitOf, rankNodes } from "./choose-node.js";
 import type { Farm } from "./farm-state.js";
@@ -170,9 +170,9 @@ class Placing {
 
   /** One node or two: the policy of the job decides, and for "auto" the length of the queue. */
   #denoise(what: { job: Job; task: Task }, free: ReadonlySet<Node>, allowed: number): Grant | null {
-    const { parameters } = what.job;
-    const { pair } = parameters;
-    if (pair === "never" || !isGuided(parameters) || allowed < 2) return this.#single(what, free);
+    const { pair } = what.job.parameters;
+    if (pair === "never" || !isGuidedTask(what.job, what.task) || allowed < 2)
+      return this.#single(what, free);
     const partners = findPair(this.#rank(what, free), this.nowMs);
     if (!partners) {
       // "always" waits for a second node only while the farm has one that could join.
@@ -230,8 +230,7 @@ function planPairing(farm: Farm, placing: Placing): string[] {
   return runningDenoise(farm).flatMap(({ task, job, yielding }) => {
     const members = membersOf(task);
     const { pair } = job.parameters;
-    if (yielding || members.length !== 1 || pair === "never" || !isGuided(job.parameters))
-      return [];
+    if (yielding || members.length !== 1 || pair === "never" || !isGuidedTask(job, task)) return [];
     // A node may come and go: a clip is paired anew once, not at every coming.
     if (task.plans.filter((plan) => plan === "pair").length > 1) return [];
     const runner = farm.nodes.get(members[0]!.nodeId)!;
@@ -245,6 +244,11 @@ function planPairing(farm: Farm, placing: Placing): string[] {
     idle.delete(partner);
     return [task.taskId];
   });
+}
+
+/** Clips of one job may differ in this. */
+function isGuidedTask(job: Job, task: Task): boolean {
+  return isGuided(clipParametersOf(job.parameters, task.clipIndex));
 }
 
 function runningDenoise(farm: Farm): { task: Task; job: Job; yielding: boolean }[] {

@@ -1,7 +1,13 @@
 /** @file The tasks of a clip, what each waits for, and the work that a node is handed. */
 import { assert } from "../../shared/core/assert.js";
-import type { ClipParameters, NoisePlan } from "../../shared/farm/parameters.js";
-import { planChunks } from "../../shared/farm/parameters.js";
+import {
+  type ClipParameters,
+  clipCountOf,
+  clipParametersOf,
+  imageIndexOf,
+  noisePlanOf,
+  planChunks,
+} from "../../shared/farm/parameters.js";
 import type { Partner, Stage, Work } from "../../shared/farm/work.js";
 import type { BlobRef } from "../../shared/ports/blob-store.js";
 import type { Clip, Job, NewJob } from "./job.js";
@@ -17,11 +23,12 @@ export function tasksPerClip({
 
 /** Clips and tasks of a new job: only the condition stages are ready, the rest is blocked. */
 export function planTasks(job: NewJob, atMs: number): { clips: Clip[]; tasks: Task[] } {
-  const { numVideosPerPrompt, numFrames, decodeChunkSize } = job.parameters;
+  const { numFrames, decodeChunkSize } = job.parameters;
+  const clipCount = clipCountOf(job.parameters, job.images.length);
   const chunkCount = planChunks(numFrames, decodeChunkSize).length;
   const clips: Clip[] = [];
   const tasks: Task[] = [];
-  for (let index = 0; index < job.images.length * numVideosPerPrompt; index++) {
+  for (let index = 0; index < clipCount; index++) {
     const own = [
       newTask(job.jobId, index, "condition", 0),
       { ...newTask(job.jobId, index, "denoise", 0), ...branched(job, atMs) },
@@ -31,8 +38,7 @@ export function planTasks(job: NewJob, atMs: number): { clips: Clip[]; tasks: Ta
     tasks.push(...own);
     clips.push({
       index,
-      // diffusers repeats a picture's embedding for each of its videos before the next picture.
-      imageIndex: Math.floor(index / numVideosPerPrompt),
+      imageIndex: imageIndexOf(job.parameters, index),
       state: "queued",
       taskIds: own.map((task) => task.taskId),
       outputs: [],
@@ -102,19 +108,20 @@ export function workOf(
   member: Member,
   partner: Partner | null,
 ): Work {
-  const parameters = clipParameters(job);
+  const parameters = clipParametersOf(job.parameters, task.clipIndex);
   const clip = job.clips[task.clipIndex]!;
   switch (task.stage) {
     case "condition":
       return {
         stage: "condition",
         parameters,
-        noise: noisePlan(job, clip),
+        noise: noisePlanOf(job.parameters, job.images.length, clip.index),
         image: job.images[clip.imageIndex]!,
       };
     case "denoise":
       return {
         stage: "denoise",
+        preview: job.preview,
         parameters,
         conditioning: resultBlob(clipTasks, "condition"),
         resume: task.checkpoint && { step: task.checkpoint.step, blob: task.checkpoint.blob },
@@ -135,35 +142,12 @@ export function workOf(
         chunks: clipTasks.filter((t) => t.stage === "decode").map(blobOf),
         latents: resultBlob(clipTasks, "denoise"),
         formats: job.parameters.formats,
-        noise: noisePlan(job, clip),
+        noise: noisePlanOf(job.parameters, job.images.length, clip.index),
         modelDigest: job.modelDigest,
         modelName: job.modelName,
         branch: job.branch,
       };
   }
-}
-
-function clipParameters(job: Job): ClipParameters {
-  const {
-    numVideosPerPrompt: _n,
-    seeds: _s,
-    latents: _l,
-    formats: _f,
-    pair: _p,
-    ...own
-  } = job.parameters;
-  return own;
-}
-
-function noisePlan(job: Job, clip: Clip): NoisePlan {
-  return {
-    seeds: job.parameters.seeds,
-    imageCount: job.images.length,
-    clipCount: job.clips.length,
-    imageIndex: clip.imageIndex,
-    clipIndex: clip.index,
-    latents: job.parameters.latents,
-  };
 }
 
 function resultBlob(clipTasks: readonly Task[], stage: Stage): BlobRef {

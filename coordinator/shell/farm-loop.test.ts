@@ -57,6 +57,8 @@ const parameters: JobParameters = {
   sigmas: null,
   minGuidanceScale: 1,
   maxGuidanceScale: 3,
+  guidance: { kind: "linear" },
+  fit: "stretch",
   fps: 7,
   motionBucketId: 127,
   noiseAugStrength: 0.02,
@@ -66,6 +68,7 @@ const parameters: JobParameters = {
   latents: null,
   formats: ["gif"],
   pair: "auto",
+  clips: [],
 };
 const jobCreated = {
   kind: "job-created",

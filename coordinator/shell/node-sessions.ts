@@ -76,6 +76,12 @@ export class NodeSessions {
     return true;
   }
 
+  /** Milliseconds since the longest silent node was heard; 0 without nodes. */
+  silenceMs(): number {
+    const heardMs = Math.min(...this.#lastHeard().values());
+    return Number.isFinite(heardMs) ? this.#clock.nowMs() - heardMs : 0;
+  }
+
   /** The node wants to stop: nothing new for it, and its end will be no loss. */
   stopping(nodeId: string, stream: NodeStream): void {
     const session = this.#sessions.get(nodeId);

@@ -1,13 +1,13 @@
 /** @file The agent of a node put together: runtime, blob store, tensor bus, tasks, and the stream. */
 import { randomBytes } from "node:crypto";
-import { stat } from "node:fs/promises";
 import { arch, cpus, totalmem } from "node:os";
 import type { Logger } from "pino";
+import type { Registry } from "prom-client";
 import { systemClock } from "../../shared/adapters/clock/system-clock.js";
-import { FileBlobStore } from "../../shared/adapters/files/file-blob-store.js";
 import type { NodeIdentity } from "../../shared/adapters/grpc/node-codec.js";
-import { endpointOf } from "../../shared/adapters/socket/socket-channel.js";
-import { SocketTensorBus } from "../../shared/adapters/socket/socket-tensor-bus.js";
+import { openBlobStore } from "../../shared/adapters/open-blob-store.js";
+import { TlsFiles } from "../../shared/adapters/tls/tls-files.js";
+import type { JobTracer } from "../../shared/adapters/tracing/job-tracer.js";
 import { assertNever } from "../../shared/core/assert.js";
 import { FarmError } from "../../shared/core/errors.js";
 import { idFromBytes } from "../../shared/core/ids.js";
@@ -17,11 +17,16 @@ import type { Runtime } from "../runtime/runtime.js";
 import type { RuntimeInfo } from "../runtime/runtime-info.js";
 import { findFfmpeg } from "../stages/media/find-ffmpeg.js";
 import { drain } from "./drain.js";
+import { nodeMeters } from "./measured.js";
 import { usableMemory } from "./memory.js";
 import { NodeLink, type TaskOrder } from "./node-link.js";
+import { bothNodeObservers } from "./node-observer.js";
+import { type OpenedBus, openBus } from "./open-bus.js";
 import type { NodeSettings } from "./settings.js";
+import { StepLog } from "./step-log.js";
 import { SupervisedRuntime } from "./supervised-runtime.js";
 import { TaskRunner } from "./task-runner.js";
+import { NodeTraces } from "./traces.js";
 
 export interface AgentOptions {
   readonly settings: NodeSettings;
@@ -30,6 +35,14 @@ export interface AgentOptions {
   readonly log: Logger;
   /** The runtime cannot be brought back: the process should end, so that it is started anew. */
   readonly onBroken: (reason: FarmError) => void;
+  /** The node's certificate, where it is open already. */
+  readonly tls?: TlsFiles | null;
+  /** Where the node's metrics go; null or absent: nothing is measured. */
+  readonly registry?: Registry | null;
+  /** Null or absent: nothing is traced. */
+  readonly tracer?: JobTracer | null;
+  /** The runtime child was started again. */
+  readonly onRestart?: () => void;
   /** Default: the runtime child, with the checkpoint of the settings. */
   readonly openRuntime?: (options: AgentOptions) => Promise<OpenedRuntime>;
 }
@@ -40,13 +53,14 @@ export interface OpenedRuntime extends Runtime {
 }
 
 export interface Agent {
+  /** Why it cannot work now; null when it can. */
+  whyNotReady(): string | null;
   /** Takes no more work and waits until what there is has ended or was given back, 27 s at most. */
   drain(): Promise<void>;
   /** Stops what there is, and frees everything. */
   close(): Promise<void>;
 }
 
-const PROVIDER = "cpu" as const;
 /** After a cancel, how long files and sockets may take to be put away. */
 const CLOSE_MS_MAX = 3_000;
 
@@ -59,92 +73,135 @@ const CLOSE_MS_MAX = 3_000;
 export async function startAgent(options: AgentOptions): Promise<Agent> {
   const { settings, version, log, openRuntime = superviseChild } = options;
   const clock = systemClock;
-  await refuseMissingFolder(settings.blobDir);
-  const blobs = await FileBlobStore.open(settings.blobDir);
+  const tls = options.tls ?? openNodeTls(settings, log);
+  const { nodeId, prefers, provider } = settings;
+  const measuring = { nodeId, prefers, provider };
+  const meters = nodeMeters(options.registry ?? null, measuring, clock);
+  const traces = options.tracer ? new NodeTraces(options.tracer, nodeId, Date.now) : null;
+  const lookingOn = [
+    meters.observer,
+    ...(traces ? [traces.observer] : []),
+    ...(log.isLevelEnabled("debug") ? [new StepLog(log).observer] : []),
+  ];
+  const observer = lookingOn.reduce(bothNodeObservers);
+  const store = await openBlobStore(settings.blobs, { env: process.env, log, role: "uses" });
+  const blobs = meters.blobs(store, settings.blobs.startsWith("s3:") ? "s3" : "files");
   const ffmpeg = await findFfmpeg();
-  const runtime = await openRuntime(options);
-  const { info } = runtime;
-  const bus = await SocketTensorBus.listen({
-    ...endpointOf(settings.busListen),
-    token: randomBytes(32).toString("hex"),
-    clock,
+  const startMs = clock.nowMs();
+  const opened = await openRuntime({ ...options, onRestart: () => observer.runtimeRestarted() });
+  const { info } = opened;
+  observer.modelLoaded(info.model.name, (clock.nowMs() - startMs) / 1_000);
+  const runtime = meters.runtime(opened);
+  const bus = await openBus(settings, {
+    ...{ env: process.env, clock, log, tls },
     onRefused: (what) => log.warn({ what }, "the tensor bus did not take what came"),
   });
   const identity = identityOf(settings, info, bus, ffmpeg !== null);
   const { planHash } = identity;
   const runner = new TaskRunner({
-    ...{ runtime, blobs, bus, clock, configs: info.configs, planHash, ffmpeg, version },
+    ...{ runtime, blobs, clock, configs: info.configs, planHash, ffmpeg, version, observer },
+    bus: meters.bus(bus, settings.bus === "tcp" ? "socket" : "nats"),
     holdsLease: () => link.holdsLease(),
     report: (taskId, epoch, report) => {
+      observer.reported(taskId, report);
       logReport(log, taskId, epoch, report);
       link.report(taskId, epoch, report);
     },
-    onFrameDropped: (taskId, reason) =>
-      log.warn({ task_id: taskId, reason }, "a frame of the partner was not used"),
-    onSaveFailed: (taskId, { code, detail }) =>
-      log.warn({ task_id: taskId, code, detail }, "latents on their way were not saved"),
+    onFrameDropped: (taskId, reason) => {
+      observer.frameDropped(reason);
+      log.warn({ task_id: taskId, reason }, "a frame of the partner was not used");
+    },
+    onSaveFailed: (taskId, { code, detail }) => {
+      observer.saveFailed();
+      log.warn({ task_id: taskId, code, detail }, "latents on their way were not saved");
+    },
+    onPreview: (taskId, epoch, step, image) => link.preview(taskId, epoch, step, image),
   });
   const link: NodeLink = new NodeLink({
-    address: settings.coordinator,
+    addresses: settings.coordinator.split(","),
     identity,
     clock,
+    tls,
     random: Math.random,
-    onUp: () => log.info({ coordinator: settings.coordinator }, "welcomed by the coordinator"),
+    onUp: () => {
+      observer.linked(true);
+      log.info({ coordinator: settings.coordinator }, "welcomed by the coordinator");
+    },
     onDown: (reason, wasUp) => {
+      observer.linked(false);
       runner.cancelAll();
       const { coordinator } = settings;
       if (wasUp) log.warn({ reason }, "cut off from the coordinator: all work is stopped");
       else log.warn({ reason, coordinator }, "the coordinator cannot be reached; dialling again");
     },
-    onOrder: (order) => obey(runner, order, log),
+    onOrder: (order) => {
+      if (order.kind === "assign") observer.assigned(order.assignment);
+      obey(runner, order, log);
+    },
   });
   link.start();
   const { digest, name } = info.model;
   const ready = { model: name, digest, plan_hash: planHash, ffmpeg: ffmpeg?.version ?? null };
   log.info({ ...ready, bus: bus.address }, "ready");
   return {
+    whyNotReady: () => (link.holdsLease() ? null : "not welcomed by the coordinator"),
     drain: () => drain(link, runner, clock),
-    close: () => closeAll(link, runner, runtime, bus),
+    close: async () => {
+      tls?.close();
+      await closeAll(link, runner, runtime, bus);
+    },
   };
 }
 
-function superviseChild({ settings, log, onBroken }: AgentOptions): Promise<SupervisedRuntime> {
+/** @throws FarmError "invalid-argument" when a file is not what it must be, or names another node */
+export function openNodeTls({ tls, nodeId }: NodeSettings, log: Logger): TlsFiles | null {
+  if (tls === null) return null;
+  const options = { role: "node", clock: systemClock, wallMs: Date.now, log } as const;
+  const files = new TlsFiles(tls, options);
+  const { name } = files.current.identity;
+  if (name === nodeId) return files;
+  files.close();
+  const text = `--node-id: ${nodeId} is not ${name}, for whom the certificate ${tls.cert} is`;
+  throw new FarmError("invalid-argument", text);
+}
+
+function superviseChild({
+  settings,
+  log,
+  onBroken,
+  onRestart,
+}: AgentOptions): Promise<SupervisedRuntime> {
   return SupervisedRuntime.start({
     child: {
       checkpointDir: settings.checkpoint,
       variant: settings.variant,
-      provider: PROVIDER,
+      provider: settings.provider,
       intraOpThreads: settings.threads,
     },
     clock: systemClock,
-    onRestart: ({ detail }) => log.error({ detail }, "the runtime child is started again"),
+    onRestart: ({ detail }) => {
+      onRestart?.();
+      log.error({ detail }, "the runtime child is started again");
+    },
     onGone: onBroken,
   });
-}
-
-/** A mistyped folder would be an empty store in which every blob is missing. */
-async function refuseMissingFolder(path: string): Promise<void> {
-  const stats = await stat(path).catch(() => null);
-  if (stats?.isDirectory()) return;
-  const text = `--blob-dir: ${path} is not a folder; the coordinator makes one named "blobs" in its data folder`;
-  throw new FarmError("invalid-argument", text);
 }
 
 function identityOf(
   settings: NodeSettings,
   info: RuntimeInfo,
-  bus: SocketTensorBus,
+  bus: OpenedBus,
   hasFfmpeg: boolean,
 ): NodeIdentity {
   return {
     nodeId: settings.nodeId,
     bootId: idFromBytes(randomBytes(16)),
     model: info.model,
-    provider: PROVIDER,
+    provider: settings.provider,
     planHash: runtimePlanHash({
       modelDigest: info.model.digest,
       ortVersion: info.ortVersion,
-      provider: PROVIDER,
+      provider: settings.provider,
       // How a kernel cuts up its sums goes by the threads too.
       device: `${arch()} ${cpus()[0]?.model ?? "unknown"} x ${settings.threads}`,
       dtype: "float32",
@@ -218,7 +275,7 @@ async function closeAll(
   link: NodeLink,
   runner: TaskRunner,
   runtime: Runtime,
-  bus: SocketTensorBus,
+  bus: OpenedBus,
 ): Promise<void> {
   link.close();
   runner.cancelAll();

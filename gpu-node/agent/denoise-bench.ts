@@ -15,6 +15,7 @@ const SHAPE = [3, 4, 2, 3];
 const parameters = {
   ...{ height: 16, width: 24, numFrames: 3, numInferenceSteps: 4, sigmas: null },
   ...{ minGuidanceScale: 1, maxGuidanceScale: 3, fps: 7, motionBucketId: 127 },
+  ...{ guidance: { kind: "linear" as const }, fit: "stretch" as const },
   ...{ noiseAugStrength: 0.02, decodeChunkSize: 3 },
 };
 const scheduler = EULER_DISCRETE_DEFAULTS;
@@ -28,6 +29,7 @@ const wave = (shape: readonly number[], scale: number): Tensor => {
 export const conditioning = {
   imageEmbedding: wave([1, 1, 5], 0.3),
   imageLatents: wave([4, 2, 3], 0.7),
+  colourMap: wave([5, 3], 0.5),
   initialLatents: wave(SHAPE, 10),
 };
 
@@ -103,6 +105,8 @@ export class Replica {
   readonly reports: string[] = [];
   readonly dropped: string[] = [];
   readonly failedSaves: string[] = [];
+  /** Steps of previews. */
+  readonly shown: number[] = [];
   holdsLease = true;
   last: TaskReport | null = null;
   shell!: DenoiseShell;
@@ -117,6 +121,7 @@ export class Replica {
     const partner = { nodeId: "other", busAddress: "127.0.0.1:1", busToken: "t" };
     const work: DenoiseWork = {
       stage: "denoise",
+      preview: false,
       parameters,
       conditioning: this.#bench.conditioningRef,
       resume: null,
@@ -140,6 +145,7 @@ export class Replica {
       holdsLease: () => this.holdsLease,
       onFrameDropped: (reason) => this.dropped.push(reason),
       onSaveFailed: ({ code }) => this.failedSaves.push(code),
+      onPreview: (_epoch, step) => this.shown.push(step),
     });
     return this;
   }

@@ -4,52 +4,23 @@
  * Everything that happens becomes an event of the machine, in a queue, one after the other; only
  * the machine decides what it means.
  */
-import { createHash } from "node:crypto";
 import { assert, assertNever } from "../../shared/core/assert.js";
-import { asFarmError, type FarmError } from "../../shared/core/errors.js";
+import { asFarmError } from "../../shared/core/errors.js";
 import { isGuided } from "../../shared/farm/parameters.js";
-import type {
-  DenoiseWork,
-  GuidanceHalf,
-  TaskAssignment,
-  TaskReport,
-} from "../../shared/farm/work.js";
-import type { BlobStore } from "../../shared/ports/blob-store.js";
-import type { CancelTimer, Clock } from "../../shared/ports/clock.js";
-import type { BusChannel, FrameHeader, TensorBus } from "../../shared/ports/tensor-bus.js";
-import { elementCount, type Tensor, tensor } from "../../shared/tensor/tensor.js";
-import type { CheckpointConfigs } from "../model/configs/components-fit.js";
-import type { Runtime } from "../runtime/runtime.js";
+import type { DenoiseWork, GuidanceHalf, TaskAssignment } from "../../shared/farm/work.js";
+import type { CancelTimer } from "../../shared/ports/clock.js";
+import type { BusChannel, FrameHeader } from "../../shared/ports/tensor-bus.js";
+import { elementCount, floatsOf, type Tensor, tensor } from "../../shared/tensor/tensor.js";
 import { createReplica, type DenoiseReplica } from "../stages/denoise-maths.js";
 import { clipPlace, latentsKey, stepKey } from "../stages/keys.js";
 import { decodeConditioning, decodeLatents, encodeLatents } from "../stages/tensor-blobs.js";
 import { reduceDenoise, startDenoise } from "./denoise-machine.js";
-import type { DenoiseEffect, DenoiseEvent, DenoiseState, DropReason } from "./denoise-state.js";
-
-export interface DenoiseParts {
-  readonly runtime: Runtime;
-  readonly blobs: BlobStore;
-  readonly bus: TensorBus;
-  readonly clock: Clock;
-  readonly configs: Pick<CheckpointConfigs, "scheduler">;
-  /** Of this node's runtime; becomes a part of what both replicas of a pair must agree on. */
-  readonly planHash: string;
-  /**
-   * Whether the coordinator counts on this node; asked before anything is acted on, since a process
-   * that was stopped for long wakes to whatever comes first.
-   */
-  readonly holdsLease: () => boolean;
-  readonly report: (epoch: number, report: TaskReport) => void;
-  /** Hears of every sound frame that was not used. */
-  readonly onFrameDropped: (reason: DropReason | "clip" | "shape") => void;
-  /** Hears of latents that the store did not take; the task goes on. */
-  readonly onSaveFailed: (reason: FarmError) => void;
-}
-
-interface Frame {
-  readonly header: FrameHeader;
-  readonly payload: Uint8Array;
-}
+import type { DenoiseParts, Frame } from "./denoise-parts.js";
+import type { DenoiseEffect, DenoiseEvent, DenoiseState } from "./denoise-state.js";
+import { type EndingEvent, isEnding, lastWordsOn } from "./denoise-unstarted.js";
+import { patiently } from "./patience.js";
+import { type Previews, previewsOf } from "./previews.js";
+import { sha256 } from "./sha256.js";
 
 export class DenoiseShell {
   readonly #assignment: TaskAssignment;
@@ -62,13 +33,18 @@ export class DenoiseShell {
   readonly #idle: Promise<void>;
   #epoch: number;
   #resolveIdle: () => void = () => {};
+  readonly #over = new AbortController();
   #replica: DenoiseReplica | null = null;
   /** Null until the conditioning is read; what happens until then waits in the queue. */
   #state: DenoiseState | null = null;
+  #previews: Previews | null = null;
   #framePlanHash = "";
   #channel: BusChannel | null = null;
   #clearDeadline: CancelTimer = () => {};
   #draining = false;
+  /** When the step in hand began, and when its own half was there. */
+  #stepMs = 0;
+  #ownHalfMs = 0;
   /** Runs, reads and writes under way. */
   #underWay = 0;
 
@@ -133,15 +109,16 @@ export class DenoiseShell {
   async #load(): Promise<void> {
     const { blobs, clock, configs, planHash } = this.#parts;
     const { conditioning, parameters, pair, resume } = this.#work;
-    const [begin, middle] = await Promise.all([
-      blobs.get(conditioning),
-      resume ? blobs.get(resume.blob) : null,
-    ]);
+    const read = () =>
+      Promise.all([blobs.get(conditioning), resume ? blobs.get(resume.blob) : null]);
+    const [begin, middle] = await this.#patiently(read);
     if (this.#state !== null) return; // ended meanwhile
     const from =
       resume && middle ? { step: resume.step, latents: decodeLatents(middle) } : undefined;
-    const replica = createReplica(decodeConditioning(begin), parameters, configs.scheduler, from);
+    const conditioned = decodeConditioning(begin);
+    const replica = createReplica(conditioned, parameters, configs.scheduler, from);
     this.#replica = replica;
+    this.#previews = previewsOf(this.#work, conditioned, this.#parts.onPreview);
     this.#framePlanHash = sha256(JSON.stringify([planHash, parameters, replica.table]));
     const plan = {
       stepCount: replica.stepCount,
@@ -151,7 +128,8 @@ export class DenoiseShell {
       resume,
     };
     const { epoch } = this.#assignment;
-    const [state, effects] = startDenoise(plan, epoch, replica.digest(), clock.nowMs());
+    this.#stepMs = clock.nowMs();
+    const [state, effects] = startDenoise(plan, epoch, replica.digest(), this.#stepMs);
     this.#state = state;
     for (const effect of effects) this.#carryOut(effect, null);
     this.#drain();
@@ -169,23 +147,10 @@ export class DenoiseShell {
   /** There is no machine yet that could end. */
   #endUnstarted(event: EndingEvent): void {
     const epoch = this.#epoch;
-    const report = this.#lastWordsOn(event);
+    const report = lastWordsOn(event, this.#work);
     this.#state = { kind: "ended", epoch, report };
     if (report) this.#parts.report(epoch, report);
     this.#drain();
-  }
-
-  #lastWordsOn(event: EndingEvent): TaskReport | null {
-    switch (event.kind) {
-      case "cancel":
-        return null;
-      case "fault":
-        return { kind: "failed", code: event.code, detail: event.detail };
-      case "yield":
-        return { kind: "yielded", checkpoint: this.#work.resume };
-      default:
-        return assertNever(event);
-    }
   }
 
   /** Effects add to the queue: an event is taken in only after all effects of the one before. */
@@ -242,6 +207,7 @@ export class DenoiseShell {
         assert(frame, "a frame to keep");
         const kept = tensor(frame.header.shape, floatsOf(frame.payload));
         this.#halves.set(`${effect.half} ${effect.step}`, kept);
+        this.#parts.observer?.halfCame();
         return;
       }
       case "drop-frame":
@@ -276,12 +242,16 @@ export class DenoiseShell {
 
   async #runHalf(half: GuidanceHalf, step: number): Promise<void> {
     const { graph, unetInputs } = this.#started();
+    const { clock, observer } = this.#parts;
+    const startMs = clock.nowMs();
     const outputs = await this.#parts.runtime.run(graph, unetInputs(half));
     const answer = outputs["out_sample"];
     assert(answer, "the UNet's output out_sample");
     if (this.#state?.kind !== "denoising") return;
     this.#halves.set(`${half} ${step}`, answer);
-    this.#feed({ kind: "half-done", half, nowMs: this.#parts.clock.nowMs() });
+    this.#ownHalfMs = clock.nowMs();
+    observer?.halfMade(half, (this.#ownHalfMs - startMs) / 1_000);
+    this.#feed({ kind: "half-done", half, nowMs: this.#ownHalfMs });
   }
 
   #sendHalf(sent: Extract<DenoiseEffect, { kind: "send-half" }>): void {
@@ -290,23 +260,17 @@ export class DenoiseShell {
     const { shape, data } = this.#half(half, step);
     const payload = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     const header: FrameHeader = {
-      jobId,
-      clipId,
-      epoch,
-      attempt,
-      step,
-      half,
-      dtype: "F32",
-      shape,
-      sha256: sha256(payload),
-      planHash: this.#framePlanHash,
-      latentsDigest,
+      ...{ jobId, clipId, epoch, attempt, step, half, dtype: "F32", shape },
+      ...{ sha256: sha256(payload), planHash: this.#framePlanHash, latentsDigest },
     };
+    this.#parts.observer?.halfSent(payload.byteLength);
     this.#channel?.send(header, payload);
   }
 
   #apply(step: number): void {
     const replica = this.#started();
+    const before = replica.latents;
+    const startMs = this.#parts.clock.nowMs();
     try {
       const isGuidedStep = isGuided(this.#work.parameters);
       replica.apply(isGuidedStep ? this.#half("uncond", step) : null, this.#half("cond", step));
@@ -314,14 +278,27 @@ export class DenoiseShell {
       this.#fault(error);
       return;
     }
-    for (const half of ["uncond", "cond"]) this.#halves.delete(`${half} ${step}`);
+    for (const half of replica.halves) this.#halves.delete(`${half} ${step}`);
+    this.#previews?.stepMade(replica, before, this.#epoch);
     const digest = replica.digest();
-    this.#feed({ kind: "applied", digest, nowMs: this.#parts.clock.nowMs() });
+    const nowMs = this.#parts.clock.nowMs();
+    this.#observeStep(startMs, nowMs);
+    this.#feed({ kind: "applied", digest, nowMs });
+  }
+
+  #observeStep(appliedMs: number, nowMs: number): void {
+    const { observer } = this.#parts;
+    const isPair = this.#state?.kind === "denoising" && this.#state.partnership.kind === "together";
+    if (isPair) observer?.waited((appliedMs - this.#ownHalfMs) / 1_000);
+    observer?.combined((nowMs - appliedMs) / 1_000);
+    observer?.stepMade(isPair ? "pair" : "single", (nowMs - this.#stepMs) / 1_000);
+    this.#stepMs = nowMs;
   }
 
   async #store(epoch: number): Promise<void> {
     const key = latentsKey({ ...clipPlace(this.#assignment), epoch });
-    const blob = await this.#parts.blobs.put(key, encodeLatents(this.#started().latents));
+    const latents = encodeLatents(this.#started().latents);
+    const blob = await this.#patiently(() => this.#parts.blobs.put(key, latents));
     this.#feed({ kind: "stored", blob, nowMs: this.#parts.clock.nowMs() });
   }
 
@@ -336,8 +313,12 @@ export class DenoiseShell {
       const { latents, step: made } = this.#started();
       assert(made === step, `the latents after step ${step}, not after ${made}`);
       const key = stepKey({ ...clipPlace(this.#assignment), epoch }, step);
+      const { clock, observer } = this.#parts;
+      const startMs = clock.nowMs();
       const blob = await this.#parts.blobs.put(key, encodeLatents(latents));
-      this.#feed({ kind: "saved", checkpoint: { step, blob }, nowMs: this.#parts.clock.nowMs() });
+      const nowMs = clock.nowMs();
+      observer?.saved((nowMs - startMs) / 1_000);
+      this.#feed({ kind: "saved", checkpoint: { step, blob }, nowMs });
     } catch (error) {
       this.#parts.onSaveFailed(asFarmError(error));
       this.#feed({ kind: "save-failed", step });
@@ -361,7 +342,15 @@ export class DenoiseShell {
   }
 
   #settleIdle(): void {
-    if (this.#state?.kind === "ended" && this.#underWay === 0) this.#resolveIdle();
+    if (this.#state?.kind !== "ended") return;
+    this.#over.abort();
+    if (this.#underWay === 0) this.#resolveIdle();
+  }
+
+  /** Waits for a store that is away, until the task is over. */
+  #patiently<T>(work: () => Promise<T>): Promise<T> {
+    const { clock } = this.#parts;
+    return patiently(work, { clock, signal: this.#over.signal, random: Math.random });
   }
 
   #started(): DenoiseReplica {
@@ -374,21 +363,4 @@ export class DenoiseShell {
     assert(found, `the ${half} half of step ${step}`);
     return found;
   }
-}
-
-/** Events that end a task whose latents are not even read. */
-type EndingEvent = Extract<DenoiseEvent, { kind: "cancel" | "fault" | "yield" }>;
-
-function isEnding(event: DenoiseEvent): event is EndingEvent {
-  return event.kind === "cancel" || event.kind === "fault" || event.kind === "yield";
-}
-
-/** The bytes as float32 values; copied only where they do not lie on a multiple of four. */
-function floatsOf(bytes: Uint8Array): Float32Array {
-  const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
-  return new Float32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 4);
-}
-
-function sha256(data: string | Uint8Array): string {
-  return createHash("sha256").update(data).digest("hex");
 }

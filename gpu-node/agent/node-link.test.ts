@@ -130,7 +130,7 @@ beforeEach(async () => {
   log = [];
   await coordinator.listen();
   link = new NodeLink({
-    address: coordinator.address,
+    addresses: [coordinator.address],
     identity,
     clock,
     random: () => 0,

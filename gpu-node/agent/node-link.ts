@@ -9,7 +9,7 @@
  * timer, an order, a result. So nothing is read or sent before a look at the clock, and what finds
  * the lease run out fences first.
  */
-import { type ClientDuplexStream, credentials } from "@grpc/grpc-js";
+import type { ClientDuplexStream } from "@grpc/grpc-js";
 import {
   ConnectRequest,
   type ConnectResponse,
@@ -26,6 +26,12 @@ import {
   type NodeMessage,
   type NodeOrder,
 } from "../../shared/adapters/grpc/node-codec.js";
+import {
+  insecureChannel,
+  pairOf,
+  secureChannel,
+} from "../../shared/adapters/tls/grpc-credentials.js";
+import type { TlsFiles } from "../../shared/adapters/tls/tls-files.js";
 import { assertNever } from "../../shared/core/assert.js";
 import { asFarmError } from "../../shared/core/errors.js";
 import type { TaskReport } from "../../shared/farm/work.js";
@@ -38,10 +44,12 @@ export type TaskOrder = Extract<
 >;
 
 export interface NodeLinkOptions {
-  /** host:port of the coordinator. */
-  readonly address: string;
+  /** host:port of each coordinator; one leads, the others do not listen. */
+  readonly addresses: readonly string[];
   readonly identity: NodeIdentity;
   readonly clock: Clock;
+  /** Null, the default: the coordinator is on this machine. */
+  readonly tls?: TlsFiles | null;
   /** 0..1, spreads the dials of many nodes after a restart of the coordinator. */
   readonly random: () => number;
   /** The coordinator has welcomed this node. */
@@ -80,6 +88,8 @@ export class NodeLink {
   readonly #options: NodeLinkOptions;
   #dial: Dial | null = null;
   #cancelRedial: CancelTimer = () => {};
+  /** Which of the addresses is dialled. */
+  #turn = 0;
   /** Dials in a row that no welcome answered. */
   #failures = 0;
   #closed = false;
@@ -109,6 +119,13 @@ export class NodeLink {
     const detail = `a report of ${bytes} bytes exceeds ${CONTROL_MESSAGE_BYTES_MAX}; choose an output format of fewer files`;
     const failed: TaskReport = { kind: "failed", code: "invalid-argument", detail };
     this.#send(dial, { ...message, report: failed });
+  }
+
+  /** Shows what a clip looks like; nothing is sent where the stream does not keep up. */
+  preview(taskId: string, epoch: number, step: number, image: Uint8Array): void {
+    const dial = this.#dial;
+    if (!dial || dial.unsent || !this.holdsLease()) return;
+    this.#send(dial, { kind: "preview", taskId, epoch, step, image });
   }
 
   /**
@@ -156,8 +173,14 @@ export class NodeLink {
   }
 
   #dialNow(): void {
-    const { address, identity, clock } = this.#options;
-    const client = new NodeServiceClient(address, credentials.createInsecure(), nodeClientOptions);
+    const { addresses, identity, clock, tls } = this.#options;
+    const address = addresses[this.#turn % addresses.length] ?? "";
+    // Every dial shows the newest certificate.
+    const channel = tls ? secureChannel(address, pairOf(tls.current)) : insecureChannel();
+    const client = new NodeServiceClient(address, channel.credentials, {
+      ...nodeClientOptions,
+      ...channel.options,
+    });
     const stream = client.connect();
     const dial: Dial = {
       client,
@@ -273,6 +296,7 @@ export class NodeLink {
   #end(dial: Dial, reason: string): void {
     if (this.#dial !== dial) return;
     this.#drop(dial);
+    this.#turn += 1;
     if (!this.#closed) this.#options.onDown(reason, dial.lease !== null);
     this.#onAlone?.();
     if (this.#closed || this.#onAlone) return;

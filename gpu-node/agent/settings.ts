@@ -2,23 +2,34 @@
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { NODE_ID_PATTERN } from "../../shared/adapters/grpc/wire-checks.js";
+import { BLOBS_FORM, isBlobsUrl } from "../../shared/adapters/open-blob-store.js";
+import type { TlsPaths } from "../../shared/adapters/tls/tls-files.js";
 import { parseBytes } from "../../shared/core/bytes.js";
+import { isLoopback } from "../../shared/core/endpoint.js";
 import { NODE_PREFERENCES, type NodePreference } from "../../shared/farm/work.js";
+import { readMetricsAddress } from "../../shared/settings/metrics-address.js";
 import { type Environment, SettingReader } from "../../shared/settings/setting-reader.js";
+import { readTlsPaths, TLS_FLAGS } from "../../shared/settings/tls-settings.js";
+import { PROVIDERS, type Provider } from "../runtime/provider.js";
+import { BUS_FORM, isBusUrl } from "./open-bus.js";
 
 export interface NodeSettings {
-  /** host:port of the coordinator, on this machine. */
+  /** host:port of the coordinator, on this machine without TLS; of each of several, with commas. */
   readonly coordinator: string;
   /** A diffusers folder. */
   readonly checkpoint: string;
-  /** Folder of the farm's blob store; it must be there, since the coordinator makes it. */
-  readonly blobDir: string;
+  /** The farm's blob store, as the coordinator has it: file:DIR or s3://... */
+  readonly blobs: string;
   /** A DNS label; unique in the farm. */
   readonly nodeId: string;
   /** Threads of one run of a graph. */
   readonly threads: number;
+  /** What runs the graphs. */
+  readonly provider: Provider;
   /** Which files of the checkpoint: "auto" takes those without a variant, else the fp16 ones. */
   readonly variant: "auto" | "fp32" | "fp16";
+  /** How halves go from node to node: tcp, or nats://... */
+  readonly bus: string;
   /** Where the tensor bus listens; port 0 takes a free one. */
   readonly busListen: string;
   /** host:port under which partners reach the tensor bus; null: where it listens. */
@@ -27,25 +38,41 @@ export interface NodeSettings {
   readonly memoryBytes: number | null;
   /** The work it takes first when several kinds wait. */
   readonly prefers: NodePreference;
+  /** HOST:PORT of /metrics, /healthz and /readyz; null: there is no such port. */
+  readonly metrics: string | null;
   readonly logLevel: string;
+  /** Null: the node and its coordinator are on one machine. */
+  readonly tls: TlsPaths | null;
 }
 
 export const USAGE = `usage: node dist/gpu-node/main.js [flags]
 
-  --coordinator HOST:PORT    where the coordinator listens         RENDERFARM_COORDINATOR
+  --coordinator HOST:PORT    where the coordinator listens; of     RENDERFARM_COORDINATOR
+                             several that stand by: A,B
   --checkpoint DIR           diffusers folder to serve             RENDERFARM_CHECKPOINT
-  --blob-dir DIR             folder of the farm's blob store       RENDERFARM_BLOB_DIR
+  --blobs URL                the farm's blob store, file:DIR or    RENDERFARM_BLOBS
+                             s3://BUCKET[/PREFIX]?endpoint=...
+  --blob-dir DIR             the same as --blobs file:DIR          RENDERFARM_BLOB_DIR
   --node-id ID               name in the farm (HOSTNAME-PID)       RENDERFARM_NODE_ID
   --threads N                threads of a run (1)                  RENDERFARM_THREADS
+  --provider NAME            cpu or cuda: what runs graphs (cpu)   RENDERFARM_PROVIDER
   --variant NAME             auto, fp32 or fp16 (auto)             RENDERFARM_VARIANT
+  --bus HOW                  tcp (default): from node to node, or  RENDERFARM_BUS
+                             nats://HOST:PORT?ca=FILE: by a server
   --bus-listen HOST:PORT     where halves come in (127.0.0.1:0)    RENDERFARM_BUS_LISTEN
   --bus-advertise HOST:PORT  what partners dial (bus-listen)       RENDERFARM_BUS_ADVERTISE
   --memory BYTES             what the runtime may use, as 24GiB   RENDERFARM_MEMORY
                              (all that the machine has)
   --prefer KIND              denoise, decode or any (any): taken   RENDERFARM_PREFER
                              first when both wait, else anything
+  --tls-ca FILE              roots that are trusted                RENDERFARM_TLS_CA
+  --tls-cert FILE            this node's certificate               RENDERFARM_TLS_CERT
+  --tls-key FILE             its key                               RENDERFARM_TLS_KEY
+  --metrics HOST:PORT        /metrics, /healthz, /readyz (none)   RENDERFARM_METRICS
   --help                     print this and exit
 
+RENDERFARM_S3_ACCESS_KEY, RENDERFARM_S3_SECRET_KEY: for s3://, or files that ..._FILE name.
+RENDERFARM_NATS_NKEY_SEED: this role's key for nats://, or a file that ..._FILE names.
 LOG_LEVEL: trace, debug, info (default), warn, error, fatal or silent.
 Exit codes: 0 stopped, 1 broke down, 2 bad settings or checkpoint.
 `;
@@ -54,20 +81,24 @@ const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"
 const VARIANTS = ["auto", "fp32", "fp16"] as const;
 /** More than any machine has; the point is to catch a typing error. */
 const THREADS_MAX = 1_024;
-/** A node's stream and its tensor bus have no TLS yet, so they must not leave the machine. */
-const LOOPBACK_PATTERN = /^(?:127\.0\.0\.1|localhost|\[::1\]):(\d{1,5})$/;
+const ADDRESS_PATTERN = /^(?:\[[0-9a-f:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})$/;
 
 const FLAGS = {
   coordinator: { type: "string" },
   checkpoint: { type: "string" },
+  blobs: { type: "string" },
   "blob-dir": { type: "string" },
   "node-id": { type: "string" },
   threads: { type: "string" },
+  provider: { type: "string" },
   variant: { type: "string" },
+  bus: { type: "string" },
   "bus-listen": { type: "string" },
   "bus-advertise": { type: "string" },
   memory: { type: "string" },
   prefer: { type: "string" },
+  ...TLS_FLAGS,
+  metrics: { type: "string" },
   help: { type: "boolean" },
 } as const;
 
@@ -83,20 +114,32 @@ export function readSettings(args: readonly string[], env: Environment): NodeSet
   const settings = {
     coordinator: reader.text("coordinator"),
     checkpoint: reader.text("checkpoint"),
-    blobDir: reader.text("blob-dir"),
+    blobs: blobsOf(reader),
     nodeId: reader.text("node-id", defaultNodeId()),
     threads: reader.integer("threads", [1, THREADS_MAX], 1),
+    provider: reader.choice("provider", PROVIDERS, "cpu"),
     variant: reader.choice("variant", VARIANTS, "auto"),
+    bus: reader.text("bus", "tcp"),
     busListen: reader.text("bus-listen", "127.0.0.1:0"),
     busAdvertise: reader.optional("bus-advertise"),
     memoryBytes: readMemory(reader),
     prefers: reader.choice("prefer", NODE_PREFERENCES, "any"),
+    metrics: readMetricsAddress(reader),
     logLevel: env["LOG_LEVEL"] || "info",
+    tls: readTlsPaths(reader),
   };
-  const { coordinator, nodeId, busListen, busAdvertise, logLevel } = settings;
-  if (coordinator !== "") checkAddress(reader, "--coordinator", coordinator, 1);
-  checkAddress(reader, "--bus-listen", busListen, 0);
-  if (busAdvertise !== null) checkAddress(reader, "--bus-advertise", busAdvertise, 1);
+  const { coordinator, nodeId, bus, busListen, busAdvertise, logLevel } = settings;
+  const hasTls = settings.tls !== null;
+  const check = (field: string, address: string, portMin: number) =>
+    checkAddress(reader, field, address, { portMin, hasTls });
+  for (const address of coordinator === "" ? [] : coordinator.split(",")) {
+    check("--coordinator", address, 1);
+  }
+  reader.check("--bus", isBusUrl(bus), `"${bus}" is not ${BUS_FORM}`);
+  const isAdvertised = busAdvertise === null || bus === "tcp";
+  reader.check("--bus-advertise", isAdvertised, "only sockets (--bus tcp) are advertised");
+  check("--bus-listen", busListen, 0);
+  if (busAdvertise !== null) check("--bus-advertise", busAdvertise, 1);
   const label = "1 to 63 characters of [a-z0-9-] without a dash at the ends";
   reader.check("--node-id", NODE_ID_PATTERN.test(nodeId), `"${nodeId}" is not ${label}`);
   const levels = LOG_LEVELS.join(", ");
@@ -105,10 +148,30 @@ export function readSettings(args: readonly string[], env: Environment): NodeSet
   return settings;
 }
 
-function checkAddress(reader: SettingReader, field: string, address: string, portMin: number) {
-  const port = Number(LOOPBACK_PATTERN.exec(address)?.[1]);
-  const loopback = "127.0.0.1:PORT; other machines want TLS, which a node has not";
-  reader.check(field, port >= portMin && port <= 65_535, `"${address}" is not ${loopback}`);
+/** Without TLS neither the node's stream nor its tensor bus may leave the machine. */
+function checkAddress(
+  reader: SettingReader,
+  field: string,
+  address: string,
+  { portMin, hasTls }: { readonly portMin: number; readonly hasTls: boolean },
+): void {
+  const port = Number(ADDRESS_PATTERN.exec(address)?.[1]);
+  const isAddress = port >= portMin && port <= 65_535;
+  reader.check(field, isAddress, `"${address}" is not HOST:PORT`);
+  if (!isAddress) return;
+  const loopback = "other machines want TLS: --tls-ca, --tls-cert, --tls-key";
+  reader.check(field, hasTls || isLoopback(address), `"${address}" is not loopback; ${loopback}`);
+}
+
+/** `--blob-dir DIR` is an older name of `--blobs file:DIR`. */
+function blobsOf(reader: SettingReader): string {
+  const folder = reader.optional("blob-dir");
+  const blobs = reader.optional("blobs") ?? (folder && `file:${folder}`);
+  const isDouble = folder !== null && blobs !== `file:${folder}`;
+  reader.check("--blobs", !isDouble, "is given beside --blob-dir; give one of them");
+  if (blobs === null) reader.refuse("--blobs", `is missing; give ${BLOBS_FORM}`);
+  else reader.check("--blobs", isBlobsUrl(blobs), `"${blobs}" is not ${BLOBS_FORM}`);
+  return blobs ?? "";
 }
 
 function readMemory(reader: SettingReader): number | null {

@@ -8,6 +8,7 @@ import { runDecode } from "../stages/decode.js";
 import { clipPlace } from "../stages/keys.js";
 import { type MuxContext, runMux } from "../stages/mux.js";
 import type { StageContext } from "../stages/stage-context.js";
+import { patiently } from "./patience.js";
 
 /** What every stage of a node is given, besides the signal that each task has of its own. */
 export type StageParts = Omit<StageContext & MuxContext, "signal"> & { readonly clock: Clock };
@@ -38,7 +39,8 @@ export class StageTask {
     const startMs = parts.clock.nowMs();
     this.epoch = epoch;
     this.#report = report;
-    this.idle = run(assignment, parts, signal).then(
+    const patience = { clock: parts.clock, signal, random: Math.random };
+    this.idle = patiently(() => run(assignment, parts, signal), patience).then(
       (made) => {
         const seconds = (parts.clock.nowMs() - startMs) / 1_000;
         const result = { ...made, seconds, secondsPerStep: 0 };

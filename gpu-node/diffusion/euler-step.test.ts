@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { goldenTensor, readGolden, readGoldenJson } from "../../test/golden/read-golden.js";
 import type { PredictionType } from "./euler-config.js";
 import { eulerStep, guideAndStep, scaleModelInput } from "./euler-step.js";
-import { guidanceRamp } from "./guidance.js";
+import { linspaceF32 } from "./linspace.js";
 
 interface StepCase {
   readonly key: string;
@@ -34,7 +34,7 @@ describe.each(cases)("a single step gives the reference's bits: $key", (spec) =>
 
   test("with per-frame guidance, in place too", () => {
     const halves = { uncond: values(spec, "uncond"), cond: values(spec, "cond") };
-    const guidance = guidanceRamp(1, 3, spec.frames);
+    const guidance = linspaceF32(1, 3, spec.frames);
     const out = latents.slice();
     guideAndStep({ ...noise, ...halves, latents: out, frames: spec.frames, guidance, out });
     expect(out).toEqual(values(spec, "guided"));

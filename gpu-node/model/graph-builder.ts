@@ -8,21 +8,18 @@
 import { assert } from "../../shared/core/assert.js";
 import { FarmError } from "../../shared/core/errors.js";
 import { elementCount } from "../../shared/tensor/tensor.js";
+import type {
+  Attributes,
+  BuiltGraph,
+  Domain,
+  ElementType,
+  FileRange,
+  GraphNode,
+  Initializer,
+  Port,
+} from "./graph.js";
+import { type CostedNode, costsOf } from "./graph-costs.js";
 import { encodeModel } from "./graph-encoding.js";
-
-export type ElementType = "float32" | "float16" | "bfloat16" | "int64";
-
-/** Operator sets: "" is ONNX's own, "com.microsoft" is onnxruntime's. */
-export type Domain = "" | "com.microsoft";
-
-/** A constant argument of a node, tagged with the ONNX type that the operator asks for. */
-export type Attribute =
-  | { readonly float: number }
-  | { readonly int: number }
-  | { readonly ints: readonly number[] }
-  | { readonly string: string };
-
-export type Attributes = Readonly<Record<string, Attribute>>;
 
 /** A tensor that flows through one graph. */
 export interface Value {
@@ -38,48 +35,6 @@ export interface Value {
   readonly constant: boolean;
 }
 
-/** One call of an operator; it has exactly one output, named like the node. */
-export interface GraphNode {
-  readonly name: string;
-  readonly opType: string;
-  readonly domain: Domain;
-  /** Names of values; "" stands for an optional input left out. */
-  readonly inputs: readonly string[];
-  readonly attributes: Attributes;
-}
-
-/** A constant: its bytes inline, or a byte range of a file of the checkpoint. */
-export interface Initializer {
-  readonly name: string;
-  readonly elementType: ElementType;
-  readonly shape: readonly number[];
-  readonly data: Uint8Array | FileRange;
-}
-
-export interface FileRange {
-  /** File name inside the folder that the session is told of. */
-  readonly file: string;
-  readonly offset: number;
-  readonly byteLength: number;
-}
-
-/** A float32 input or output of a graph. */
-export interface Port {
-  readonly name: string;
-  readonly shape: readonly number[];
-}
-
-/** A finished graph, ready for an engine that is told where the checkpoint's files are. */
-export interface BuiltGraph {
-  /** An ONNX ModelProto; weights are external data. */
-  readonly bytes: Uint8Array;
-  readonly inputs: readonly Port[];
-  readonly outputs: readonly Port[];
-  /** Values in all parameters of the checkpoint that the graph stands for. */
-  readonly parameterCount: number;
-  readonly nodeCount: number;
-}
-
 /** What an operator function knows of the node it adds. */
 export interface NodeCall {
   readonly opType: string;
@@ -89,7 +44,13 @@ export interface NodeCall {
   readonly attributes?: Attributes;
   readonly domain?: Domain;
   readonly elementType?: ElementType;
+  /** Multiplications with an addition each, where they are what the operator is about. */
+  readonly multiplications?: number;
 }
+
+const BYTES_OF: Readonly<Record<ElementType, number>> = {
+  ...{ float32: 4, float16: 2, bfloat16: 2, int64: 8 },
+};
 
 export class GraphBuilder {
   readonly #name: string;
@@ -97,6 +58,8 @@ export class GraphBuilder {
   readonly #inputs: Port[] = [];
   readonly #outputs = new Map<string, Value>();
   readonly #nodes: GraphNode[] = [];
+  /** Of every node, in the same order. */
+  readonly #costs: CostedNode[] = [];
   readonly #initializers: Initializer[] = [];
   readonly #constants = new Map<string, Value>();
 
@@ -150,7 +113,13 @@ export class GraphBuilder {
       attributes: call.attributes ?? {},
     });
     const constant = given.every((input) => input.constant);
-    return this.#value(name, call.shape, call.elementType ?? "float32", path, constant);
+    const value = this.#value(name, call.shape, call.elementType ?? "float32", path, constant);
+    this.#costs.push({
+      ...{ name, constant, opType: call.opType, inputs: this.#nodes.at(-1)!.inputs },
+      bytes: bytesOf(value),
+      multiplications: call.multiplications ?? 0,
+    });
+    return value;
   }
 
   /** Makes `value` a result of the graph, under `name`. */
@@ -183,6 +152,11 @@ export class GraphBuilder {
       outputs,
       parameterCount,
       nodeCount: nodes.length,
+      costs: costsOf(
+        new Map(this.#inputs.map(({ name, shape }) => [name, 4 * elementCount(shape)])),
+        this.#costs.filter(({ name }) => needed.has(name)),
+        [...this.#outputs.values()].map(({ name }) => name),
+      ),
     };
   }
 
@@ -227,6 +201,10 @@ export class GraphBuilder {
     this.#names.add(name);
     return name;
   }
+}
+
+function bytesOf({ elementType, shape }: Value): number {
+  return BYTES_OF[elementType] * elementCount(shape);
 }
 
 /** The module a node belongs to: that of its first parameter, else that of its first input. */

@@ -1,4 +1,5 @@
 /** @file Operators that do most of the work: convolutions, matrix products, attention. */
+import { elementCount } from "../../shared/tensor/tensor.js";
 import { shapeMismatch, showShape, type Value } from "./graph-builder.js";
 import { sameShape } from "./ops-shape.js";
 
@@ -51,6 +52,7 @@ export function conv(
     opType: "Conv",
     inputs,
     shape: [n!, outC!, outH, outW],
+    multiplications: n! * outC! * outH * outW * inC! * kernelH! * kernelW!,
     attributes: {
       kernel_shape: { ints: [kernelH!, kernelW!] },
       strides: { ints: [strideH, strideW] },
@@ -80,7 +82,10 @@ export function gemmTransB(x: Value, weight: Value, bias: Value | null): Value {
     throw shapeMismatch("Gemm", inputs, `bias ${showShape(bias.shape)} must be [${out}]`);
   }
   const shape = [rows!, out!];
-  return x.graph.node({ opType: "Gemm", inputs, shape, attributes: { transB: { int: 1 } } });
+  return x.graph.node({
+    ...{ opType: "Gemm", inputs, shape, attributes: { transB: { int: 1 } } },
+    multiplications: rows! * out! * inX!,
+  });
 }
 
 /**
@@ -95,7 +100,8 @@ export function matMul(a: Value, b: Value): Value {
   const [m, n] = [a.shape.at(-2), b.shape.at(-1)];
   checkProduct("MatMul", a, b, a.shape, b.shape);
   const shape = [...a.shape.slice(0, -2), m!, n!];
-  return a.graph.node({ opType: "MatMul", inputs: [a, b], shape });
+  const multiplications = elementCount(shape) * a.shape.at(-1)!;
+  return a.graph.node({ opType: "MatMul", inputs: [a, b], shape, multiplications });
 }
 
 /** Attributes of FusedMatMul, by onnxruntime's names. */
@@ -121,11 +127,13 @@ export function fusedMatMul(a: Value, b: Value, attributes: FusedMatMulAttribute
   const batchedB = transBatchB ? rowsBeforeLast(b.shape) : b.shape;
   const shapeB = transB ? swapLastTwo(batchedB) : batchedB;
   checkProduct("FusedMatMul", a, b, shapeA, shapeB);
+  const shape = [...shapeA.slice(0, -1), shapeB.at(-1)!];
   return a.graph.node({
     opType: "FusedMatMul",
     domain: "com.microsoft",
     inputs: [a, b],
-    shape: [...shapeA.slice(0, -1), shapeB.at(-1)!],
+    shape,
+    multiplications: elementCount(shape) * shapeA.at(-1)!,
     attributes: {
       alpha: { float: alpha },
       transB: { int: transB ? 1 : 0 },
@@ -162,6 +170,7 @@ export function multiHeadAttention(q: Value, k: Value, v: Value, numHeads: numbe
     domain: "com.microsoft",
     inputs: [q, k, v],
     shape: q.shape,
+    multiplications: 2 * elementCount(q.shape) * k.shape[1]!,
     attributes: { num_heads: { int: numHeads } },
   });
 }

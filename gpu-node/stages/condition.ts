@@ -1,19 +1,22 @@
 /** @file Stage: picture and seeds -> what the denoising of one clip starts from, in one blob. */
 import { FarmError } from "../../shared/core/errors.js";
+import type { ClipParameters } from "../../shared/farm/parameters.js";
 import type { ConditionWork } from "../../shared/farm/work.js";
 import type { BlobRef } from "../../shared/ports/blob-store.js";
 import { elementCount, type Tensor, tensor } from "../../shared/tensor/tensor.js";
-import { type ClipNoise, drawClipNoise } from "../diffusion/clip-noise.js";
+import { type ClipNoise, type ClipNoisePlan, drawClipNoise } from "../diffusion/clip-noise.js";
 import { clipPixels } from "../diffusion/clip-pixels.js";
+import { fitColourMap } from "../diffusion/colour-map.js";
 import { planSteps } from "../diffusion/euler-discrete.js";
 import { scaleInitialNoise } from "../diffusion/euler-step.js";
+import { fitPicture } from "../diffusion/fit-picture.js";
 import type { RgbPicture } from "../diffusion/rgb-picture.js";
 import { addImageNoise, vaeInput } from "../diffusion/vae-input.js";
 import { stepRequest } from "./denoise-maths.js";
 import { type ClipPlace, conditioningKey } from "./keys.js";
 import { decodePicture } from "./picture.js";
 import { refuseAborted, type StageContext } from "./stage-context.js";
-import { clipOfLatentsFile, encodeConditioning } from "./tensor-blobs.js";
+import { type Conditioning, clipOfLatentsFile, encodeConditioning } from "./tensor-blobs.js";
 
 /**
  * Embeds the picture, encodes it with its noise, and draws the initial noise.
@@ -29,26 +32,58 @@ export async function runCondition(
   place: ClipPlace,
   context: StageContext,
 ): Promise<BlobRef> {
-  const { blobs, signal } = context;
+  const { blobs } = context;
+  const { parameters, noise } = work;
   const picture = await decodePicture(await blobs.get(work.image), "image");
-  const shape = latentsShape(work, context);
-  const noise = drawNoise(work, shape);
-  const drawn = noise.latents ?? (await latentsFromFile(work, shape, context)).data;
+  const latents = noise.latents && (await latentsFromFile(work, context));
+  const conditioning = await conditionClip({ picture, parameters, noise, latents }, context);
+  return blobs.put(conditioningKey(place), encodeConditioning(conditioning));
+}
+
+/** What the conditioning of one clip is made from. */
+export interface ClipSource {
+  readonly picture: RgbPicture;
+  readonly parameters: ClipParameters;
+  readonly noise: ClipNoisePlan;
+  /** Initial noise [F, C, h, w] in place of what the seeds give. */
+  readonly latents: Tensor | null;
+}
+
+/**
+ * The same without a store.
+ *
+ * @throws FarmError "invalid-argument" for a size that the checkpoint has not, "cancelled" after an
+ *   abort, and what the runtime throws
+ */
+export async function conditionClip(
+  source: ClipSource,
+  context: Omit<StageContext, "blobs">,
+): Promise<Conditioning> {
+  const { parameters } = source;
+  const { configs, signal } = context;
+  const shape = latentsShape(parameters, configs);
+  const noise = drawNoise(source, shape);
   refuseAborted(signal);
 
+  const picture = fitPicture(source.picture, parameters, parameters.fit);
   const imageEmbedding = await embedPicture(picture, context);
   refuseAborted(signal);
-  const imageLatents = await encodePicture(picture, noise.picture, work, context);
+  const { imageLatents, colourMap } = await encodePicture(
+    picture,
+    noise.picture,
+    parameters,
+    context,
+  );
   refuseAborted(signal);
 
-  const { initNoiseSigma } = planSteps(context.configs.scheduler, stepRequest(work.parameters));
+  const { initNoiseSigma } = planSteps(configs.scheduler, stepRequest(parameters));
+  const drawn = noise.latents ?? source.latents!.data;
   const initialLatents = tensor(shape, scaleInitialNoise(drawn, initNoiseSigma));
-  const blob = encodeConditioning({ imageEmbedding, imageLatents, initialLatents });
-  return blobs.put(conditioningKey(place), blob);
+  return { imageEmbedding, imageLatents, initialLatents, colourMap };
 }
 
 /** [F, C, h, w] of one clip. */
-function latentsShape({ parameters }: ConditionWork, { configs }: StageContext): number[] {
+function latentsShape(parameters: ClipParameters, configs: StageContext["configs"]): number[] {
   const { height, width, numFrames } = parameters;
   const factor = 2 ** (configs.vae.block_out_channels.length - 1);
   if (height % factor !== 0 || width % factor !== 0) {
@@ -60,18 +95,21 @@ function latentsShape({ parameters }: ConditionWork, { configs }: StageContext):
   return [numFrames, configs.vae.latent_channels, height / factor, width / factor];
 }
 
-function drawNoise({ noise, parameters }: ConditionWork, shape: readonly number[]): ClipNoise {
+function drawNoise(
+  { noise, parameters, latents }: ClipSource,
+  shape: readonly number[],
+): ClipNoise {
   const size = {
     pictureValues: 3 * parameters.height * parameters.width,
     latentValues: elementCount(shape),
   };
-  return drawClipNoise(noise, size, noise.latents === null);
+  return drawClipNoise(noise, size, latents === null);
 }
 
 /** CLIP's embedding [1, 1, D]. */
 async function embedPicture(
   picture: RgbPicture,
-  { runtime, configs }: StageContext,
+  { runtime, configs }: Pick<StageContext, "runtime" | "configs">,
 ): Promise<Tensor> {
   const { image_size: size } = configs.image_encoder;
   const { image_mean: mean, image_std: std } = configs.feature_extractor;
@@ -90,29 +128,34 @@ function perChannel(values: readonly number[]): readonly [number, number, number
   return [red!, green!, blue!];
 }
 
-/** The VAE's mode for the noised picture [C, h, w]; not scaled, as the UNet was trained. */
+/**
+ * The VAE's mode for the noised picture [C, h, w]; not scaled, as the UNet was trained. The picture's
+ * own colours and what they became make the colours of previews.
+ */
 async function encodePicture(
   picture: RgbPicture,
   noise: Float32Array,
-  { parameters }: ConditionWork,
-  { runtime }: StageContext,
-): Promise<Tensor> {
-  const { height, width, noiseAugStrength } = parameters;
+  { height, width, noiseAugStrength }: ClipParameters,
+  { runtime, configs }: Pick<StageContext, "runtime" | "configs">,
+): Promise<Pick<Conditioning, "imageLatents" | "colourMap">> {
   const image = vaeInput(picture, width, height);
+  const pure = tensor([3, height, width], image.slice());
   addImageNoise(image, noise, noiseAugStrength);
   const outputs = await runtime.run(
     { module: "vae_encoder", height, width },
     { x: tensor([1, 3, height, width], image) },
   );
   const { shape, data } = outputs["mode"]!;
-  return tensor(shape.slice(-3), data);
+  const imageLatents = tensor(shape.slice(-3), data);
+  const colourMap = fitColourMap(imageLatents, pure, configs.vae.scaling_factor);
+  return { imageLatents, colourMap };
 }
 
 async function latentsFromFile(
-  { noise }: ConditionWork,
-  shape: readonly number[],
-  { blobs }: StageContext,
+  { noise, parameters }: ConditionWork,
+  { blobs, configs }: StageContext,
 ): Promise<Tensor> {
+  const shape = latentsShape(parameters, configs);
   const file = await blobs.get(noise.latents!);
   return clipOfLatentsFile(file, [noise.clipCount, ...shape], noise.clipIndex);
 }

@@ -23,26 +23,45 @@ export async function runDecode(
   const latents = chunkLatents(decodeLatents(await context.blobs.get(work.latents)), work);
   refuseAborted(context.signal);
 
-  const [frames, , h, w] = latents.shape as [number, number, number, number];
-  const { scaling_factor } = context.configs.vae;
-  const outputs = await context.runtime.run(
-    { module: "vae_decoder", frames, height: h, width: w },
-    { z: tensor(latents.shape, unscaleLatents(latents.data, scaling_factor)) },
-  );
-  refuseAborted(context.signal);
-
-  const { height, width } = work.parameters;
-  const pictures = framesFromDecoder(outputs["sample"]!.data, { frames, height, width });
-  const shape = [frames, height, width, 3];
-  const { buffer, byteOffset, byteLength } = pictures;
+  const { shape, data } = await decodeChunk(latents, context);
+  const { buffer, byteOffset, byteLength } = data;
   const chunk = work.keepFloat
     ? { dtype: "F32" as const, shape, bytes: new Uint8Array(buffer, byteOffset, byteLength) }
-    : { dtype: "U8" as const, shape, bytes: framesToBytes(pictures) };
+    : { dtype: "U8" as const, shape, bytes: framesToBytes(data) };
   return context.blobs.put(chunkKey(place, work.firstFrame), encodeFrames(chunk));
 }
 
-function chunkLatents({ shape, data }: Tensor, work: DecodeWork): Tensor {
-  const { firstFrame, frameCount } = work;
+/**
+ * Finished latents of one chunk to pictures, without a store.
+ *
+ * @param latents [n, C, h, w], as the denoising left them
+ * @returns [n, height, width, 3] in 0..1
+ * @throws FarmError "cancelled" after an abort, and what the runtime throws
+ */
+export async function decodeChunk(
+  latents: Tensor,
+  { runtime, configs, signal }: Omit<StageContext, "blobs">,
+): Promise<Tensor> {
+  const [frames, , h, w] = latents.shape as [number, number, number, number];
+  const { sample } = await runtime.run(
+    { module: "vae_decoder", frames, height: h, width: w },
+    { z: tensor(latents.shape, unscaleLatents(latents.data, configs.vae.scaling_factor)) },
+  );
+  refuseAborted(signal);
+  const [height, width] = sample!.shape.slice(-2) as [number, number];
+  const pictures = framesFromDecoder(sample!.data, { frames, height, width });
+  return tensor([frames, height, width, 3], pictures);
+}
+
+/**
+ * Frames [firstFrame, firstFrame + frameCount) of a clip's latents: a view.
+ *
+ * @throws FarmError "invalid-argument" for frames that the clip does not have
+ */
+export function chunkLatents(
+  { shape, data }: Tensor,
+  { firstFrame, frameCount }: Pick<DecodeWork, "firstFrame" | "frameCount">,
+): Tensor {
   const [frames, ...frameShape] = shape;
   if (firstFrame < 0 || frameCount < 1 || firstFrame + frameCount > frames!) {
     throw new FarmError(

@@ -17,12 +17,14 @@ const config: EulerDiscreteConfig = {
 const guided: ClipParameters = {
   ...{ height: 16, width: 24, numFrames: FRAMES, numInferenceSteps: 4, sigmas: null },
   ...{ minGuidanceScale: 1, maxGuidanceScale: 3, fps: 7, motionBucketId: 127 },
+  ...{ guidance: { kind: "linear" as const }, fit: "stretch" as const },
   ...{ noiseAugStrength: 0.02, decodeChunkSize: 3 },
 };
 const unguided: ClipParameters = { ...guided, maxGuidanceScale: 1 };
 const conditioning: Conditioning = {
   imageEmbedding: wave([1, 1, 5], 0.3),
   imageLatents: wave([4, 2, 3], 0.7),
+  colourMap: wave([5, 3], 0.5),
   initialLatents: wave(SHAPE, 700),
 };
 

@@ -17,7 +17,7 @@ import {
   type StepTable,
 } from "../diffusion/euler-discrete.js";
 import { eulerStep, guideAndStep, scaleModelInput } from "../diffusion/euler-step.js";
-import { guidanceRamp } from "../diffusion/guidance.js";
+import { guidanceScales } from "../diffusion/guidance.js";
 import { addedTimeIds } from "../diffusion/time-ids.js";
 import type { GraphSpec } from "../runtime/runtime.js";
 import type { Conditioning } from "./tensor-blobs.js";
@@ -91,8 +91,8 @@ export function createReplica(
 
   const guided = isGuided(parameters);
   const unet = unetInputBuilder(conditioning, parameters);
-  const { minGuidanceScale, maxGuidanceScale, numFrames: frames } = parameters;
-  const guidance = guidanceRamp(minGuidanceScale, maxGuidanceScale, frames);
+  const { numFrames: frames } = parameters;
+  const guidance = guidanceScales(parameters);
   let { step, latents } = from;
 
   return {

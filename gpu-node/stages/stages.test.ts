@@ -24,6 +24,7 @@ const place = clipPlace({ jobId, clipId: `${jobId}-1`, epoch: 2 });
 const parameters: ClipParameters = {
   ...{ height: HEIGHT, width: WIDTH, numFrames: FRAMES, numInferenceSteps: 3, sigmas: null },
   ...{ minGuidanceScale: 1, maxGuidanceScale: 3, fps: 7, motionBucketId: 127 },
+  ...{ guidance: { kind: "linear" as const }, fit: "stretch" as const },
   ...{ noiseAugStrength: 0.02, decodeChunkSize: 2 },
 };
 const noise: NoisePlan = {

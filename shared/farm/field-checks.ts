@@ -14,12 +14,21 @@ const NUMBER_PATTERN = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
 const SHOWN_LENGTH_MAX = 60;
 
 export class FieldChecks {
-  readonly violations: Violation[] = [];
+  readonly violations: Violation[];
   readonly #spell: (field: string) => string;
 
-  /** @param spell how the caller writes a field that is `snake_case` here, e.g. as a flag */
-  constructor(spell: (field: string) => string) {
+  /**
+   * @param spell how the caller writes a field that is `snake_case` here, e.g. as a flag
+   * @param violations gets what is wrong; others may add to it
+   */
+  constructor(spell: (field: string) => string, violations: Violation[] = []) {
     this.#spell = spell;
+    this.violations = violations;
+  }
+
+  /** Checks of the fields inside a field: "clips[3]." goes before each name. */
+  within(prefix: string): FieldChecks {
+    return new FieldChecks((field) => this.#spell(`${prefix}${field}`), this.violations);
   }
 
   /** The caller's name of a field, for texts that mention another one. */

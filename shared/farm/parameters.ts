@@ -3,6 +3,7 @@
  * every default filled in. Names follow the reference's.
  */
 import type { BlobRef } from "../ports/blob-store.js";
+import type { Fit, Guidance } from "./guidance.js";
 
 export const OUTPUT_FORMATS = ["mp4", "gif", "webp", "png", "safetensors"] as const;
 export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
@@ -23,10 +24,13 @@ export interface ClipParameters {
   readonly numInferenceSteps: number | null;
   /** Noise levels, falling; n values make n - 1 steps. Null: the scheduler's own. */
   readonly sigmas: readonly number[] | null;
-  /** Guidance of the first frame. */
+  /** Guidance of the first frame; the smallest one where the frames' scales are listed. */
   readonly minGuidanceScale: number;
-  /** Guidance of the last frame; guidance is on when that of either end is above 1. */
+  /** Guidance of the last or, in a triangle, middle frame; guidance is on when either is above 1. */
   readonly maxGuidanceScale: number;
+  readonly guidance: Guidance;
+  /** How a picture of other proportions is brought to the clip's size. */
+  readonly fit: Fit;
   /** Frames a second of the file; the UNet is told fps - 1. */
   readonly fps: number;
   readonly motionBucketId: number;
@@ -52,6 +56,23 @@ export interface NoisePlan {
   readonly latents: BlobRef | null;
 }
 
+/** What one clip of a list has of its own, every value filled in. */
+export interface ClipOverrides
+  extends Pick<
+    ClipParameters,
+    | "fps"
+    | "motionBucketId"
+    | "noiseAugStrength"
+    | "minGuidanceScale"
+    | "maxGuidanceScale"
+    | "guidance"
+  > {
+  /** Of the job's pictures. */
+  readonly imageIndex: number;
+  /** Its noise is that of a job of this clip alone. */
+  readonly seed: bigint;
+}
+
 /** A whole job as it was accepted. */
 export interface JobParameters extends ClipParameters {
   readonly numVideosPerPrompt: number;
@@ -59,6 +80,51 @@ export interface JobParameters extends ClipParameters {
   readonly latents: BlobRef | null;
   readonly formats: readonly OutputFormat[];
   readonly pair: PairPolicy;
+  /** One entry a clip; [] where every picture is made into `numVideosPerPrompt` clips alike. */
+  readonly clips: readonly ClipOverrides[];
+}
+
+/** Clips of a job of so many pictures. */
+export function clipCountOf(
+  { clips, numVideosPerPrompt }: Pick<JobParameters, "clips" | "numVideosPerPrompt">,
+  imageCount: number,
+): number {
+  return clips.length > 0 ? clips.length : imageCount * numVideosPerPrompt;
+}
+
+/** The picture of a clip; diffusers makes all videos of a picture before the next picture's. */
+export function imageIndexOf(
+  { clips, numVideosPerPrompt }: Pick<JobParameters, "clips" | "numVideosPerPrompt">,
+  clipIndex: number,
+): number {
+  return clips[clipIndex]?.imageIndex ?? Math.floor(clipIndex / numVideosPerPrompt);
+}
+
+/** The numbers of one clip of a job. */
+export function clipParametersOf(job: JobParameters, clipIndex: number): ClipParameters {
+  const { numVideosPerPrompt: _n, seeds: _s, latents: _l, formats: _f, ...rest } = job;
+  const { pair: _p, clips, ...shared } = rest;
+  const own = clips[clipIndex];
+  if (!own) return shared;
+  const { imageIndex: _i, seed: _seed, ...values } = own;
+  return { ...shared, ...values };
+}
+
+/** Where the noise of one clip of a job lies. */
+export function noisePlanOf(job: JobParameters, imageCount: number, clipIndex: number): NoisePlan {
+  const own = job.clips[clipIndex];
+  if (own) {
+    const alone = { imageCount: 1, clipCount: 1, imageIndex: 0, clipIndex: 0 };
+    return { ...alone, seeds: [own.seed], latents: null };
+  }
+  return {
+    seeds: job.seeds,
+    imageCount,
+    clipCount: clipCountOf(job, imageCount),
+    imageIndex: imageIndexOf(job, clipIndex),
+    clipIndex,
+    latents: job.latents,
+  };
 }
 
 /**

@@ -35,6 +35,8 @@ describe("an empty request takes the defaults", () => {
       sigmas: null,
       minGuidanceScale: 1,
       maxGuidanceScale: 3,
+      guidance: { kind: "linear" },
+      fit: "stretch",
       fps: 7,
       motionBucketId: 127,
       noiseAugStrength: 0.02,
@@ -44,6 +46,7 @@ describe("an empty request takes the defaults", () => {
       latents: null,
       formats: ["mp4"],
       pair: "auto",
+      clips: [],
     });
   });
 

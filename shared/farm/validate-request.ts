@@ -10,7 +10,6 @@ import {
   CLIPS_MAX,
   FPS,
   FRAME_PIXELS_MAX,
-  GUIDANCE_SCALE,
   MOTION_BUCKET_ID,
   NOISE_AUG_STRENGTH,
   NUM_FRAMES,
@@ -19,7 +18,17 @@ import {
   SIDE_PIXELS,
 } from "./limits.js";
 import { type JobParameters, PAIR_POLICIES, type PairPolicy } from "./parameters.js";
-import { checkFormats, checkSeeds, checkSigmas } from "./request-lists.js";
+import { checkClips, type RawClip } from "./request-clips.js";
+import { ALIGN_YOUR_STEPS_SIGMAS, checkFormats, checkSeeds, checkSigmas } from "./request-lists.js";
+import {
+  checkFit,
+  checkGuidance,
+  checkPreset,
+  checkSchedule,
+  PRESETS,
+  type PresetDefaults,
+  type RawGuidance,
+} from "./request-looks.js";
 import type { ModelInfo } from "./work.js";
 
 /** Parameters as a user gave them: absent ones take defaults, texts are parsed. */
@@ -40,6 +49,14 @@ export interface RawParameters {
   readonly latents?: BlobRef | null | undefined;
   readonly formats?: Raw<readonly string[]> | undefined;
   readonly pair?: string | undefined;
+  readonly guidance?: RawGuidance | undefined;
+  readonly fit?: string | undefined;
+  /** Defaults of a published checkpoint in place of those of the one that is used. */
+  readonly preset?: string | undefined;
+  /** Named noise levels in place of steps or sigmas. */
+  readonly schedule?: string | undefined;
+  /** Clips that differ from each other. */
+  readonly clips?: readonly RawClip[] | undefined;
 }
 
 /** What a request is checked against. */
@@ -80,22 +97,30 @@ export function resolveParameters(raw: RawParameters, context: RequestContext): 
   const checks = new FieldChecks(context.spell ?? ((field) => field));
   const { model } = context;
 
-  const numFrames = checks.whole("num_frames", raw.numFrames, NUM_FRAMES, model.numFrames);
-  const size = checkSize(checks, raw, model, numFrames);
-  const steps = checkSteps(checks, raw, model.numTrainTimesteps);
+  const preset = checkPreset(checks, raw.preset);
+  const framesDefault = preset?.numFrames ?? model.numFrames;
+  const numFrames = checks.whole("num_frames", raw.numFrames, NUM_FRAMES, framesDefault);
+  const size = checkSize(checks, raw, model, { numFrames, preset });
+  const steps = checkSteps(checks, raw, model.numTrainTimesteps, preset);
   const batch = checkBatch(checks, raw, context.imageCount);
+  const listed = raw.clips?.length ?? 0;
   const seeds = checkSeeds(checks, raw.seeds, {
-    imageCount: context.imageCount,
-    videosPerImage: batch.numVideosPerPrompt,
+    imageCount: listed > 0 ? listed : context.imageCount,
+    videosPerImage: listed > 0 ? 1 : batch.numVideosPerPrompt,
   });
-  const parameters: JobParameters = {
+  const parameters = {
     ...size,
     numFrames,
     ...steps,
-    minGuidanceScale: checks.real("min_guidance_scale", raw.minGuidanceScale, GUIDANCE_SCALE, 1),
-    maxGuidanceScale: checks.real("max_guidance_scale", raw.maxGuidanceScale, GUIDANCE_SCALE, 3),
-    fps: checks.whole("fps", raw.fps, FPS, 7),
-    motionBucketId: checks.whole("motion_bucket_id", raw.motionBucketId, MOTION_BUCKET_ID, 127),
+    ...checkGuidance(checks, raw, numFrames),
+    fit: checkFit(checks, raw.fit),
+    fps: checks.whole("fps", raw.fps, FPS, preset?.fps ?? 7),
+    motionBucketId: checks.whole(
+      "motion_bucket_id",
+      raw.motionBucketId,
+      MOTION_BUCKET_ID,
+      preset?.motionBucketId ?? 127,
+    ),
     noiseAugStrength: checks.real(
       "noise_aug_strength",
       raw.noiseAugStrength,
@@ -109,8 +134,10 @@ export function resolveParameters(raw: RawParameters, context: RequestContext): 
     formats: checkFormats(checks, raw.formats, context.hasFfmpeg),
     pair: checkPair(checks, raw.pair),
   };
+  const job = { imageCount: context.imageCount, parameters };
+  const whole = { ...parameters, clips: checkClips(checks, raw.clips, job) };
   const { violations } = checks;
-  return violations.length > 0 ? { violations, assumed: parameters } : { parameters };
+  return violations.length > 0 ? { violations, assumed: whole } : { parameters: whole };
 }
 
 /**
@@ -143,15 +170,16 @@ function checkSize(
   checks: FieldChecks,
   raw: RawParameters,
   model: RequestContext["model"],
-  numFrames: number,
+  { numFrames, preset }: { numFrames: number; preset: PresetDefaults | null },
 ): { height: number; width: number } {
   const multiple = leastCommonMultiple(SIDE_MULTIPLE, model.vaeScaleFactor);
   const trained =
     model.sampleSize === null ? SVD_SIDE_MIN : model.sampleSize * model.vaeScaleFactor;
   const isSvdSized = trained >= SVD_SIDE_MIN;
   const side = Math.ceil(trained / multiple) * multiple;
-  const height = checkSide(checks, "height", raw.height, multiple, isSvdSized ? 576 : side);
-  const width = checkSide(checks, "width", raw.width, multiple, isSvdSized ? 1024 : side);
+  const usual = preset ?? (isSvdSized ? PRESETS.svd : { height: side, width: side });
+  const height = checkSide(checks, "height", raw.height, multiple, usual.height);
+  const width = checkSide(checks, "width", raw.width, multiple, usual.width);
 
   const pixels = height * width;
   if (pixels > FRAME_PIXELS_MAX) {
@@ -191,16 +219,23 @@ function checkSteps(
   checks: FieldChecks,
   raw: RawParameters,
   stepsMax: number,
+  preset: PresetDefaults | null,
 ): Pick<JobParameters, "numInferenceSteps" | "sigmas"> {
   const range = { min: 1, max: stepsMax };
-  const fallback = Math.min(NUM_INFERENCE_STEPS_DEFAULT, stepsMax);
+  const usual = preset?.numInferenceSteps ?? NUM_INFERENCE_STEPS_DEFAULT;
+  const fallback = Math.min(usual, stepsMax);
   const steps = checks.whole("num_inference_steps", raw.numInferenceSteps, range, fallback);
-  const sigmas = checkSigmas(checks, raw.sigmas);
+  const isAligned = checkSchedule(checks, raw.schedule) === "align-your-steps";
+  const isListed = raw.sigmas !== undefined && raw.sigmas.length > 0;
+  if (isAligned && isListed) {
+    checks.refuse("schedule", `contradicts ${checks.spell("sigmas")}; leave one of them out`);
+  }
+  const sigmas = isAligned ? ALIGN_YOUR_STEPS_SIGMAS : checkSigmas(checks, raw.sigmas);
   if (sigmas === null) return { numInferenceSteps: steps, sigmas };
   if (raw.numInferenceSteps !== undefined && steps !== sigmas.length - 1) {
     checks.refuse(
       "num_inference_steps",
-      `${show(raw.numInferenceSteps)} contradicts ${checks.spell("sigmas")}, whose ${sigmas.length} values make ${sigmas.length - 1} steps; leave one of them out`,
+      `${show(raw.numInferenceSteps)} contradicts ${checks.spell(isAligned ? "schedule" : "sigmas")}, whose ${sigmas.length} values make ${sigmas.length - 1} steps; leave one of them out`,
     );
   }
   return { numInferenceSteps: null, sigmas };

@@ -21,3 +21,9 @@ export function tensor(shape: readonly number[], data: Float32Array): Tensor {
   );
   return { shape, data };
 }
+
+/** The bytes as float32 values; copied only where they do not lie on a multiple of four. */
+export function floatsOf(bytes: Uint8Array): Float32Array {
+  const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
+  return new Float32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 4);
+}

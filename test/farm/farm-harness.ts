@@ -7,9 +7,9 @@ import { mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished } from "vitest";
-import { FarmClient } from "../../cli/farm-client.js";
 import { FarmProcess } from "../../cli/farm-process.js";
 import { type LocalFarm, startLocalFarm } from "../../cli/local-farm.js";
+import { FarmClient } from "../../client/farm-client.js";
 import {
   isTerminal,
   JOB_OPTIONS_DEFAULT,
@@ -34,6 +34,8 @@ export const CLIP: JobParameters = {
   sigmas: null,
   minGuidanceScale: 1,
   maxGuidanceScale: 3,
+  guidance: { kind: "linear" },
+  fit: "stretch",
   fps: 7,
   motionBucketId: 127,
   noiseAugStrength: 0.02,
@@ -43,6 +45,7 @@ export const CLIP: JobParameters = {
   latents: null,
   formats: ["safetensors", "gif"],
   pair: "auto",
+  clips: [],
 };
 
 /** A test that hears nothing for this long has failed. */

@@ -7,13 +7,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { FarmClient } from "../../cli/farm-client.js";
+import { FarmClient } from "../../client/farm-client.js";
 import { CHECKPOINT } from "./farm-harness.js";
 
 const ENTRIES = {
   coordinator: fileURLToPath(new URL("../../dist/coordinator/main.js", import.meta.url)),
   node: fileURLToPath(new URL("../../dist/gpu-node/main.js", import.meta.url)),
 };
+
+/** Files that a process may have open: as few as loading its own modules, all at once, leaves alone. */
+const FDS = 160;
 
 /** Not even by root, on Linux and on macOS. */
 const NOT_WRITABLE = existsSync("/sys/kernel") ? "/sys/kernel" : "/System";
@@ -123,11 +126,11 @@ describe("a coordinator", () => {
     const started = new Program(
       "coordinator",
       ["--listen", "127.0.0.1:0", "--data", scratch()],
-      64,
+      FDS,
     );
     const address = await started.said(/"address":"([^"]+)"/);
     const port = Number(address.split(":")[1]);
-    const sockets: Socket[] = Array.from({ length: 120 }, () => connect(port, "127.0.0.1"));
+    const sockets: Socket[] = Array.from({ length: 2 * FDS }, () => connect(port, "127.0.0.1"));
     onTestFinished(() => sockets.forEach((socket) => void socket.destroy()));
     for (const socket of sockets) socket.on("error", () => {});
     await Promise.all(
@@ -151,7 +154,7 @@ describe("a node", () => {
     const missing = join(scratch(), "nothing");
     const node = new Program("node", args(missing));
     expect(await node.ended).toBe(2);
-    expect(node.text).toContain(`--blob-dir: ${missing} is not a folder`);
+    expect(node.text).toContain(`--blobs: ${missing} is not a folder`);
   });
 
   test("whose bus has no port", async () => {

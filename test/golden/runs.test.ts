@@ -58,6 +58,8 @@ function parametersOf(call: Call, numFrames: number): ClipParameters {
     sigmas: call.sigmas ?? null,
     minGuidanceScale: call.min_guidance_scale ?? 1,
     maxGuidanceScale: call.max_guidance_scale ?? 3,
+    guidance: { kind: "linear" },
+    fit: "stretch",
     fps: call.fps ?? 7,
     motionBucketId: call.motion_bucket_id ?? 127,
     noiseAugStrength: call.noise_aug_strength ?? 0.02,

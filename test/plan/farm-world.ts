@@ -44,6 +44,8 @@ export const jobParameters: JobParameters = {
   sigmas: null,
   minGuidanceScale: 1,
   maxGuidanceScale: 3,
+  guidance: { kind: "linear" },
+  fit: "stretch",
   fps: 7,
   motionBucketId: 127,
   noiseAugStrength: 0.02,
@@ -53,6 +55,7 @@ export const jobParameters: JobParameters = {
   latents: null,
   formats: ["mp4"],
   pair: "auto",
+  clips: [],
 };
 const image = { key: "inputs/x", sha256: "0".repeat(64), size: 1 };
 

@@ -231,6 +231,7 @@ export class Users {
       startAfterMs,
       dependsOn,
       branch: null,
+      preview: false,
       branchLatents: null,
     };
   }
@@ -245,10 +246,13 @@ export class Users {
       numInferenceSteps: random.integer(1, 8),
       minGuidanceScale: 1,
       maxGuidanceScale: guided ? 3 : 1,
+      guidance: { kind: "linear" },
+      fit: "stretch",
       decodeChunkSize: random.pick([2, 4]),
       numVideosPerPrompt: random.pick([1, 1, 2]),
       formats: random.pick([["gif"], ["webp", "safetensors"]] as const),
       pair: random.pick(["auto", "auto", "always", "never"]),
+      clips: [],
     };
   }
 

@@ -24,13 +24,27 @@ describe("imports point one way", () => {
     expect(importsOf("coordinator/plan/farm.ts")).toContain("coordinator/plan/task.ts");
   });
 
-  const own = new Set(["shared", "coordinator", "gpu-node", "cli", "proto", "bench", "test"]);
+  const own = new Set([
+    "shared",
+    "coordinator",
+    "gpu-node",
+    "engine",
+    "client",
+    "cli",
+    "console",
+    "proto",
+    "bench",
+    "test",
+  ]);
   const allowed: [folder: string, may: string[]][] = [
     ["shared", ["shared", "proto"]],
     ["coordinator", ["coordinator", "shared", "proto"]],
     ["gpu-node", ["gpu-node", "shared", "proto"]],
-    ["cli", ["cli", "gpu-node", "shared", "proto"]],
-    ["bench", ["bench", "cli", "gpu-node", "coordinator", "shared", "proto"]],
+    ["engine", ["engine", "gpu-node", "shared"]],
+    ["client", ["client", "shared", "proto"]],
+    ["cli", ["cli", "client", "gpu-node", "shared", "proto"]],
+    ["console", ["console", "proto"]],
+    ["bench", ["bench", "cli", "client", "gpu-node", "coordinator", "shared", "proto"]],
   ];
   test.each(allowed)("%s imports only from its own side", (folder, may) => {
     const breaks = forbidden(new RegExp(`^${folder}/`), (name) => {
@@ -42,7 +56,7 @@ describe("imports point one way", () => {
 
   test("generated types stop in codecs and at the edges of gRPC", () => {
     const edges =
-      /^(shared\/adapters\/grpc\/|coordinator\/(rpc\/|coordinator\.ts)|cli\/farm-client|gpu-node\/agent\/node-link|gpu-node\/model\/graph-encoding)/;
+      /^(shared\/adapters\/grpc\/|coordinator\/(rpc\/|http\/|coordinator\.ts)|console\/src\/api\/types|client\/farm-(client|view)|gpu-node\/agent\/node-link|gpu-node\/model\/graph-encoding)/;
     const breaks = forbidden(/./, (name) => name.startsWith("proto/gen/")).filter(
       (line) => !edges.test(line),
     );

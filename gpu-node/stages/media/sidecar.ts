@@ -52,6 +52,8 @@ export function encodeSidecar(facts: SidecarFacts): Uint8Array {
       sigmas: p.sigmas,
       min_guidance_scale: p.minGuidanceScale,
       max_guidance_scale: p.maxGuidanceScale,
+      guidance: p.guidance.kind === "frames" ? p.guidance.scales : p.guidance.kind,
+      fit: p.fit,
       fps: p.fps,
       motion_bucket_id: p.motionBucketId,
       noise_aug_strength: p.noiseAugStrength,

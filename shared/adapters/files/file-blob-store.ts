@@ -21,6 +21,7 @@ import {
 } from "node:fs/promises";
 import { dirname, join, relative, resolve, sep } from "node:path";
 import { FarmError } from "../../core/errors.js";
+import { badKey, corruptBlob, missingBlob } from "../../ports/blob-errors.js";
 import { isBlobKey } from "../../ports/blob-key.js";
 import type { BlobEntry, BlobRef, BlobStore } from "../../ports/blob-store.js";
 import { asUnreachable, syncDirectory, systemErrorCode, writeWhole } from "./durable.js";
@@ -101,7 +102,7 @@ export class FileBlobStore implements BlobStore {
         at += bytesRead;
         hash.update(piece.subarray(0, bytesRead));
         const isLast = at === ref.size;
-        if (isLast ? hash.digest("hex") !== ref.sha256 : bytesRead === 0) throw corrupt(ref);
+        if (isLast ? hash.digest("hex") !== ref.sha256 : bytesRead === 0) throw corruptBlob(ref);
         if (bytesRead > 0) yield piece.subarray(0, bytesRead);
       } while (at < ref.size);
     } catch (error) {
@@ -193,12 +194,12 @@ export class FileBlobStore implements BlobStore {
       file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     } catch (error) {
       const isMissing = ["ENOENT", "ENOTDIR"].includes(systemErrorCode(error) ?? "");
-      throw isMissing ? missing(ref) : asUnreachable(`cannot read blob ${ref.key}`, error);
+      throw isMissing ? missingBlob(ref) : asUnreachable(`cannot read blob ${ref.key}`, error);
     }
     const stats = await file.stat();
     if (stats.isFile() && stats.size === ref.size) return file;
     await file.close();
-    throw stats.isFile() ? corrupt(ref) : missing(ref);
+    throw stats.isFile() ? corruptBlob(ref) : missingBlob(ref);
   }
 }
 
@@ -255,19 +256,4 @@ async function countFiles(path: string): Promise<number> {
   let count = 0;
   for (const name of await readdir(path)) count += await countFiles(join(path, name));
   return count;
-}
-
-function badKey(key: string): FarmError {
-  const shown = JSON.stringify(key.slice(0, 80));
-  const legal = '"/"-separated segments of [A-Za-z0-9._-], none starting with a dot';
-  return new FarmError("invalid-argument", `${shown} is no blob key: ${legal}`);
-}
-
-function missing(ref: BlobRef): FarmError {
-  return new FarmError("blob-missing", `blob ${ref.key} is not in the store`);
-}
-
-function corrupt(ref: BlobRef): FarmError {
-  const expected = `${ref.size} bytes of sha256 ${ref.sha256}`;
-  return new FarmError("blob-corrupt", `blob ${ref.key} is not the ${expected} it should be`);
 }

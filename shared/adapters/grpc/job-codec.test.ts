@@ -17,6 +17,8 @@ const parameters: JobParameters = {
   sigmas: [10, 0.5, 0],
   minGuidanceScale: 1.5,
   maxGuidanceScale: 0,
+  guidance: { kind: "linear" },
+  fit: "stretch",
   fps: 7,
   motionBucketId: 0,
   noiseAugStrength: 0,
@@ -26,9 +28,11 @@ const parameters: JobParameters = {
   latents: blob,
   formats: ["gif", "safetensors"],
   pair: "always",
+  clips: [],
 };
 
 const options: JobOptions = {
+  preview: true,
   owner: "ann",
   priority: 0,
   startAfterMs: 1_700_000_000_000,

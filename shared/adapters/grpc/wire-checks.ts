@@ -14,6 +14,8 @@ const CLIP_ID_PATTERN = /^[a-z0-9]{26}-\d{1,7}$/;
 const TASK_ID_PATTERN = /^[a-z0-9]{26}-\d{1,7}-[a-z]{1,16}(?:-\d{1,7})?$/;
 const SHA256_PATTERN = /^[0-9a-f]{64}$/;
 const HOST_PORT_PATTERN = /^(?:\[[0-9a-f:.]+\]|[A-Za-z0-9.-]+):\d{1,5}$/;
+/** "nats:<prefix>.v1.cfg.<node>". */
+const BUS_SUBJECT_PATTERN = /^nats:[a-z0-9-]{1,32}\.v1\.cfg\.[a-z0-9-]{1,63}$/;
 
 /** Longest text that passes where no pattern bounds it. */
 const TEXT_LENGTH_MAX = 4_096;
@@ -52,10 +54,15 @@ export const nodeId = (value: string, field: string): string =>
 export const sha256 = (value: string, field: string): string =>
   matching(value, SHA256_PATTERN, field, "64 lower-case hex digits");
 
-export function hostPort(value: string, field: string): string {
+function hostPort(value: string, field: string): string {
   matching(value, HOST_PORT_PATTERN, field, "host:port");
   const port = Number(value.slice(value.lastIndexOf(":") + 1));
   return port >= 1 && port <= 65_535 ? value : refuseField(field, `port ${port} is not 1 to 65535`);
+}
+
+/** Where a node's tensor bus is reached: a socket, or a subject on the farm's message broker. */
+export function busAddress(value: string, field: string): string {
+  return BUS_SUBJECT_PATTERN.test(value) ? value : hostPort(value, field);
 }
 
 /** A text of 1 to `lengthMax` characters. */

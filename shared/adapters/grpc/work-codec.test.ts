@@ -19,6 +19,8 @@ const parameters: ClipParameters = {
   sigmas: null,
   minGuidanceScale: 1,
   maxGuidanceScale: 3,
+  guidance: { kind: "linear" },
+  fit: "stretch",
   fps: 7,
   motionBucketId: 127,
   noiseAugStrength: 0.02,
@@ -47,12 +49,20 @@ const works: [name: string, work: Work][] = [
   ],
   [
     "denoise alone",
-    { stage: "denoise", parameters, conditioning: blob("c"), resume: null, pair: null },
+    {
+      stage: "denoise",
+      parameters,
+      conditioning: blob("c"),
+      resume: null,
+      pair: null,
+      preview: false,
+    },
   ],
   [
     "denoise in a pair, from a checkpoint on",
     {
       stage: "denoise",
+      preview: true,
       parameters,
       conditioning: blob("c"),
       resume: { step: 7, blob: blob("step-7") },

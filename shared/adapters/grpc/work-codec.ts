@@ -23,6 +23,7 @@ import type {
   Work,
 } from "../../farm/work.js";
 import { decodeBlobRef, encodeBlobRef } from "./blob-codec.js";
+import { decodeFit, decodeGuidance, encodeFit, encodeGuidance } from "./look-codec.js";
 import * as check from "./wire-checks.js";
 
 const FORMAT_ON_WIRE = {
@@ -182,6 +183,7 @@ function decodeWork(work: NonNullable<wire.TaskAssignment["work"]>): Work {
         parameters,
         conditioning: decodeBlobRef(value.conditioning, `${stage}.conditioning`),
         resume: value.resume ? decodeCheckpoint(value.resume, `${stage}.resume`) : null,
+        preview: value.preview,
         pair: decodePair(value, stage),
       };
     case "decode":
@@ -210,8 +212,14 @@ function decodeWork(work: NonNullable<wire.TaskAssignment["work"]>): Work {
 }
 
 function encodeParameters(parameters: ClipParameters): wire.ClipParameters {
-  const { numInferenceSteps, sigmas, ...rest } = parameters;
-  return { ...rest, numInferenceSteps: numInferenceSteps ?? 0, sigmas: [...(sigmas ?? [])] };
+  const { numInferenceSteps, sigmas, guidance, fit, ...rest } = parameters;
+  return {
+    ...rest,
+    numInferenceSteps: numInferenceSteps ?? 0,
+    sigmas: [...(sigmas ?? [])],
+    guidance: encodeGuidance(guidance),
+    fit: encodeFit(fit),
+  };
 }
 
 function decodeParameters(message: wire.ClipParameters | undefined, field: string): ClipParameters {
@@ -236,6 +244,8 @@ function decodeParameters(message: wire.ClipParameters | undefined, field: strin
     motionBucketId: p.motionBucketId,
     noiseAugStrength: check.finite(p.noiseAugStrength, `${field}.noise_aug_strength`),
     decodeChunkSize: chunk,
+    guidance: decodeGuidance(p.guidance, numFrames, `${field}.guidance`),
+    fit: decodeFit(p.fit, `${field}.fit`),
   };
 }
 
@@ -268,6 +278,7 @@ function encodeDenoise(work: DenoiseWork): wire.DenoiseWork {
     partner: work.pair ? { ...work.pair.partner } : undefined,
     half: work.pair ? HALF_ON_WIRE[work.pair.half] : WireHalf.UNSPECIFIED,
     resume: work.resume ? encodeCheckpoint(work.resume) : undefined,
+    preview: work.preview,
   };
 }
 
@@ -285,7 +296,7 @@ function decodePair(value: wire.DenoiseWork, field: string): DenoiseWork["pair"]
 function decodePartner(partner: wire.Partner, field: string): Partner {
   return {
     nodeId: check.nodeId(partner.nodeId, `${field}.node_id`),
-    busAddress: check.hostPort(partner.busAddress, `${field}.bus_address`),
+    busAddress: check.busAddress(partner.busAddress, `${field}.bus_address`),
     busToken: check.text(partner.busToken, `${field}.bus_token`, 128),
   };
 }

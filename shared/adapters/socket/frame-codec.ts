@@ -73,6 +73,11 @@ export function encodeFrameHead(header: FrameHeader, payloadBytes: number): Uint
   return Buffer.concat([head, json]);
 }
 
+/** A header in JSON; null when it is none. */
+export function decodeFrameHeader(json: Buffer): FrameHeader | null {
+  return parsed(headerSchema, json);
+}
+
 /** Equal texts, in a time that tells nothing of how far they are equal. */
 export function tokensMatch(shown: string, expected: string): boolean {
   const digest = (text: string) => createHash("sha256").update(text).digest();
@@ -217,7 +222,7 @@ export class FrameReader {
   #takeHeader(head: Buffer, json: Buffer, payloadBytes: number): FrameEvent | null {
     const checksum = headerChecksum(head.subarray(0, LENGTHS_BYTES), json);
     if (!checksum.equals(head.subarray(LENGTHS_BYTES))) return this.#lose();
-    const header = parsed(headerSchema, json);
+    const header = decodeFrameHeader(json);
     if (header && elementCount(header.shape) * 4 === payloadBytes) {
       this.#place = { kind: "payload", header };
       this.#filler.expect(payloadBytes);

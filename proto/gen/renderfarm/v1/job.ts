@@ -178,6 +178,306 @@ export function outputFormatToNumber(object: OutputFormat): number {
   }
 }
 
+/** How the guidance of the frames between the two scales runs. */
+export const GuidanceKind = {
+  UNSPECIFIED: "GUIDANCE_KIND_UNSPECIFIED",
+  /** LINEAR - Evenly from the first frame's scale to the last one's, as diffusers. */
+  LINEAR: "GUIDANCE_KIND_LINEAR",
+  /** TRIANGLE - From the smaller scale to the larger one and back: the ends of a loop meet. */
+  TRIANGLE: "GUIDANCE_KIND_TRIANGLE",
+  /** CONSTANT - max_guidance_scale in every frame. */
+  CONSTANT: "GUIDANCE_KIND_CONSTANT",
+  /** FRAMES - One scale a frame, listed. */
+  FRAMES: "GUIDANCE_KIND_FRAMES",
+  UNRECOGNIZED: "UNRECOGNIZED",
+} as const;
+
+export type GuidanceKind = typeof GuidanceKind[keyof typeof GuidanceKind];
+
+export namespace GuidanceKind {
+  export type UNSPECIFIED = typeof GuidanceKind.UNSPECIFIED;
+  export type LINEAR = typeof GuidanceKind.LINEAR;
+  export type TRIANGLE = typeof GuidanceKind.TRIANGLE;
+  export type CONSTANT = typeof GuidanceKind.CONSTANT;
+  export type FRAMES = typeof GuidanceKind.FRAMES;
+  export type UNRECOGNIZED = typeof GuidanceKind.UNRECOGNIZED;
+}
+
+export function guidanceKindFromJSON(object: any): GuidanceKind {
+  switch (object) {
+    case 0:
+    case "GUIDANCE_KIND_UNSPECIFIED":
+      return GuidanceKind.UNSPECIFIED;
+    case 1:
+    case "GUIDANCE_KIND_LINEAR":
+      return GuidanceKind.LINEAR;
+    case 2:
+    case "GUIDANCE_KIND_TRIANGLE":
+      return GuidanceKind.TRIANGLE;
+    case 3:
+    case "GUIDANCE_KIND_CONSTANT":
+      return GuidanceKind.CONSTANT;
+    case 4:
+    case "GUIDANCE_KIND_FRAMES":
+      return GuidanceKind.FRAMES;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return GuidanceKind.UNRECOGNIZED;
+  }
+}
+
+export function guidanceKindToJSON(object: GuidanceKind): string {
+  switch (object) {
+    case GuidanceKind.UNSPECIFIED:
+      return "GUIDANCE_KIND_UNSPECIFIED";
+    case GuidanceKind.LINEAR:
+      return "GUIDANCE_KIND_LINEAR";
+    case GuidanceKind.TRIANGLE:
+      return "GUIDANCE_KIND_TRIANGLE";
+    case GuidanceKind.CONSTANT:
+      return "GUIDANCE_KIND_CONSTANT";
+    case GuidanceKind.FRAMES:
+      return "GUIDANCE_KIND_FRAMES";
+    case GuidanceKind.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
+export function guidanceKindToNumber(object: GuidanceKind): number {
+  switch (object) {
+    case GuidanceKind.UNSPECIFIED:
+      return 0;
+    case GuidanceKind.LINEAR:
+      return 1;
+    case GuidanceKind.TRIANGLE:
+      return 2;
+    case GuidanceKind.CONSTANT:
+      return 3;
+    case GuidanceKind.FRAMES:
+      return 4;
+    case GuidanceKind.UNRECOGNIZED:
+    default:
+      return -1;
+  }
+}
+
+/** How a picture of other proportions is brought to the clip's size. */
+export const Fit = {
+  UNSPECIFIED: "FIT_UNSPECIFIED",
+  /** STRETCH - To the clip's size whatever its proportions, as diffusers. */
+  STRETCH: "FIT_STRETCH",
+  /** CROP - The middle of the picture, in the clip's proportions. */
+  CROP: "FIT_CROP",
+  /** PAD - The whole picture between black bars. */
+  PAD: "FIT_PAD",
+  UNRECOGNIZED: "UNRECOGNIZED",
+} as const;
+
+export type Fit = typeof Fit[keyof typeof Fit];
+
+export namespace Fit {
+  export type UNSPECIFIED = typeof Fit.UNSPECIFIED;
+  export type STRETCH = typeof Fit.STRETCH;
+  export type CROP = typeof Fit.CROP;
+  export type PAD = typeof Fit.PAD;
+  export type UNRECOGNIZED = typeof Fit.UNRECOGNIZED;
+}
+
+export function fitFromJSON(object: any): Fit {
+  switch (object) {
+    case 0:
+    case "FIT_UNSPECIFIED":
+      return Fit.UNSPECIFIED;
+    case 1:
+    case "FIT_STRETCH":
+      return Fit.STRETCH;
+    case 2:
+    case "FIT_CROP":
+      return Fit.CROP;
+    case 3:
+    case "FIT_PAD":
+      return Fit.PAD;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return Fit.UNRECOGNIZED;
+  }
+}
+
+export function fitToJSON(object: Fit): string {
+  switch (object) {
+    case Fit.UNSPECIFIED:
+      return "FIT_UNSPECIFIED";
+    case Fit.STRETCH:
+      return "FIT_STRETCH";
+    case Fit.CROP:
+      return "FIT_CROP";
+    case Fit.PAD:
+      return "FIT_PAD";
+    case Fit.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
+export function fitToNumber(object: Fit): number {
+  switch (object) {
+    case Fit.UNSPECIFIED:
+      return 0;
+    case Fit.STRETCH:
+      return 1;
+    case Fit.CROP:
+      return 2;
+    case Fit.PAD:
+      return 3;
+    case Fit.UNRECOGNIZED:
+    default:
+      return -1;
+  }
+}
+
+/** Defaults of a published checkpoint: size, frames, steps, frames a second, motion. */
+export const Preset = {
+  UNSPECIFIED: "PRESET_UNSPECIFIED",
+  /** SVD - 14 frames of 576 x 1024, 25 steps. */
+  SVD: "PRESET_SVD",
+  /** SVD_XT - 25 frames of 576 x 1024, 30 steps. */
+  SVD_XT: "PRESET_SVD_XT",
+  /** SVD_XT_1_1 - As SVD-XT; tuned for fps 7 and motion bucket 127. */
+  SVD_XT_1_1: "PRESET_SVD_XT_1_1",
+  UNRECOGNIZED: "UNRECOGNIZED",
+} as const;
+
+export type Preset = typeof Preset[keyof typeof Preset];
+
+export namespace Preset {
+  export type UNSPECIFIED = typeof Preset.UNSPECIFIED;
+  export type SVD = typeof Preset.SVD;
+  export type SVD_XT = typeof Preset.SVD_XT;
+  export type SVD_XT_1_1 = typeof Preset.SVD_XT_1_1;
+  export type UNRECOGNIZED = typeof Preset.UNRECOGNIZED;
+}
+
+export function presetFromJSON(object: any): Preset {
+  switch (object) {
+    case 0:
+    case "PRESET_UNSPECIFIED":
+      return Preset.UNSPECIFIED;
+    case 1:
+    case "PRESET_SVD":
+      return Preset.SVD;
+    case 2:
+    case "PRESET_SVD_XT":
+      return Preset.SVD_XT;
+    case 3:
+    case "PRESET_SVD_XT_1_1":
+      return Preset.SVD_XT_1_1;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return Preset.UNRECOGNIZED;
+  }
+}
+
+export function presetToJSON(object: Preset): string {
+  switch (object) {
+    case Preset.UNSPECIFIED:
+      return "PRESET_UNSPECIFIED";
+    case Preset.SVD:
+      return "PRESET_SVD";
+    case Preset.SVD_XT:
+      return "PRESET_SVD_XT";
+    case Preset.SVD_XT_1_1:
+      return "PRESET_SVD_XT_1_1";
+    case Preset.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
+export function presetToNumber(object: Preset): number {
+  switch (object) {
+    case Preset.UNSPECIFIED:
+      return 0;
+    case Preset.SVD:
+      return 1;
+    case Preset.SVD_XT:
+      return 2;
+    case Preset.SVD_XT_1_1:
+      return 3;
+    case Preset.UNRECOGNIZED:
+    default:
+      return -1;
+  }
+}
+
+/** Named noise levels. */
+export const Schedule = {
+  UNSPECIFIED: "SCHEDULE_UNSPECIFIED",
+  /** DEFAULT - The scheduler's own. */
+  DEFAULT: "SCHEDULE_DEFAULT",
+  /** ALIGN_YOUR_STEPS - Ten steps chosen for SVD (arXiv:2404.14507). */
+  ALIGN_YOUR_STEPS: "SCHEDULE_ALIGN_YOUR_STEPS",
+  UNRECOGNIZED: "UNRECOGNIZED",
+} as const;
+
+export type Schedule = typeof Schedule[keyof typeof Schedule];
+
+export namespace Schedule {
+  export type UNSPECIFIED = typeof Schedule.UNSPECIFIED;
+  export type DEFAULT = typeof Schedule.DEFAULT;
+  export type ALIGN_YOUR_STEPS = typeof Schedule.ALIGN_YOUR_STEPS;
+  export type UNRECOGNIZED = typeof Schedule.UNRECOGNIZED;
+}
+
+export function scheduleFromJSON(object: any): Schedule {
+  switch (object) {
+    case 0:
+    case "SCHEDULE_UNSPECIFIED":
+      return Schedule.UNSPECIFIED;
+    case 1:
+    case "SCHEDULE_DEFAULT":
+      return Schedule.DEFAULT;
+    case 2:
+    case "SCHEDULE_ALIGN_YOUR_STEPS":
+      return Schedule.ALIGN_YOUR_STEPS;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return Schedule.UNRECOGNIZED;
+  }
+}
+
+export function scheduleToJSON(object: Schedule): string {
+  switch (object) {
+    case Schedule.UNSPECIFIED:
+      return "SCHEDULE_UNSPECIFIED";
+    case Schedule.DEFAULT:
+      return "SCHEDULE_DEFAULT";
+    case Schedule.ALIGN_YOUR_STEPS:
+      return "SCHEDULE_ALIGN_YOUR_STEPS";
+    case Schedule.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
+export function scheduleToNumber(object: Schedule): number {
+  switch (object) {
+    case Schedule.UNSPECIFIED:
+      return 0;
+    case Schedule.DEFAULT:
+      return 1;
+    case Schedule.ALIGN_YOUR_STEPS:
+      return 2;
+    case Schedule.UNRECOGNIZED:
+    default:
+      return -1;
+  }
+}
+
 export const JobState = {
   UNSPECIFIED: "JOB_STATE_UNSPECIFIED",
   /** QUEUED - Accepted; no task of it has started. */
@@ -362,6 +662,47 @@ export function stageToNumber(object: Stage): number {
   }
 }
 
+/** How strongly each frame follows the picture. */
+export interface Guidance {
+  kind: GuidanceKind;
+  /** One a frame; only with GUIDANCE_KIND_FRAMES. */
+  scales: number[];
+}
+
+/** What one clip of a list has of its own; an absent field is as in the whole job. */
+export interface ClipOverrides {
+  /** Index into the job's pictures; absent: the clip's own index, or the only picture. */
+  imageIndex?:
+    | number
+    | undefined;
+  /** The clip's noise is that of a job of this clip alone. */
+  seed?:
+    | bigint
+    | undefined;
+  /** Frames a second of the finished clip. */
+  fps?:
+    | number
+    | undefined;
+  /** How much motion the clip has. */
+  motionBucketId?:
+    | number
+    | undefined;
+  /** How much noise is added to the picture. */
+  noiseAugStrength?:
+    | number
+    | undefined;
+  /** Guidance of the first frame. */
+  minGuidanceScale?:
+    | number
+    | undefined;
+  /** Guidance of the last frame. */
+  maxGuidanceScale?:
+    | number
+    | undefined;
+  /** How the scales between the two run. */
+  guidance: Guidance | undefined;
+}
+
 /** Seeds of one job. Noise is drawn as diffusers draws it on the CPU. */
 export interface Seeds {
   /** One value: one generator over the whole batch. Several: one generator a clip. */
@@ -392,7 +733,7 @@ export interface RenderParameters {
   minGuidanceScale?:
     | number
     | undefined;
-  /** Guidance of the last frame; guidance is on when it is above 1. */
+  /** Guidance of the last frame, of a triangle's middle one; guidance is on when either is above 1. */
   maxGuidanceScale?:
     | number
     | undefined;
@@ -428,6 +769,18 @@ export interface RenderParameters {
   formats: OutputFormat[];
   /** Single node or pair. */
   pair: PairPolicy;
+  /** How the scales between the two run; absent: linear. */
+  guidance:
+    | Guidance
+    | undefined;
+  /** How a picture of other proportions is brought to the clip's size; absent: stretch. */
+  fit: Fit;
+  /** Defaults that go before the checkpoint's; never in an answer. */
+  preset: Preset;
+  /** In place of num_inference_steps and sigmas; never in an answer. */
+  schedule: Schedule;
+  /** Clips that differ from each other, one entry a clip; none: num_videos_per_prompt of each picture. */
+  clips: ClipOverrides[];
 }
 
 /** One finished file of a clip. */
@@ -516,7 +869,11 @@ export interface JobOptions {
   /** Jobs that have to succeed first. */
   dependsOn: string[];
   /** Where the one clip of the job begins in place of noise. */
-  branch: BranchPoint | undefined;
+  branch:
+    | BranchPoint
+    | undefined;
+  /** Whether nodes show what the clips look like on their way; WatchJob tells. */
+  preview: boolean;
 }
 
 /** A step of an earlier clip from which a clip goes on with other parameters. */
@@ -533,6 +890,320 @@ export interface Usage {
   /** The part whose work came to nothing: failed, lost or cancelled. */
   wastedSeconds: number;
 }
+
+function createBaseGuidance(): Guidance {
+  return { kind: GuidanceKind.UNSPECIFIED, scales: [] };
+}
+
+export const Guidance: MessageFns<Guidance> = {
+  encode(message: Guidance, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kind !== GuidanceKind.UNSPECIFIED) {
+      writer.uint32(8).int32(guidanceKindToNumber(message.kind));
+    }
+    if (message.scales.length !== 0) {
+      writer.uint32(18).fork();
+      for (const v of message.scales) {
+        writer.double(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Guidance {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGuidance();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.kind = guidanceKindFromJSON(reader.int32());
+            continue;
+          }
+          case 2: {
+            if (tag === 17) {
+              message.scales.push(reader.double());
+
+              continue;
+            }
+
+            if (tag === 18) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.scales.push(reader.double());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Guidance {
+    return {
+      kind: isSet(object.kind) ? guidanceKindFromJSON(object.kind) : GuidanceKind.UNSPECIFIED,
+      scales: globalThis.Array.isArray(object?.scales) ? object.scales.map((e: any) => globalThis.Number(e)) : [],
+    };
+  },
+
+  toJSON(message: Guidance): unknown {
+    const obj: any = {};
+    if (message.kind !== GuidanceKind.UNSPECIFIED) {
+      obj.kind = guidanceKindToJSON(message.kind);
+    }
+    if (message.scales?.length) {
+      obj.scales = message.scales.map((e) => floatToJson(e));
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<Guidance>, I>>(base?: I): Guidance {
+    return Guidance.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Guidance>, I>>(object: I): Guidance {
+    const message = createBaseGuidance();
+    message.kind = object.kind ?? GuidanceKind.UNSPECIFIED;
+    message.scales = object.scales?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseClipOverrides(): ClipOverrides {
+  return {
+    imageIndex: undefined,
+    seed: undefined,
+    fps: undefined,
+    motionBucketId: undefined,
+    noiseAugStrength: undefined,
+    minGuidanceScale: undefined,
+    maxGuidanceScale: undefined,
+    guidance: undefined,
+  };
+}
+
+export const ClipOverrides: MessageFns<ClipOverrides> = {
+  encode(message: ClipOverrides, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.imageIndex !== undefined) {
+      writer.uint32(8).uint32(message.imageIndex);
+    }
+    if (message.seed !== undefined) {
+      if (BigInt.asUintN(64, message.seed) !== message.seed) {
+        throw new globalThis.Error("value provided for field message.seed of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.seed);
+    }
+    if (message.fps !== undefined) {
+      writer.uint32(24).uint32(message.fps);
+    }
+    if (message.motionBucketId !== undefined) {
+      writer.uint32(32).uint32(message.motionBucketId);
+    }
+    if (message.noiseAugStrength !== undefined) {
+      writer.uint32(41).double(message.noiseAugStrength);
+    }
+    if (message.minGuidanceScale !== undefined) {
+      writer.uint32(49).double(message.minGuidanceScale);
+    }
+    if (message.maxGuidanceScale !== undefined) {
+      writer.uint32(57).double(message.maxGuidanceScale);
+    }
+    if (message.guidance !== undefined) {
+      Guidance.encode(message.guidance, writer.uint32(66).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ClipOverrides {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseClipOverrides();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.imageIndex = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.seed = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.fps = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.motionBucketId = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.noiseAugStrength = reader.double();
+            continue;
+          }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.minGuidanceScale = reader.double();
+            continue;
+          }
+          case 7: {
+            if (tag !== 57) {
+              break;
+            }
+
+            message.maxGuidanceScale = reader.double();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.guidance = Guidance.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ClipOverrides {
+    return {
+      imageIndex: isSet(object.imageIndex)
+        ? globalThis.Number(object.imageIndex)
+        : isSet(object.image_index)
+        ? globalThis.Number(object.image_index)
+        : undefined,
+      seed: isSet(object.seed) ? BigInt(object.seed) : undefined,
+      fps: isSet(object.fps) ? globalThis.Number(object.fps) : undefined,
+      motionBucketId: isSet(object.motionBucketId)
+        ? globalThis.Number(object.motionBucketId)
+        : isSet(object.motion_bucket_id)
+        ? globalThis.Number(object.motion_bucket_id)
+        : undefined,
+      noiseAugStrength: isSet(object.noiseAugStrength)
+        ? globalThis.Number(object.noiseAugStrength)
+        : isSet(object.noise_aug_strength)
+        ? globalThis.Number(object.noise_aug_strength)
+        : undefined,
+      minGuidanceScale: isSet(object.minGuidanceScale)
+        ? globalThis.Number(object.minGuidanceScale)
+        : isSet(object.min_guidance_scale)
+        ? globalThis.Number(object.min_guidance_scale)
+        : undefined,
+      maxGuidanceScale: isSet(object.maxGuidanceScale)
+        ? globalThis.Number(object.maxGuidanceScale)
+        : isSet(object.max_guidance_scale)
+        ? globalThis.Number(object.max_guidance_scale)
+        : undefined,
+      guidance: isSet(object.guidance) ? Guidance.fromJSON(object.guidance) : undefined,
+    };
+  },
+
+  toJSON(message: ClipOverrides): unknown {
+    const obj: any = {};
+    if (message.imageIndex !== undefined) {
+      obj.imageIndex = Math.round(message.imageIndex);
+    }
+    if (message.seed !== undefined) {
+      obj.seed = message.seed.toString();
+    }
+    if (message.fps !== undefined) {
+      obj.fps = Math.round(message.fps);
+    }
+    if (message.motionBucketId !== undefined) {
+      obj.motionBucketId = Math.round(message.motionBucketId);
+    }
+    if (message.noiseAugStrength !== undefined) {
+      obj.noiseAugStrength = floatToJson(message.noiseAugStrength);
+    }
+    if (message.minGuidanceScale !== undefined) {
+      obj.minGuidanceScale = floatToJson(message.minGuidanceScale);
+    }
+    if (message.maxGuidanceScale !== undefined) {
+      obj.maxGuidanceScale = floatToJson(message.maxGuidanceScale);
+    }
+    if (message.guidance !== undefined) {
+      obj.guidance = Guidance.toJSON(message.guidance);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ClipOverrides>, I>>(base?: I): ClipOverrides {
+    return ClipOverrides.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ClipOverrides>, I>>(object: I): ClipOverrides {
+    const message = createBaseClipOverrides();
+    message.imageIndex = object.imageIndex ?? undefined;
+    message.seed = (object.seed !== undefined && object.seed !== null) ? BigInt(object.seed) : undefined;
+    message.fps = object.fps ?? undefined;
+    message.motionBucketId = object.motionBucketId ?? undefined;
+    message.noiseAugStrength = object.noiseAugStrength ?? undefined;
+    message.minGuidanceScale = object.minGuidanceScale ?? undefined;
+    message.maxGuidanceScale = object.maxGuidanceScale ?? undefined;
+    message.guidance = (object.guidance !== undefined && object.guidance !== null)
+      ? Guidance.fromPartial(object.guidance)
+      : undefined;
+    return message;
+  },
+};
 
 function createBaseSeeds(): Seeds {
   return { values: [] };
@@ -636,6 +1307,11 @@ function createBaseRenderParameters(): RenderParameters {
     latents: undefined,
     formats: [],
     pair: PairPolicy.UNSPECIFIED,
+    guidance: undefined,
+    fit: Fit.UNSPECIFIED,
+    preset: Preset.UNSPECIFIED,
+    schedule: Schedule.UNSPECIFIED,
+    clips: [],
   };
 }
 
@@ -696,6 +1372,21 @@ export const RenderParameters: MessageFns<RenderParameters> = {
     }
     if (message.pair !== PairPolicy.UNSPECIFIED) {
       writer.uint32(128).int32(pairPolicyToNumber(message.pair));
+    }
+    if (message.guidance !== undefined) {
+      Guidance.encode(message.guidance, writer.uint32(138).fork()).join();
+    }
+    if (message.fit !== Fit.UNSPECIFIED) {
+      writer.uint32(144).int32(fitToNumber(message.fit));
+    }
+    if (message.preset !== Preset.UNSPECIFIED) {
+      writer.uint32(152).int32(presetToNumber(message.preset));
+    }
+    if (message.schedule !== Schedule.UNSPECIFIED) {
+      writer.uint32(160).int32(scheduleToNumber(message.schedule));
+    }
+    for (const v of message.clips) {
+      ClipOverrides.encode(v!, writer.uint32(170).fork()).join();
     }
     return writer;
   },
@@ -861,6 +1552,46 @@ export const RenderParameters: MessageFns<RenderParameters> = {
             message.pair = pairPolicyFromJSON(reader.int32());
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.guidance = Guidance.decode(reader, reader.uint32());
+            continue;
+          }
+          case 18: {
+            if (tag !== 144) {
+              break;
+            }
+
+            message.fit = fitFromJSON(reader.int32());
+            continue;
+          }
+          case 19: {
+            if (tag !== 152) {
+              break;
+            }
+
+            message.preset = presetFromJSON(reader.int32());
+            continue;
+          }
+          case 20: {
+            if (tag !== 160) {
+              break;
+            }
+
+            message.schedule = scheduleFromJSON(reader.int32());
+            continue;
+          }
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            message.clips.push(ClipOverrides.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -925,6 +1656,13 @@ export const RenderParameters: MessageFns<RenderParameters> = {
         ? object.formats.map((e: any) => outputFormatFromJSON(e))
         : [],
       pair: isSet(object.pair) ? pairPolicyFromJSON(object.pair) : PairPolicy.UNSPECIFIED,
+      guidance: isSet(object.guidance) ? Guidance.fromJSON(object.guidance) : undefined,
+      fit: isSet(object.fit) ? fitFromJSON(object.fit) : Fit.UNSPECIFIED,
+      preset: isSet(object.preset) ? presetFromJSON(object.preset) : Preset.UNSPECIFIED,
+      schedule: isSet(object.schedule) ? scheduleFromJSON(object.schedule) : Schedule.UNSPECIFIED,
+      clips: globalThis.Array.isArray(object?.clips)
+        ? object.clips.map((e: any) => ClipOverrides.fromJSON(e))
+        : [],
     };
   },
 
@@ -978,6 +1716,21 @@ export const RenderParameters: MessageFns<RenderParameters> = {
     if (message.pair !== PairPolicy.UNSPECIFIED) {
       obj.pair = pairPolicyToJSON(message.pair);
     }
+    if (message.guidance !== undefined) {
+      obj.guidance = Guidance.toJSON(message.guidance);
+    }
+    if (message.fit !== Fit.UNSPECIFIED) {
+      obj.fit = fitToJSON(message.fit);
+    }
+    if (message.preset !== Preset.UNSPECIFIED) {
+      obj.preset = presetToJSON(message.preset);
+    }
+    if (message.schedule !== Schedule.UNSPECIFIED) {
+      obj.schedule = scheduleToJSON(message.schedule);
+    }
+    if (message.clips?.length) {
+      obj.clips = message.clips.map((e) => ClipOverrides.toJSON(e));
+    }
     return obj;
   },
 
@@ -1004,6 +1757,13 @@ export const RenderParameters: MessageFns<RenderParameters> = {
       : undefined;
     message.formats = object.formats?.map((e) => e) || [];
     message.pair = object.pair ?? PairPolicy.UNSPECIFIED;
+    message.guidance = (object.guidance !== undefined && object.guidance !== null)
+      ? Guidance.fromPartial(object.guidance)
+      : undefined;
+    message.fit = object.fit ?? Fit.UNSPECIFIED;
+    message.preset = object.preset ?? Preset.UNSPECIFIED;
+    message.schedule = object.schedule ?? Schedule.UNSPECIFIED;
+    message.clips = object.clips?.map((e) => ClipOverrides.fromPartial(e)) || [];
     return message;
   },
 };
@@ -1909,7 +2669,14 @@ export const Job: MessageFns<Job> = {
 };
 
 function createBaseJobOptions(): JobOptions {
-  return { owner: "", priority: undefined, startAfterTime: undefined, dependsOn: [], branch: undefined };
+  return {
+    owner: "",
+    priority: undefined,
+    startAfterTime: undefined,
+    dependsOn: [],
+    branch: undefined,
+    preview: false,
+  };
 }
 
 export const JobOptions: MessageFns<JobOptions> = {
@@ -1928,6 +2695,9 @@ export const JobOptions: MessageFns<JobOptions> = {
     }
     if (message.branch !== undefined) {
       BranchPoint.encode(message.branch, writer.uint32(42).fork()).join();
+    }
+    if (message.preview !== false) {
+      writer.uint32(48).bool(message.preview);
     }
     return writer;
   },
@@ -1985,6 +2755,14 @@ export const JobOptions: MessageFns<JobOptions> = {
             message.branch = BranchPoint.decode(reader, reader.uint32());
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.preview = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2012,6 +2790,7 @@ export const JobOptions: MessageFns<JobOptions> = {
         ? object.depends_on.map((e: any) => globalThis.String(e))
         : [],
       branch: isSet(object.branch) ? BranchPoint.fromJSON(object.branch) : undefined,
+      preview: isSet(object.preview) ? globalThis.Boolean(object.preview) : false,
     };
   },
 
@@ -2032,6 +2811,9 @@ export const JobOptions: MessageFns<JobOptions> = {
     if (message.branch !== undefined) {
       obj.branch = BranchPoint.toJSON(message.branch);
     }
+    if (message.preview !== false) {
+      obj.preview = message.preview;
+    }
     return obj;
   },
 
@@ -2047,6 +2829,7 @@ export const JobOptions: MessageFns<JobOptions> = {
     message.branch = (object.branch !== undefined && object.branch !== null)
       ? BranchPoint.fromPartial(object.branch)
       : undefined;
+    message.preview = object.preview ?? false;
     return message;
   },
 };

@@ -9,6 +9,11 @@ import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { BlobRef } from "./blob.js";
 import {
   BranchPoint,
+  Fit,
+  fitFromJSON,
+  fitToJSON,
+  fitToNumber,
+  Guidance,
   Output,
   OutputFormat,
   outputFormatFromJSON,
@@ -97,6 +102,8 @@ export interface ClipParameters {
   motionBucketId: number;
   noiseAugStrength: number;
   decodeChunkSize: number;
+  guidance: Guidance | undefined;
+  fit: Fit;
 }
 
 /** Where the noise of a clip lies in the streams of its job. */
@@ -145,7 +152,11 @@ export interface DenoiseWork {
   partner: Partner | undefined;
   half: GuidanceHalf;
   /** Where to begin; absent: at the initial noise. */
-  resume: StepCheckpoint | undefined;
+  resume:
+    | StepCheckpoint
+    | undefined;
+  /** Send a preview every few steps. */
+  preview: boolean;
 }
 
 /** Frames [first_frame, first_frame + frame_count) of finished latents -> pictures. */
@@ -216,6 +227,8 @@ function createBaseClipParameters(): ClipParameters {
     motionBucketId: 0,
     noiseAugStrength: 0,
     decodeChunkSize: 0,
+    guidance: undefined,
+    fit: Fit.UNSPECIFIED,
   };
 }
 
@@ -257,6 +270,12 @@ export const ClipParameters: MessageFns<ClipParameters> = {
     }
     if (message.decodeChunkSize !== 0) {
       writer.uint32(88).uint32(message.decodeChunkSize);
+    }
+    if (message.guidance !== undefined) {
+      Guidance.encode(message.guidance, writer.uint32(98).fork()).join();
+    }
+    if (message.fit !== Fit.UNSPECIFIED) {
+      writer.uint32(104).int32(fitToNumber(message.fit));
     }
     return writer;
   },
@@ -372,6 +391,22 @@ export const ClipParameters: MessageFns<ClipParameters> = {
             message.decodeChunkSize = reader.uint32();
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.guidance = Guidance.decode(reader, reader.uint32());
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.fit = fitFromJSON(reader.int32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -425,6 +460,8 @@ export const ClipParameters: MessageFns<ClipParameters> = {
         : isSet(object.decode_chunk_size)
         ? globalThis.Number(object.decode_chunk_size)
         : 0,
+      guidance: isSet(object.guidance) ? Guidance.fromJSON(object.guidance) : undefined,
+      fit: isSet(object.fit) ? fitFromJSON(object.fit) : Fit.UNSPECIFIED,
     };
   },
 
@@ -463,6 +500,12 @@ export const ClipParameters: MessageFns<ClipParameters> = {
     if (message.decodeChunkSize !== 0) {
       obj.decodeChunkSize = Math.round(message.decodeChunkSize);
     }
+    if (message.guidance !== undefined) {
+      obj.guidance = Guidance.toJSON(message.guidance);
+    }
+    if (message.fit !== Fit.UNSPECIFIED) {
+      obj.fit = fitToJSON(message.fit);
+    }
     return obj;
   },
 
@@ -482,6 +525,10 @@ export const ClipParameters: MessageFns<ClipParameters> = {
     message.motionBucketId = object.motionBucketId ?? 0;
     message.noiseAugStrength = object.noiseAugStrength ?? 0;
     message.decodeChunkSize = object.decodeChunkSize ?? 0;
+    message.guidance = (object.guidance !== undefined && object.guidance !== null)
+      ? Guidance.fromPartial(object.guidance)
+      : undefined;
+    message.fit = object.fit ?? Fit.UNSPECIFIED;
     return message;
   },
 };
@@ -982,6 +1029,7 @@ function createBaseDenoiseWork(): DenoiseWork {
     partner: undefined,
     half: GuidanceHalf.UNSPECIFIED,
     resume: undefined,
+    preview: false,
   };
 }
 
@@ -1001,6 +1049,9 @@ export const DenoiseWork: MessageFns<DenoiseWork> = {
     }
     if (message.resume !== undefined) {
       StepCheckpoint.encode(message.resume, writer.uint32(42).fork()).join();
+    }
+    if (message.preview !== false) {
+      writer.uint32(48).bool(message.preview);
     }
     return writer;
   },
@@ -1058,6 +1109,14 @@ export const DenoiseWork: MessageFns<DenoiseWork> = {
             message.resume = StepCheckpoint.decode(reader, reader.uint32());
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.preview = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1077,6 +1136,7 @@ export const DenoiseWork: MessageFns<DenoiseWork> = {
       partner: isSet(object.partner) ? Partner.fromJSON(object.partner) : undefined,
       half: isSet(object.half) ? guidanceHalfFromJSON(object.half) : GuidanceHalf.UNSPECIFIED,
       resume: isSet(object.resume) ? StepCheckpoint.fromJSON(object.resume) : undefined,
+      preview: isSet(object.preview) ? globalThis.Boolean(object.preview) : false,
     };
   },
 
@@ -1096,6 +1156,9 @@ export const DenoiseWork: MessageFns<DenoiseWork> = {
     }
     if (message.resume !== undefined) {
       obj.resume = StepCheckpoint.toJSON(message.resume);
+    }
+    if (message.preview !== false) {
+      obj.preview = message.preview;
     }
     return obj;
   },
@@ -1118,6 +1181,7 @@ export const DenoiseWork: MessageFns<DenoiseWork> = {
     message.resume = (object.resume !== undefined && object.resume !== null)
       ? StepCheckpoint.fromPartial(object.resume)
       : undefined;
+    message.preview = object.preview ?? false;
     return message;
   },
 };

@@ -1,23 +1,16 @@
 /**
- * @file A client of JobService in promises and async iterables; the only file of the CLI that knows
- * wire types. Usable as a library.
+ * @file A client of JobService in promises and async iterables; the only file of clients that knows
+ * wire types. Every call can be aborted: it then throws FarmError "cancelled".
  */
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import {
-  type CallOptions,
-  type ClientReadableStream,
-  credentials,
-  Metadata,
-  type ServiceError,
-} from "@grpc/grpc-js";
+import { type ClientReadableStream, Metadata, type ServiceError } from "@grpc/grpc-js";
 import type { Job as WireJob } from "../proto/gen/renderfarm/v1/job.js";
 import {
   type CollectGarbageResponse,
   type CreateJobResponse,
   type DeleteJobResponse,
   type DrainNodeResponse,
-  type FarmNode,
   type GetFarmResponse,
   JobServiceClient,
   type ListJobsResponse,
@@ -26,20 +19,24 @@ import {
   type UploadInputResponse,
 } from "../proto/gen/renderfarm/v1/job_service.js";
 import { decodeBlobRef } from "../shared/adapters/grpc/blob-codec.js";
-import { clientOptions } from "../shared/adapters/grpc/connection-options.js";
+import { clientOptions, targetOf } from "../shared/adapters/grpc/connection-options.js";
+import { decodeDryRun } from "../shared/adapters/grpc/dry-run-codec.js";
 import {
-  decodeDryRun,
   decodeJob,
+  decodeStageName,
+  decodeUsage,
   encodeCreateJob,
   encodeState,
   type NewJobRequest,
 } from "../shared/adapters/grpc/job-codec.js";
 import { decodeModelInfo } from "../shared/adapters/grpc/model-codec.js";
-import { decodePreference } from "../shared/adapters/grpc/node-codec.js";
+import type { RequestedParameters } from "../shared/adapters/grpc/parameters-codec.js";
 import { fromServiceError } from "../shared/adapters/grpc/status.js";
 import { decodeOutput } from "../shared/adapters/grpc/work-codec.js";
+import { insecureChannel } from "../shared/adapters/tls/grpc-credentials.js";
 import { asFarmError, FarmError } from "../shared/core/errors.js";
 import {
+  type ClipPreview,
   type ClipView,
   type DryRunView,
   isTerminal,
@@ -47,39 +44,23 @@ import {
   type JobView,
 } from "../shared/farm/job.js";
 import type { JobParameters } from "../shared/farm/parameters.js";
-import type { ModelInfo, NodePreference, Output } from "../shared/farm/work.js";
+import type { Output } from "../shared/farm/work.js";
 import type { BlobRef } from "../shared/ports/blob-store.js";
-
-/** A farm as it is now. */
-export interface FarmView {
-  /** Every checkpoint that a connected node serves, once. */
-  readonly models: readonly ModelInfo[];
-  readonly nodes: readonly NodeView[];
-}
-
-/** A node as operators see it. */
-export interface NodeView {
-  readonly nodeId: string;
-  /** "" when it is not connected. */
-  readonly modelDigest: string;
-  readonly provider: string;
-  /** Tasks it works on. */
-  readonly taskCount: number;
-  /** "" when it may have work; else why not: draining, quarantined, held down, stopping. */
-  readonly refusal: string;
-  readonly connected: boolean;
-  /** Bytes that its runtime may use; 0: not known. */
-  readonly memoryBytes: number;
-  /** The work it takes first when several kinds wait. */
-  readonly prefers: NodePreference;
-}
+import {
+  deadlineIn,
+  interrupted,
+  sendPieces,
+  streamCall,
+  type UnaryCall,
+  unaryCall,
+} from "./abortable-calls.js";
+import { channelFor, type Entry } from "./entry.js";
+import { type FarmView, type NodeView, viewNode } from "./farm-view.js";
 
 /** A call that takes longer has failed; none of them waits for rendering. */
 const CALL_MS_MAX = 30_000;
 /** An upload or download: 256 MiB at 1 MiB a second. */
 const TRANSFER_MS_MAX = 300_000;
-/** Bytes of one upload message; the service takes up to 1 MiB. */
-const PIECE_BYTES = 512 * 1024;
 /** A watch survives a coordinator that is away for this long. */
 const WATCH_AWAY_MS_MAX = 30_000;
 const WATCH_RETRY_MS = 500;
@@ -89,74 +70,101 @@ export class FarmClient {
   readonly address: string;
   readonly #stub: JobServiceClient;
 
-  /** @param address host:port; the connection is made with the first call */
-  constructor(address: string) {
+  /**
+   * @param address host:port, or of each coordinator that may lead, with commas between; the
+   *   connection is made with the first call
+   * @param entry null: a farm on this machine, which asks for nothing
+   * @throws FarmError "invalid-argument" when a certificate or key cannot be used
+   */
+  constructor(address: string, entry: Entry | null = null) {
     this.address = address;
-    this.#stub = new JobServiceClient(address, credentials.createInsecure(), clientOptions);
+    const channel = entry ? channelFor(address, entry) : insecureChannel();
+    this.#stub = new JobServiceClient(targetOf(address), channel.credentials, {
+      ...clientOptions,
+      ...channel.options,
+    });
   }
 
   close(): void {
     this.#stub.close();
   }
 
-  async getFarm(): Promise<FarmView> {
-    const farm = await this.#unary<GetFarmResponse>((done, options) =>
-      this.#stub.getFarm({}, new Metadata(), options, done),
+  async getFarm(signal?: AbortSignal): Promise<FarmView> {
+    const farm = await this.#unary<GetFarmResponse>(
+      (done, options) => this.#stub.getFarm({}, new Metadata(), options, done),
+      signal,
     );
     return {
       models: farm.models.map((model, i) => decodeModelInfo(model, `models[${i}]`)),
       nodes: farm.nodes.map(viewNode),
+      usage: {
+        byOwner: farm.usageByOwner.map(({ owner, usage }) => ({ owner, ...decodeUsage(usage) })),
+        byStage: farm.usageByStage.map(({ stage, usage }, i) => ({
+          stage: decodeStageName(stage, `usage_by_stage[${i}].stage`),
+          ...decodeUsage(usage),
+        })),
+      },
     };
   }
 
   /** Stores a picture or a latents file for a later `createJob`. */
-  async upload(bytes: Uint8Array): Promise<BlobRef> {
-    const response = await new Promise<UploadInputResponse>((resolve, reject) => {
-      const call = this.#stub.uploadInput(deadlineIn(TRANSFER_MS_MAX), (error, answer) =>
-        error ? reject(this.#explain(error)) : resolve(answer),
-      );
-      call.on("error", () => {}); // the callback above hears of it, too
+  async upload(bytes: Uint8Array, signal?: AbortSignal): Promise<BlobRef> {
+    const { blob } = await this.#unary<UploadInputResponse>((done) => {
+      const call = this.#stub.uploadInput(deadlineIn(TRANSFER_MS_MAX), done);
+      call.on("error", () => {}); // the callback hears of it, too
       void sendPieces(call, bytes);
-    });
-    return decodeBlobRef(response.blob, "blob");
+      return call;
+    }, signal);
+    return decodeBlobRef(blob, "blob");
   }
 
-  async createJob(request: NewJobRequest<JobParameters>): Promise<JobView> {
+  /** @param request parameters that it leaves out take the farm's defaults */
+  async createJob(
+    request: NewJobRequest<RequestedParameters>,
+    signal?: AbortSignal,
+  ): Promise<JobView> {
     const message = encodeCreateJob(request);
-    return this.#job((done, options) =>
-      this.#stub.createJob(message, new Metadata(), options, done),
+    return this.#job(
+      (done, options) => this.#stub.createJob(message, new Metadata(), options, done),
+      signal,
     );
   }
 
   /** Checks a job and tells what would become of it; nothing is submitted. */
   async dryRun(
-    request: NewJobRequest<JobParameters>,
+    request: NewJobRequest<RequestedParameters>,
+    signal?: AbortSignal,
   ): Promise<{ readonly view: DryRunView; readonly parameters: JobParameters }> {
     const message = { ...encodeCreateJob(request), validateOnly: true };
-    const { dryRun } = await this.#unary<CreateJobResponse>((done, options) =>
-      this.#stub.createJob(message, new Metadata(), options, done),
+    const { dryRun } = await this.#unary<CreateJobResponse>(
+      (done, options) => this.#stub.createJob(message, new Metadata(), options, done),
+      signal,
     );
     return decodeDryRun(dryRun);
   }
 
-  getJob(jobId: string): Promise<JobView> {
-    return this.#job((done, options) =>
-      this.#stub.getJob({ jobId }, new Metadata(), options, done),
+  getJob(jobId: string, signal?: AbortSignal): Promise<JobView> {
+    return this.#job(
+      (done, options) => this.#stub.getJob({ jobId }, new Metadata(), options, done),
+      signal,
     );
   }
 
   /** The finished files of a clip, also where the job does not name them. */
-  async outputsOf(jobId: string, clip: ClipView): Promise<readonly Output[]> {
+  async outputsOf(jobId: string, clip: ClipView, signal?: AbortSignal): Promise<readonly Output[]> {
     if (clip.outputs.length === clip.outputCount) return clip.outputs;
-    const { outputs } = await this.#unary<ListOutputsResponse>((done, options) =>
-      this.#stub.listOutputs({ jobId, clipIndex: clip.index }, new Metadata(), options, done),
+    const { outputs } = await this.#unary<ListOutputsResponse>(
+      (done, options) =>
+        this.#stub.listOutputs({ jobId, clipIndex: clip.index }, new Metadata(), options, done),
+      signal,
     );
     return outputs.map((output, i) => decodeOutput(output, `outputs[${i}]`));
   }
 
-  cancelJob(jobId: string): Promise<JobView> {
-    return this.#job((done, options) =>
-      this.#stub.cancelJob({ jobId }, new Metadata(), options, done),
+  cancelJob(jobId: string, signal?: AbortSignal): Promise<JobView> {
+    return this.#job(
+      (done, options) => this.#stub.cancelJob({ jobId }, new Metadata(), options, done),
+      signal,
     );
   }
 
@@ -167,29 +175,33 @@ export class FarmClient {
       readonly token?: string;
       readonly states?: readonly JobState[];
     } = {},
+    signal?: AbortSignal,
   ): Promise<{ readonly jobs: readonly JobView[]; readonly nextToken: string }> {
     const request = {
       pageSize: page.size ?? 0,
       pageToken: page.token ?? "",
       states: (page.states ?? []).map(encodeState),
     };
-    const answer = await this.#unary<ListJobsResponse>((done, options) =>
-      this.#stub.listJobs(request, new Metadata(), options, done),
+    const answer = await this.#unary<ListJobsResponse>(
+      (done, options) => this.#stub.listJobs(request, new Metadata(), options, done),
+      signal,
     );
     const jobs = answer.jobs.map((job, i) => decodeJob(job, `jobs[${i}]`));
     return { jobs, nextToken: answer.nextPageToken };
   }
 
   /** Starts nothing new of a job; what is denoised stops at its next step and is kept. */
-  pauseJob(jobId: string): Promise<JobView> {
-    return this.#job((done, options) =>
-      this.#stub.pauseJob({ jobId }, new Metadata(), options, done),
+  pauseJob(jobId: string, signal?: AbortSignal): Promise<JobView> {
+    return this.#job(
+      (done, options) => this.#stub.pauseJob({ jobId }, new Metadata(), options, done),
+      signal,
     );
   }
 
-  resumeJob(jobId: string): Promise<JobView> {
-    return this.#job((done, options) =>
-      this.#stub.resumeJob({ jobId }, new Metadata(), options, done),
+  resumeJob(jobId: string, signal?: AbortSignal): Promise<JobView> {
+    return this.#job(
+      (done, options) => this.#stub.resumeJob({ jobId }, new Metadata(), options, done),
+      signal,
     );
   }
 
@@ -250,15 +262,22 @@ export class FarmClient {
    * The job now and after every change; ends after the state that ended it. A coordinator that is
    * away is dialled again.
    *
+   * @param onPreview hears what clips look like on their way, where the job asks for it
+   *
    * @throws FarmError "cancelled" when the signal aborts, "unreachable" after 30 s without answer
    */
-  async *watchJob(jobId: string, signal: AbortSignal): AsyncGenerator<JobView> {
+  async *watchJob(
+    jobId: string,
+    signal?: AbortSignal,
+    onPreview?: (preview: ClipPreview) => void,
+  ): AsyncGenerator<JobView> {
     let awaySinceMs: number | null = null;
     for (;;) {
       try {
         const call = this.#stub.watchJob({ jobId });
-        for await (const { job } of this.#stream(call, signal)) {
+        for await (const { job, previews } of this.#stream(call, signal)) {
           awaySinceMs = null;
+          if (onPreview) for (const preview of previews) onPreview(preview);
           const view = decodeJob(job);
           yield view;
           if (isTerminal(view.state)) return;
@@ -270,7 +289,7 @@ export class FarmClient {
         if (!isAway) throw known;
       }
       // A stream that ended before its job did is a coordinator that stops.
-      await sleep(WATCH_RETRY_MS, undefined, { signal }).catch(() => {
+      await sleep(WATCH_RETRY_MS, undefined, signal && { signal }).catch(() => {
         throw interrupted();
       });
     }
@@ -285,7 +304,7 @@ export class FarmClient {
     jobId: string,
     clipIndex: number,
     { fileName, blob }: Output,
-    signal: AbortSignal,
+    signal?: AbortSignal,
   ): AsyncGenerator<Uint8Array> {
     const hash = createHash("sha256");
     const request = { jobId, clipIndex, fileName };
@@ -305,84 +324,33 @@ export class FarmClient {
 
   /** A call whose answer is a job. */
   async #job(
-    call: (
-      done: (error: ServiceError | null, answer: { job?: WireJob | undefined }) => void,
-      options: CallOptions,
-    ) => void,
+    call: UnaryCall<{ job?: WireJob | undefined }>,
+    signal?: AbortSignal,
   ): Promise<JobView> {
-    return decodeJob((await this.#unary(call)).job);
+    return decodeJob((await this.#unary(call, signal)).job);
   }
 
-  #unary<A>(
-    call: (done: (error: ServiceError | null, answer: A) => void, options: CallOptions) => void,
-  ): Promise<A> {
-    return new Promise((resolve, reject) => {
-      call(
-        (error, answer) => (error ? reject(this.#explain(error)) : resolve(answer)),
-        deadlineIn(CALL_MS_MAX),
-      );
+  #unary<A>(start: UnaryCall<A>, signal?: AbortSignal): Promise<A> {
+    return unaryCall(start, deadlineIn(CALL_MS_MAX), signal).catch((error: unknown) => {
+      throw this.#explain(error);
     });
   }
 
-  /** The messages of a server stream; leaving the loop early, or an abort, cancels the call. */
-  async *#stream<A>(call: ClientReadableStream<A>, signal: AbortSignal): AsyncGenerator<A> {
-    const cancel = () => call.cancel();
-    signal.addEventListener("abort", cancel, { once: true });
-    // A late "cancelled" of a stream that nobody reads any more must not end the process.
-    call.on("error", () => {});
+  async *#stream<A>(call: ClientReadableStream<A>, signal?: AbortSignal): AsyncGenerator<A> {
     try {
-      if (signal.aborted) throw interrupted();
-      yield* call as AsyncIterable<A>;
+      yield* streamCall(call, signal);
     } catch (error) {
-      if (signal.aborted) throw interrupted();
-      throw this.#explain(error as ServiceError);
-    } finally {
-      signal.removeEventListener("abort", cancel);
-      call.cancel();
+      throw this.#explain(error);
     }
   }
 
-  #explain(error: ServiceError): FarmError {
+  #explain(error: unknown): FarmError {
     if (error instanceof FarmError) return error;
-    const known = fromServiceError(error);
+    const known = fromServiceError(error as ServiceError);
     if (known.code !== "unreachable") return known;
     const reason = known.detail.replace(/ Resolution note: *$/, "");
     return new FarmError("unreachable", `no answer from ${this.address}: ${reason}`, {
       cause: error,
     });
   }
-}
-
-/** Writes no faster than the server takes; how the call ends is the callback's to tell. */
-async function sendPieces(
-  call: ReturnType<JobServiceClient["uploadInput"]>,
-  bytes: Uint8Array,
-): Promise<void> {
-  let isOpen = true;
-  const ended = new Promise<void>((resolve) => {
-    call.once("status", () => {
-      isOpen = false;
-      resolve();
-    });
-  });
-  for (let at = 0; at < bytes.length && isOpen; at += PIECE_BYTES) {
-    const piece = Buffer.from(bytes.subarray(at, at + PIECE_BYTES));
-    const hasRoom = call.write({ piece });
-    if (!hasRoom) await Promise.race([ended, new Promise((r) => call.once("drain", r))]);
-  }
-  call.end();
-}
-
-function deadlineIn(ms: number): CallOptions {
-  return { deadline: Date.now() + ms };
-}
-
-function interrupted(): FarmError {
-  return new FarmError("cancelled", "interrupted");
-}
-
-function viewNode(node: FarmNode | undefined): NodeView {
-  if (!node) throw new FarmError("unreachable", "the answer names no node");
-  const { memoryBytes, prefers, ...rest } = node;
-  return { ...rest, memoryBytes: Number(memoryBytes), prefers: decodePreference(prefers) };
 }

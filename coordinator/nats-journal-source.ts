@@ -1,0 +1,91 @@
+/** @file Leads a farm on NATS again and again: one connection, a new lease and a new journal each time. */
+import { JetStreamJournal } from "../shared/adapters/nats/jetstream-journal.js";
+import { NatsClient } from "../shared/adapters/nats/nats-client.js";
+import { NatsLease } from "../shared/adapters/nats/nats-lease.js";
+import type { NatsLocation } from "../shared/adapters/nats/nats-location.js";
+import { FarmError } from "../shared/core/errors.js";
+import type { BlobStore } from "../shared/ports/blob-store.js";
+import type { Clock } from "../shared/ports/clock.js";
+import type { Journal } from "../shared/ports/journal.js";
+import type { Log } from "../shared/ports/log.js";
+import type { JournalSource } from "./open-journal.js";
+
+/** How often a standby asks for the lease, and an unreachable server is asked again. */
+const ASK_MS = 1_000;
+
+interface SourceOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly holder: string;
+}
+
+export class NatsJournalSource implements JournalSource {
+  readonly canStandBy = true;
+  readonly #client: NatsClient;
+  readonly #names: NatsLocation["names"];
+  readonly #replicas: number;
+  readonly #options: SourceOptions;
+  #hasLed = false;
+  #closed = false;
+
+  private constructor(client: NatsClient, location: NatsLocation, options: SourceOptions) {
+    this.#client = client;
+    this.#names = location.names;
+    this.#replicas = location.replicas;
+    this.#options = options;
+  }
+
+  static async open(location: NatsLocation, options: SourceOptions): Promise<NatsJournalSource> {
+    const settings = { ...location.connection, role: "coordinator", name: options.holder } as const;
+    const client = await NatsClient.connect(settings, options);
+    return new NatsJournalSource(client, location, options);
+  }
+
+  async lead(blobs: BlobStore, onStandby: (heldBy: string) => void): Promise<Journal> {
+    const parts = { ...this.#options, client: this.#client, names: this.#names };
+    const limits = { replicas: this.#replicas };
+    const lease = await this.#lease(onStandby);
+    try {
+      const journal = await JetStreamJournal.open({ ...parts, blobs, lease, limits });
+      this.#hasLed = true;
+      return journal;
+    } catch (error) {
+      await lease.release();
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#client.close();
+  }
+
+  async #lease(onStandby: (heldBy: string) => void): Promise<NatsLease> {
+    const { clock, log } = this.#options;
+    let isStandby = false;
+    while (!this.#closed) {
+      const taken = await this.#ask();
+      if (taken instanceof NatsLease) return taken;
+      if (!isStandby && taken !== null) {
+        isStandby = true;
+        log.info(`farm ${this.#names.farm} is led by ${taken.heldBy}; waiting as a standby`);
+        onStandby(taken.heldBy);
+      }
+      await new Promise<void>((resolve) => void clock.after(ASK_MS, resolve));
+    }
+    throw new FarmError("cancelled", "the coordinator stops");
+  }
+
+  /** Null: the server does not answer, and this coordinator has led before, so it waits. */
+  async #ask(): Promise<NatsLease | { readonly heldBy: string } | null> {
+    const { log } = this.#options;
+    try {
+      const farm = { client: this.#client, names: this.#names, replicas: this.#replicas };
+      return await NatsLease.take({ ...this.#options, ...farm });
+    } catch (error) {
+      if (!this.#hasLed || !(error instanceof FarmError)) throw error;
+      log.warn(error.detail);
+      return null;
+    }
+  }
+}

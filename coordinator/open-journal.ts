@@ -1,0 +1,67 @@
+/**
+ * @file The journal that a setting names: a folder of this machine, or a stream on NATS.
+ *
+ * A stream is led by one coordinator at a time; another one that opens it waits as a standby and
+ * takes over when the lease is free.
+ */
+import { readFileSync } from "node:fs";
+import { FileJournal } from "../shared/adapters/files/file-journal.js";
+import { isNatsUrl } from "../shared/adapters/nats/nats-location.js";
+import type { BlobStore } from "../shared/ports/blob-store.js";
+import type { Clock } from "../shared/ports/clock.js";
+import type { Journal } from "../shared/ports/journal.js";
+import type { Log } from "../shared/ports/log.js";
+import type { Environment } from "../shared/settings/setting-reader.js";
+
+/** What `--journal` takes. */
+export const JOURNAL_FORM = "file:DIR or nats://HOST:PORT[,HOST:PORT]/FARM?ca=FILE";
+
+interface JournalSourceOptions {
+  readonly env: Environment;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Who this coordinator is to a standby: the address that it listens on, and its process. */
+  readonly holder: string;
+}
+
+/** Where a coordinator's journal comes from, each time that it begins to lead. */
+export interface JournalSource {
+  /**
+   * Opens the journal; waits where another coordinator leads.
+   *
+   * @param onStandby hears, once, who leads
+   * @throws FarmError as the journals do
+   */
+  lead(blobs: BlobStore, onStandby: (heldBy: string) => void): Promise<Journal>;
+  /** Whether leadership may be lost and come back; a folder that breaks down stays so. */
+  readonly canStandBy: boolean;
+  close(): Promise<void>;
+}
+
+/** Whether a value of `--journal` has one of the forms at all; the rest shows when it is opened. */
+export function isJournalUrl(url: string): boolean {
+  return /^file:./.test(url) || isNatsUrl(url);
+}
+
+/**
+ * @param url as JOURNAL_FORM says
+ * @throws FarmError "invalid-argument" when the setting cannot work, "unreachable" when no server
+ *   answers
+ */
+export async function openJournalSource(
+  url: string,
+  options: JournalSourceOptions,
+): Promise<JournalSource> {
+  const { env, clock, log, holder } = options;
+  if (!isNatsUrl(url)) {
+    const folder = url.slice("file:".length);
+    const lead = () => FileJournal.open(folder, log);
+    return { lead, canStandBy: false, close: async () => {} };
+  }
+  // Only who uses NATS loads its client.
+  const { parseNatsLocation } = await import("../shared/adapters/nats/nats-location.js");
+  const { NatsJournalSource } = await import("./nats-journal-source.js");
+  const readFile = (path: string) => readFileSync(path, "utf8");
+  const location = parseNatsLocation(url, { flag: "--journal", env, readFile });
+  return NatsJournalSource.open(location, { clock, log, holder });
+}

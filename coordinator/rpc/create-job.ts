@@ -1,0 +1,150 @@
+/** @file A new job: its request checked against the farm as it is, its inputs looked at, then made. */
+import { randomBytes } from "node:crypto";
+import type * as wire from "../../proto/gen/renderfarm/v1/job_service.js";
+import { encodeDryRun } from "../../shared/adapters/grpc/dry-run-codec.js";
+import { decodeCreateJob, encodeJob } from "../../shared/adapters/grpc/job-codec.js";
+import { FarmError, refusal } from "../../shared/core/errors.js";
+import { idFromBytes } from "../../shared/core/ids.js";
+import { stepsMade } from "../../shared/farm/parameters.js";
+import { resolveParameters } from "../../shared/farm/validate-request.js";
+import type { ModelInfo } from "../../shared/farm/work.js";
+import type { BlobRef, BlobStore } from "../../shared/ports/blob-store.js";
+import { type Caller, ownerSeenBy, senderOf } from "../access/caller.js";
+import type { Quotas } from "../access/quotas.js";
+import { planDryRun } from "../plan/dry-run.js";
+import { OPEN_JOBS_MAX, OPEN_TASKS_MAX } from "../plan/limits.js";
+import type { Node } from "../plan/node.js";
+import { tasksPerClip } from "../plan/task-graph.js";
+import type { FarmLoop } from "../shell/farm-loop.js";
+import type { Janitor } from "../shell/janitor.js";
+import { findBranch } from "./branch.js";
+import { checkInputKey, newInputKey } from "./inputs.js";
+import { findJob, refuseUnknownJobs } from "./job-verbs.js";
+import { loopSeenBy } from "./owned-loop.js";
+import { openJobsOf, optionsOf, scopedRequestId } from "./sender.js";
+
+/** What a new job needs of the farm. */
+export interface JobParts {
+  readonly loop: FarmLoop;
+  readonly blobs: BlobStore;
+  readonly janitor: Janitor;
+  /** Null on a farm without keys. */
+  readonly quotas: Quotas | null;
+}
+
+/** @throws FarmError "invalid-argument" with every violation, "exhausted", "unreachable", "not-found" */
+export async function createJob(
+  { loop, blobs, janitor, quotas }: JobParts,
+  request: wire.CreateJobRequest,
+  caller: Caller,
+): Promise<wire.CreateJobResponse> {
+  const sender = senderOf(caller);
+  if (sender !== null) quotas?.takeSubmit(sender);
+  const decoded = decodeCreateJob(request);
+  const { images, parameters: raw, modelDigest } = decoded;
+  const options = optionsOf(decoded.options, request.options?.owner ?? "", sender);
+  const requestId = scopedRequestId(decoded.requestId, sender);
+  const seen = loopSeenBy(loop, ownerSeenBy(caller));
+  const accepted = (jobId: string) => ({ job: encodeJob(findJob(loop, jobId)), dryRun: undefined });
+  const known = loop.farm.jobIdByRequestId.get(requestId);
+  if (requestId !== "" && known !== undefined) return accepted(known);
+  if (sender !== null) quotas?.refuseFull(sender, openJobsOf(loop, sender));
+  const nodes = [...loop.farm.nodes.values()];
+  const model = chooseModel(nodes, modelDigest);
+  const resolved = resolveParameters(raw, {
+    model,
+    imageCount: images.length,
+    drawnSeed: randomBytes(6).readUIntBE(0, 6),
+    hasFfmpeg: nodes.some((node) => node.info.hasFfmpeg),
+  });
+  if (!("parameters" in resolved)) throw refusal(resolved.violations);
+  const { parameters } = resolved;
+  const taskCount = images.length * parameters.numVideosPerPrompt * tasksPerClip(parameters);
+  refuseFull(loop, taskCount);
+  refuseUnknownJobs(seen, options.dependsOn);
+  const kept = options.branch
+    ? findBranch(seen.farm, options.branch, { parameters, modelDigest: model.digest, images })
+    : null;
+  const stepsTotal = stepsMade(parameters, model);
+  if (request.validateOnly) {
+    const { digest: modelDigest } = model;
+    const wanted = { modelDigest, parameters, stepsTotal, imageCount: images.length, options };
+    const dryRun = planDryRun(loop.farm, wanted, loop.nowMs());
+    return { job: undefined, dryRun: encodeDryRun(dryRun, parameters) };
+  }
+  const jobId = idFromBytes(randomBytes(16));
+  const inputs = [...images, ...(parameters.latents ? [parameters.latents] : [])];
+  const branchKey = newInputKey(sender);
+  const release = janitor.claim([branchKey, ...inputs.map(({ key }) => key)]);
+  try {
+    await checkInputs(blobs, [...images, parameters.latents], ownerSeenBy(caller));
+    // The other job may be swept or deleted while this one waits.
+    const branchLatents = kept && (await blobs.put(branchKey, blobs.read(kept.blob)));
+    await loop.dispatch({
+      kind: "job-created",
+      job: {
+        ...{ jobId, parameters, images, requestId, branchLatents },
+        modelDigest: model.digest,
+        modelName: model.name,
+        stepsTotal,
+        ...options,
+      },
+    });
+  } finally {
+    release();
+  }
+  // Another call with the same request id may have come first.
+  return accepted(loop.farm.jobIdByRequestId.get(requestId) ?? jobId);
+}
+
+/** @throws FarmError "exhausted" with what there is, and the most that the farm takes */
+function refuseFull({ farm }: FarmLoop, taskCount: number): void {
+  const { openJobCount, openTaskCount } = farm;
+  if (openJobCount >= OPEN_JOBS_MAX) {
+    const detail = `the farm has ${openJobCount} jobs that have not ended, the most it takes`;
+    throw new FarmError("exhausted", `${detail}; try again later`);
+  }
+  if (openTaskCount + taskCount > OPEN_TASKS_MAX) {
+    const detail =
+      `the farm's jobs have ${openTaskCount} tasks and this one would add ${taskCount}; the farm ` +
+      `takes ${OPEN_TASKS_MAX} (3 a clip, and one for each decode chunk)`;
+    throw new FarmError("exhausted", `${detail}; send fewer clips, or try again later`);
+  }
+}
+
+/**
+ * Reading an input through is the only way to know that it is there and whole.
+ *
+ * @param refs the pictures, then the latents or null
+ */
+async function checkInputs(
+  blobs: BlobStore,
+  refs: readonly (BlobRef | null)[],
+  owner: string | null,
+): Promise<void> {
+  for (const [i, ref] of refs.entries()) {
+    if (ref === null) continue;
+    checkInputKey(ref, i < refs.length - 1 ? `images[${i}]` : "latents", owner);
+    for await (const _piece of blobs.read(ref));
+  }
+}
+
+/** The checkpoint asked for, or the only one that the connected nodes serve. */
+function chooseModel(nodes: readonly Node[], digest: string): ModelInfo {
+  const models = new Map(nodes.map(({ info }) => [info.model.digest, info.model]));
+  if (models.size === 0) {
+    throw new FarmError(
+      "unreachable",
+      "no node is connected, so no checkpoint is known; try again",
+    );
+  }
+  const chosen = digest === "" && models.size === 1 ? [...models.values()][0] : models.get(digest);
+  if (chosen) return chosen;
+  const served = [...models.values()].map((m) => `${m.name} (${m.digest})`).join(", ");
+  const description =
+    digest === ""
+      ? `the farm serves several checkpoints, choose one: ${served}`
+      : `'${digest.slice(0, 64)}' is served by no connected node; served are ${served}`;
+  const violations = [{ field: "model_digest", description }];
+  throw new FarmError("invalid-argument", `model_digest: ${description}`, { violations });
+}

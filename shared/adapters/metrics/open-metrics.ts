@@ -1,0 +1,52 @@
+/** @file A process's registry with the port that serves it, or nothing where no port was asked for. */
+import { Registry } from "prom-client";
+import type { TlsMaterial } from "../tls/tls-files.js";
+import { type MetricsServer, startMetricsServer } from "./metrics-server.js";
+import { registerCertificateExpiry, registerProcessMetrics } from "./process-metrics.js";
+
+/** The process's certificate; it may change while it runs. */
+export interface CertificateSource {
+  readonly current: TlsMaterial;
+  onChange(listener: (material: TlsMaterial) => void): void;
+}
+
+export interface MetricsOptions {
+  readonly version: string;
+  /** Version of onnxruntime; "" in a process without it. */
+  readonly ortVersion?: string;
+  /** Why the process cannot do its work now; null when it can. */
+  readonly whyNotReady: () => string | null;
+  /** Null: plain HTTP, for loopback. */
+  readonly tls?: CertificateSource | null;
+}
+
+export interface Metrics extends MetricsServer {
+  readonly registry: Registry;
+}
+
+/**
+ * @param listen HOST:PORT; null: no metrics at all
+ * @throws FarmError "unreachable" when the address cannot be taken
+ */
+export async function openMetrics(
+  listen: string | null,
+  options: MetricsOptions,
+): Promise<Metrics | null> {
+  if (listen === null) return null;
+  const { version, ortVersion = "", whyNotReady, tls = null } = options;
+  const registry = new Registry();
+  const commit = process.env["RENDERFARM_COMMIT"] ?? "";
+  const stop = registerProcessMetrics(registry, { version, commit, ortVersion });
+  if (tls) registerCertificateExpiry(registry, () => tls.current.endsAtMs);
+  const material = tls?.current ?? null;
+  const server = await startMetricsServer({ listen, registry, whyNotReady, tls: material });
+  tls?.onChange((next) => server.renew(next));
+  return {
+    ...server,
+    registry,
+    close: async () => {
+      stop();
+      await server.close();
+    },
+  };
+}

@@ -1,0 +1,174 @@
+/**
+ * @file Who leads a farm: one key in a KV bucket whose entries vanish after the lease's time.
+ *
+ * The server counts from when it took a renewal in; the holder counts from before it sent it, on a
+ * clock that never jumps, and gives up a margin earlier. So a holder that is cut off stops before
+ * anybody else can begin. What fences in the end is the journal: it takes an append only from
+ * whoever knows its last one.
+ */
+import { FarmError } from "../../core/errors.js";
+import type { CancelTimer, Clock } from "../../ports/clock.js";
+import type { Log } from "../../ports/log.js";
+import {
+  jetStreamCode,
+  type KV,
+  type NatsClient,
+  StorageType,
+  unreachable,
+} from "./nats-client.js";
+import { type FarmNames, leaseBucket } from "./nats-names.js";
+
+const KEY = "leader";
+const WRONG_LAST_SEQUENCE = 10_071;
+const LEASE_MS = 10_000;
+/** Of the lease: how often it is renewed, and how long before its end the holder stops. */
+const RENEWALS_PER_LEASE = 5;
+const MARGIN_PART = 0.2;
+
+export interface LeaseOptions {
+  readonly client: NatsClient;
+  readonly names: FarmNames;
+  /** Who asks, unique to this process; 1 to 200 characters. */
+  readonly holder: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Servers that keep a copy of it; 1 unless told. */
+  readonly replicas?: number;
+  /** How long a lease lasts without a renewal; 10 s unless told. */
+  readonly leaseMs?: number;
+}
+
+export class NatsLease {
+  readonly #options: LeaseOptions;
+  readonly #leaseMs: number;
+  readonly #bucket: KV;
+  #revision: number;
+  /** Past this the lease may be somebody else's. */
+  #endMs: number;
+  #isOver = false;
+  #onLost: (reason: string) => void = () => {};
+  #cancelRenewal: CancelTimer = () => {};
+  #cancelEnd: CancelTimer = () => {};
+
+  private constructor(
+    options: LeaseOptions,
+    bucket: KV,
+    held: { revision: number; sentMs: number },
+  ) {
+    this.#options = options;
+    this.#leaseMs = options.leaseMs ?? LEASE_MS;
+    this.#bucket = bucket;
+    this.#revision = held.revision;
+    this.#endMs = 0;
+    this.#extend(held.sentMs);
+    this.#renewLater();
+  }
+
+  /**
+   * Takes the lease where it is free.
+   *
+   * @returns the holder's name where it is not
+   * @throws FarmError "unreachable"
+   */
+  static async take(options: LeaseOptions): Promise<NatsLease | { readonly heldBy: string }> {
+    const { client, names, holder, clock, leaseMs = LEASE_MS } = options;
+    try {
+      const views = client.jetstream(leaseMs / RENEWALS_PER_LEASE).views;
+      const bucket = await views.kv(leaseBucket(names), {
+        ttl: leaseMs,
+        history: 1,
+        replicas: options.replicas ?? 1,
+        storage: StorageType.File,
+        allow_direct: false,
+      });
+      const sentMs = clock.nowMs();
+      try {
+        const revision = await bucket.create(KEY, holder);
+        return new NatsLease(options, bucket, { revision, sentMs });
+      } catch (error) {
+        if (jetStreamCode(error) !== WRONG_LAST_SEQUENCE) throw error;
+        const entry = await bucket.get(KEY);
+        return { heldBy: entry?.string() || "another coordinator" };
+      }
+    } catch (error) {
+      throw unreachable(`the lease of farm ${names.farm} cannot be taken`, error);
+    }
+  }
+
+  /** Whether this process leads now; a lease that has run out ends here. */
+  get isHeld(): boolean {
+    if (!this.#isOver && this.#options.clock.nowMs() >= this.#endMs) {
+      this.#lose(`it could not be renewed for ${this.#leaseMs} ms`);
+    }
+    return !this.#isOver;
+  }
+
+  /** Sets who hears, at most once, that the lease is lost; not called after `release`. */
+  set onLost(callback: (reason: string) => void) {
+    this.#onLost = callback;
+  }
+
+  /** Gives the lease back, so that a standby need not wait for its end. */
+  async release(): Promise<void> {
+    if (this.#isOver) return;
+    this.#end();
+    // Whoever waits takes over at the end of the lease if this does not arrive.
+    await this.#bucket.delete(KEY, { previousSeq: this.#revision }).catch(() => {});
+  }
+
+  #renewLater(): void {
+    const delayMs = this.#leaseMs / RENEWALS_PER_LEASE;
+    this.#cancelRenewal = this.#options.clock.after(delayMs, () => void this.#renew());
+  }
+
+  async #renew(): Promise<void> {
+    if (!this.isHeld) return;
+    const { holder, clock, log } = this.#options;
+    const sentMs = clock.nowMs();
+    try {
+      this.#revision = await this.#bucket.update(KEY, holder, this.#revision);
+      this.#extend(sentMs);
+    } catch (error) {
+      if (this.#isOver) return;
+      log.warn(`the lease was not renewed: ${(error as Error).message}`);
+      if (jetStreamCode(error) === WRONG_LAST_SEQUENCE) await this.#look();
+    }
+    if (!this.#isOver) this.#renewLater();
+  }
+
+  /** A renewal whose answer was lost has moved the revision on; or somebody else leads. */
+  async #look(): Promise<void> {
+    try {
+      const entry = await this.#bucket.get(KEY);
+      if (entry?.string() === this.#options.holder) this.#revision = entry.revision;
+      else this.#lose(entry?.length ? `${entry.string()} has it` : "it has run out");
+    } catch {
+      // Not known: the end of the lease decides.
+    }
+  }
+
+  #extend(sentMs: number): void {
+    const { clock } = this.#options;
+    this.#endMs = sentMs + this.#leaseMs * (1 - MARGIN_PART);
+    this.#cancelEnd();
+    this.#cancelEnd = clock.after(Math.max(0, this.#endMs - clock.nowMs()), () => void this.isHeld);
+  }
+
+  #lose(reason: string): void {
+    if (this.#isOver) return;
+    this.#end();
+    this.#onLost(`the lease is lost: ${reason}`);
+  }
+
+  #end(): void {
+    this.#isOver = true;
+    this.#cancelRenewal();
+    this.#cancelEnd();
+  }
+}
+
+/** The error of whoever needed the lease at once. */
+export function leaseHeld(names: FarmNames, heldBy: string): FarmError {
+  const text = `farm ${names.farm} is led by ${heldBy}; stop it, or wait as a standby`;
+  return new FarmError("wrong-state", text);
+}

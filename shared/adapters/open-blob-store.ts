@@ -1,0 +1,59 @@
+/** @file The blob store that a setting names: a folder of this machine, or any S3. */
+import { readFileSync } from "node:fs";
+import { stat } from "node:fs/promises";
+import { FarmError } from "../core/errors.js";
+import type { BlobStore } from "../ports/blob-store.js";
+import type { Log } from "../ports/log.js";
+import type { Environment } from "../settings/setting-reader.js";
+import { FileBlobStore } from "./files/file-blob-store.js";
+
+/** What `--blobs` takes. */
+export const BLOBS_FORM = "file:DIR or s3://BUCKET[/PREFIX]?endpoint=https://HOST[:PORT]";
+
+export interface BlobStoreOptions {
+  /** Holds the credentials of an S3: RENDERFARM_S3_ACCESS_KEY, _SECRET_KEY and their ..._FILE. */
+  readonly env: Environment;
+  readonly log: Log;
+  /**
+   * A coordinator "publishes": it makes a folder that is missing, and checks that an S3 keeps
+   * If-None-Match. A node "uses" the store that the coordinator has.
+   */
+  readonly role: "publishes" | "uses";
+}
+
+/** Whether a value of `--blobs` has one of the forms at all; the rest shows when it is opened. */
+export function isBlobsUrl(url: string): boolean {
+  return /^(file:.|s3:\/\/.)/.test(url);
+}
+
+/**
+ * @param url as BLOBS_FORM says
+ * @throws FarmError "invalid-argument" when the setting cannot work, "unreachable" when the store
+ *   does not answer
+ */
+export async function openBlobStore(url: string, options: BlobStoreOptions): Promise<BlobStore> {
+  if (url.startsWith("s3://")) return openS3(url, options);
+  if (!isBlobsUrl(url)) {
+    throw new FarmError("invalid-argument", `--blobs: "${url}" is not ${BLOBS_FORM}`);
+  }
+  const folder = url.slice("file:".length);
+  if (options.role === "uses") await refuseMissingFolder(folder);
+  return FileBlobStore.open(folder);
+}
+
+async function openS3(url: string, { env, log, role }: BlobStoreOptions): Promise<BlobStore> {
+  // Only who uses an S3 loads its client.
+  const { S3BlobStore } = await import("./s3/s3-blob-store.js");
+  const { parseS3Location, readS3Credentials } = await import("./s3/s3-location.js");
+  const around = { env, readFile: (path: string) => readFileSync(path, "utf8") };
+  const location = parseS3Location(url, around);
+  const credentials = readS3Credentials(location, around);
+  return S3BlobStore.open({ location, credentials, log, role });
+}
+
+async function refuseMissingFolder(path: string): Promise<void> {
+  const found = await stat(path).catch(() => null);
+  if (found?.isDirectory()) return;
+  const text = `--blobs: ${path} is not a folder; the coordinator makes one named "blobs" in its data folder`;
+  throw new FarmError("invalid-argument", text);
+}

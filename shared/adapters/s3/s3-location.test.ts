@@ -1,0 +1,113 @@
+import { describe, expect, test } from "vitest";
+import type { FarmError } from "../../core/errors.js";
+import { parseS3Location, readS3Credentials } from "./s3-location.js";
+
+const PEM = "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----";
+const FILES: Record<string, string> = {
+  "/ca.pem": PEM,
+  "/no-ca": "hello",
+  "/run/access": "from-file\n",
+  "/run/secret": "secret-from-file\n",
+};
+const around = (env: Record<string, string> = {}) => ({
+  env,
+  readFile: (path: string) => {
+    const text = FILES[path];
+    if (text === undefined) throw new Error("no such file");
+    return text;
+  },
+});
+const parse = (url: string) => parseS3Location(url, around());
+
+describe("a location", () => {
+  test("has defaults for all but bucket and endpoint", () => {
+    expect(parse("s3://films?endpoint=https://s3.example")).toEqual({
+      ...{ bucket: "films", prefix: "renderfarm", endpoint: "https://s3.example" },
+      ...{ region: "us-east-1", style: "path", ca: null },
+    });
+  });
+
+  test("says everything", () => {
+    const more = "region=eu-west-3&style=virtual&ca=/ca.pem";
+    expect(parse(`s3://films/a/b/?endpoint=https://s3.example:9000&${more}`)).toEqual({
+      ...{ bucket: "films", prefix: "a/b", endpoint: "https://s3.example:9000" },
+      ...{ region: "eu-west-3", style: "virtual", ca: PEM },
+    });
+  });
+
+  test.each(["http://127.0.0.1:9000", "http://localhost:9000", "http://[::1]:9000"])(
+    "%s may do without TLS",
+    (endpoint) => expect(parse(`s3://films?endpoint=${endpoint}`).endpoint).toBe(endpoint),
+  );
+
+  test.each([
+    ["films", /is not s3:/],
+    ["s3://films", /needs endpoint=/],
+    ["s3://films?endpoint=ftp://x", /needs endpoint=/],
+    ["s3://films?endpoint=https://x/path", /needs endpoint=/],
+    ["s3://films?endpoint=http://10.0.0.1:9000", /must be https/],
+    ["s3://user:pass@films?endpoint=https://x", /no credentials/],
+    ["s3://Films_?endpoint=https://x", /no bucket's name/],
+    ["s3://films/../x%2e?endpoint=https://x", /no prefix/],
+    ["s3://films/.a?endpoint=https://x", /no prefix/],
+    ["s3://films?endpoint=https://x&style=odd", /style "odd"/],
+    ["s3://films?endpoint=https://x&region=EU!", /region "EU!"/],
+    ["s3://films?endpoint=https://x&profile=a", /unknown parts: profile/],
+    ["s3://films?endpoint=https://x&ca=/none", /cannot be read: no such file/],
+    ["s3://films?endpoint=https://x&ca=/no-ca", /no PEM certificate/],
+  ])("%s is refused", (url, text) => {
+    expect(() => parse(url)).toThrow(text);
+  });
+
+  test("tells all that is wrong at once", () => {
+    try {
+      parse("s3://Films_?style=odd&ca=/none");
+      expect.unreachable();
+    } catch (error) {
+      expect((error as FarmError).violations).toHaveLength(4);
+    }
+  });
+});
+
+describe("credentials", () => {
+  const far = { endpoint: "https://s3.example" };
+  const near = { endpoint: "http://127.0.0.1:9000" };
+  const keys = (accessKey: string, secretKey: string, sessionToken: string | null = null) => ({
+    ...{ kind: "keys", accessKey, secretKey, sessionToken },
+  });
+  const own = { RENDERFARM_S3_ACCESS_KEY: "a1", RENDERFARM_S3_SECRET_KEY: "s1" };
+  const files = {
+    RENDERFARM_S3_ACCESS_KEY_FILE: "/run/access",
+    RENDERFARM_S3_SECRET_KEY_FILE: "/run/secret",
+  };
+  const aws = {
+    ...{ AWS_ACCESS_KEY_ID: "a2", AWS_SECRET_ACCESS_KEY: "s2", AWS_SESSION_TOKEN: "t2" },
+  };
+
+  test.each([
+    ["our own variables, before all", { ...aws, ...files, ...own }, keys("a1", "s1")],
+    ["files, before AWS's variables", { ...aws, ...files }, keys("from-file", "secret-from-file")],
+    ["AWS's variables", aws, keys("a2", "s2", "t2")],
+    ["the platform's role, where it is asked for", { RENDERFARM_S3_ROLE: "1" }, { kind: "role" }],
+  ])("come from %s", (_name, env: Record<string, string>, expected) => {
+    expect(readS3Credentials(far, around(env))).toEqual(expected);
+  });
+
+  test.each([
+    [{}, /RENDERFARM_S3_ACCESS_KEY: is missing/],
+    [
+      { RENDERFARM_S3_ACCESS_KEY: "a", AWS_SECRET_ACCESS_KEY: "s" },
+      /RENDERFARM_S3_SECRET_KEY: is missing/,
+    ],
+    [{ RENDERFARM_S3_ACCESS_KEY_FILE: "/none" }, /"\/none" cannot be read/],
+    [{ AWS_ACCESS_KEY_ID: "minioadmin", AWS_SECRET_ACCESS_KEY: "x" }, /everybody knows/],
+    [{ AWS_ACCESS_KEY_ID: "x", AWS_SECRET_ACCESS_KEY: "minioadmin" }, /everybody knows/],
+  ])("%j are refused", (env: Record<string, string>, text) => {
+    expect(() => readS3Credentials(far, around(env))).toThrow(text);
+  });
+
+  test("that everybody knows will do on this machine", () => {
+    const env = { AWS_ACCESS_KEY_ID: "minioadmin", AWS_SECRET_ACCESS_KEY: "minioadmin" };
+    expect(readS3Credentials(near, around(env))).toEqual(keys("minioadmin", "minioadmin"));
+  });
+});

@@ -1,0 +1,186 @@
+/**
+ * @file Where an S3 store is and who asks it: a URL, and credentials from the environment.
+ *
+ *     s3://BUCKET[/PREFIX]?endpoint=https://HOST:PORT&region=us-east-1&style=path&ca=FILE
+ */
+import { isIPv6 } from "node:net";
+import { type FarmError, refusal, refuseViolations, type Violation } from "../../core/errors.js";
+import { isBlobKey } from "../../ports/blob-key.js";
+
+/** Where the objects are. */
+export interface S3Location {
+  readonly bucket: string;
+  /** "/"-separated segments that every object's name begins with; never empty, see PREFIX_DEFAULT. */
+  readonly prefix: string;
+  /** http(s)://HOST[:PORT] of the server. */
+  readonly endpoint: string;
+  /** The region that requests are signed for; nobody is asked where the bucket is. */
+  readonly region: string;
+  /** "path": HOST/BUCKET/KEY. "virtual": BUCKET.HOST/KEY. */
+  readonly style: "path" | "virtual";
+  /** PEM certificates to trust instead of the system's; null: the system's. */
+  readonly ca: string | null;
+}
+
+/** Who asks: a key pair, or the role that the platform gives to this process. */
+export type S3Credentials =
+  | {
+      readonly kind: "keys";
+      readonly accessKey: string;
+      readonly secretKey: string;
+      readonly sessionToken: string | null;
+    }
+  | { readonly kind: "role" };
+
+/** What the reading of a location takes from the process around it. */
+export interface S3Surroundings {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Text of a file; throws when it cannot be read. */
+  readonly readFile: (path: string) => string;
+}
+
+/**
+ * Objects lie under a folder of their own, so that a bucket may hold other things too. It also keeps
+ * a "/" in every name: listings hand a name like 1e5 over as the number it looks like.
+ */
+const PREFIX_DEFAULT = "renderfarm";
+const REGION_DEFAULT = "us-east-1";
+const BUCKET_PATTERN = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
+const REGION_PATTERN = /^[a-z0-9-]{1,40}$/;
+const PARAMETERS = ["endpoint", "region", "style", "ca"];
+const LOOPBACK = new Set(["127.0.0.1", "localhost", "[::1]"]);
+/** Key pairs that servers ship with, and that everybody tries first. */
+const KNOWN_DEFAULTS = new Set(["minioadmin", "minio", "minio123", "admin", "password", "any"]);
+
+/**
+ * Reads an s3:// URL.
+ *
+ * @throws FarmError "invalid-argument" with every wrong part at once
+ */
+export function parseS3Location(text: string, { readFile }: S3Surroundings): S3Location {
+  const url = parseUrl(text);
+  if (url?.protocol !== "s3:") throw wrongUrl(text);
+  const violations: Violation[] = [];
+  const check = (field: string, isLegal: boolean, description: string): void => {
+    if (!isLegal) violations.push({ field, description });
+  };
+  const unknown = [...url.searchParams.keys()].filter((name) => !PARAMETERS.includes(name));
+  check("--blobs", unknown.length === 0, `has unknown parts: ${unknown.join(", ")}`);
+  const hasUser = url.username !== "" || url.password !== "";
+  check(
+    "--blobs",
+    !hasUser,
+    "must hold no credentials; set RENDERFARM_S3_ACCESS_KEY and _SECRET_KEY",
+  );
+  check("--blobs", BUCKET_PATTERN.test(url.hostname), `"${url.hostname}" is no bucket's name`);
+  const prefix = url.pathname.replace(/^\/|\/$/g, "") || PREFIX_DEFAULT;
+  check("--blobs", isBlobKey(prefix) && prefix.length <= 200, `"${prefix}" is no prefix of keys`);
+  const endpoint = parseUrl(url.searchParams.get("endpoint") ?? "");
+  const isEndpoint = endpoint !== null && /^https?:$/.test(endpoint.protocol);
+  check("--blobs", isEndpoint && endpoint.pathname === "/", "needs endpoint=https://HOST[:PORT]");
+  const region = url.searchParams.get("region") ?? REGION_DEFAULT;
+  check("--blobs", REGION_PATTERN.test(region), `region "${region}" is not one like us-east-1`);
+  const style = url.searchParams.get("style") ?? "path";
+  check(
+    "--blobs",
+    style === "path" || style === "virtual",
+    `style "${style}" is not path or virtual`,
+  );
+  if (endpoint && isEndpoint) {
+    const isSafe = endpoint.protocol === "https:" || LOOPBACK.has(endpoint.hostname);
+    check("--blobs", isSafe, `endpoint ${endpoint.host}: beyond this machine it must be https://`);
+  }
+  const ca = readCa(url.searchParams.get("ca"), readFile, violations);
+  refuseViolations(violations);
+  return {
+    ...{ bucket: url.hostname, prefix, region, ca },
+    endpoint: endpoint!.origin,
+    style: style as S3Location["style"],
+  };
+}
+
+/**
+ * The credentials for a location: RENDERFARM_S3_ACCESS_KEY and RENDERFARM_S3_SECRET_KEY (or the
+ * files that ..._FILE name, or AWS's own variables), else the role that the platform gives, if
+ * RENDERFARM_S3_ROLE=1 says so.
+ *
+ * @throws FarmError "invalid-argument" when they are missing, or known defaults beyond loopback
+ */
+export function readS3Credentials(
+  location: Pick<S3Location, "endpoint">,
+  { env, readFile }: S3Surroundings,
+): S3Credentials {
+  const violations: Violation[] = [];
+  const own = (name: string): string | null => {
+    const variable = `RENDERFARM_S3_${name}`;
+    const path = env[`${variable}_FILE`];
+    const direct = env[variable] || null;
+    return direct ?? (path ? textOf(`${variable}_FILE`, path, readFile, violations) || null : null);
+  };
+  const [ownAccess, ownSecret] = [own("ACCESS_KEY"), own("SECRET_KEY")];
+  // A key of ours and a token of AWS's variables would not belong together.
+  const isOwn = ownAccess !== null || ownSecret !== null;
+  const accessKey = isOwn ? ownAccess : env["AWS_ACCESS_KEY_ID"] || null;
+  const secretKey = isOwn ? ownSecret : env["AWS_SECRET_ACCESS_KEY"] || null;
+  const sessionToken = isOwn ? own("SESSION_TOKEN") : env["AWS_SESSION_TOKEN"] || null;
+  refuseViolations(violations);
+  if (accessKey === null && secretKey === null && env["RENDERFARM_S3_ROLE"] === "1") {
+    return { kind: "role" };
+  }
+  if (accessKey === null || secretKey === null) {
+    const way =
+      "set it, or the file that ..._FILE names, or RENDERFARM_S3_ROLE=1 for the platform's role";
+    const field = `RENDERFARM_S3_${accessKey === null ? "ACCESS" : "SECRET"}_KEY`;
+    throw refusal([{ field, description: `is missing; ${way}` }]);
+  }
+  const isDefault = KNOWN_DEFAULTS.has(accessKey) || KNOWN_DEFAULTS.has(secretKey);
+  if (isDefault && !LOOPBACK.has(new URL(location.endpoint).hostname)) {
+    const description = "is one that everybody knows; make a key pair of your own";
+    throw refusal([{ field: "RENDERFARM_S3_ACCESS_KEY", description }]);
+  }
+  return { kind: "keys", accessKey, secretKey, sessionToken };
+}
+
+/** The host as the client wants it: without the brackets of an IPv6 address. */
+export function hostOf(endpoint: URL): string {
+  const bare = endpoint.hostname.replace(/^\[|\]$/g, "");
+  return isIPv6(bare) ? bare : endpoint.hostname;
+}
+
+function readCa(
+  path: string | null,
+  readFile: S3Surroundings["readFile"],
+  violations: Violation[],
+): string | null {
+  if (path === null) return null;
+  const text = textOf("--blobs ca=", path, readFile, violations);
+  if (text !== null && !text.includes("-----BEGIN CERTIFICATE-----")) {
+    violations.push({ field: "--blobs", description: `ca=${path} holds no PEM certificate` });
+  }
+  return text;
+}
+
+function textOf(
+  field: string,
+  path: string,
+  readFile: S3Surroundings["readFile"],
+  violations: Violation[],
+): string | null {
+  try {
+    return readFile(path).trim();
+  } catch (error) {
+    const description = `"${path}" cannot be read: ${(error as Error).message}`;
+    violations.push({ field, description });
+    return null;
+  }
+}
+
+function parseUrl(text: string): URL | null {
+  return URL.canParse(text) ? new URL(text) : null;
+}
+
+function wrongUrl(text: string): FarmError {
+  const form =
+    "s3://BUCKET[/PREFIX]?endpoint=https://HOST[:PORT]&region=R&style=path|virtual&ca=FILE";
+  return refusal([{ field: "--blobs", description: `"${text.slice(0, 80)}" is not ${form}` }]);
+}

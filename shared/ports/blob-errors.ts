@@ -1,0 +1,18 @@
+/** @file What every blob store says of a key or a blob that is not as it should be. */
+import { FarmError } from "../core/errors.js";
+import type { BlobRef } from "./blob-store.js";
+
+export function badKey(key: string): FarmError {
+  const shown = JSON.stringify(key.slice(0, 80));
+  const legal = '"/"-separated segments of [A-Za-z0-9._-], none starting with a dot';
+  return new FarmError("invalid-argument", `${shown} is no blob key: ${legal}`);
+}
+
+export function missingBlob(ref: BlobRef): FarmError {
+  return new FarmError("blob-missing", `blob ${ref.key} is not in the store`);
+}
+
+export function corruptBlob(ref: BlobRef): FarmError {
+  const expected = `${ref.size} bytes of sha256 ${ref.sha256}`;
+  return new FarmError("blob-corrupt", `blob ${ref.key} is not the ${expected} it should be`);
+}

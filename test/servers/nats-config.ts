@@ -1,0 +1,39 @@
+/** @file The configuration of a test's nats-server: TLS, a user for each role, synced writes. */
+import type { RolePermissions } from "../../shared/adapters/nats/nats-names.js";
+
+export interface NatsUser {
+  /** Public key, "U...". */
+  readonly nkey: string;
+  readonly permissions: RolePermissions;
+}
+
+export interface NatsConfig {
+  readonly port: number;
+  readonly storeDir: string;
+  readonly certFile: string;
+  readonly keyFile: string;
+  readonly users: readonly NatsUser[];
+  /** Bytes of a message; 8 MB unless told. */
+  readonly maxPayload?: number;
+}
+
+/** In the server's own format, of which JSON is a part. */
+export function natsConfigText(config: NatsConfig): string {
+  const { port, storeDir, certFile, keyFile, users, maxPayload = 8_388_608 } = config;
+  const text = {
+    host: "127.0.0.1",
+    port,
+    server_name: "test",
+    max_payload: maxPayload,
+    write_deadline: "10s",
+    jetstream: { store_dir: storeDir, sync_interval: "always", max_file_store: 4_294_967_296 },
+    tls: { cert_file: certFile, key_file: keyFile },
+    authorization: {
+      users: users.map(({ nkey, permissions: { publish, subscribe } }) => ({
+        nkey,
+        permissions: { publish: { allow: publish }, subscribe: { allow: subscribe } },
+      })),
+    },
+  };
+  return JSON.stringify(text, null, 2);
+}

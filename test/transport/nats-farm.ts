@@ -1,0 +1,218 @@
+/**
+ * @file A farm on a real nats-server: coordinators that lead or stand by, nodes that exchange halves
+ * by the server, and a proxy between every process and the server.
+ */
+import { randomUUID } from "node:crypto";
+import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFailed, vi } from "vitest";
+import { FarmProcess } from "../../cli/farm-process.js";
+import { FarmClient } from "../../client/farm-client.js";
+import type { NatsRole } from "../../shared/adapters/nats/nats-names.js";
+import { asFarmError } from "../../shared/core/errors.js";
+import { JOB_OPTIONS_DEFAULT, type JobView } from "../../shared/farm/job.js";
+import type { JobParameters } from "../../shared/farm/parameters.js";
+import type { BlobRef } from "../../shared/ports/blob-store.js";
+import { CHECKPOINT, CLIP, Following, PICTURE } from "../farm/farm-harness.js";
+import { TcpProxy } from "../farm/tcp-proxy.js";
+import { freePort, TEST_FARM, TestNatsServer } from "../servers/nats-server.js";
+
+const READY_MS = 60_000;
+/** Longer than a lease, a restart and the steps that are made again. */
+const SILENCE_MS_MAX = 90_000;
+const LOG_LINES_SHOWN = 25;
+
+export interface Member {
+  readonly name: string;
+  /** Between it and the NATS server. */
+  readonly broker: TcpProxy;
+  readonly logPath: string;
+  process: FarmProcess;
+}
+
+export interface CoordinatorMember extends Member {
+  readonly address: string;
+  readonly client: FarmClient;
+  /** Resolves when it leads, and when it begins to stand by. */
+  readonly said: Promise<"ready" | "standby">;
+}
+
+export class NatsFarm {
+  readonly server: TestNatsServer;
+  readonly folder: string;
+  readonly coordinators: CoordinatorMember[] = [];
+  readonly nodes: Member[] = [];
+  readonly #addresses: string[] = [];
+  /** Logs of a farm that has stopped, by path. */
+  readonly #lastWords = new Map<string, string>();
+  /** The uploaded picture. */
+  readonly #images: BlobRef[] = [];
+
+  private constructor(server: TestNatsServer, folder: string) {
+    this.server = server;
+    this.folder = folder;
+  }
+
+  /** Where so many coordinators may listen is known from the start; none is started yet. */
+  static async start(coordinatorCount = 1): Promise<NatsFarm> {
+    const server = await TestNatsServer.start();
+    const folder = realpathSync(mkdtempSync(join(tmpdir(), "nats-farm-")));
+    const farm = new NatsFarm(server, folder);
+    mkdirSync(join(folder, "blobs"));
+    writeFileSync(join(folder, "ca.crt"), server.ca);
+    for (let i = 0; i < coordinatorCount; i++) {
+      farm.#addresses.push(`127.0.0.1:${await freePort()}`);
+    }
+    return farm;
+  }
+
+  /** Starts a coordinator, again where it was killed; it may lead or stand by. */
+  async startCoordinator(index = 0): Promise<CoordinatorMember> {
+    const address = this.#addresses[index]!;
+    const known = this.coordinators[index];
+    const name = `coordinator-${index}`;
+    const broker = known?.broker ?? (await TcpProxy.start(this.server.address));
+    const data = join(this.folder, name);
+    const args = ["--listen", address, "--data", data, "--blobs", `file:${this.folder}/blobs`];
+    args.push("--journal", `nats://${broker.address}/${TEST_FARM.farm}?ca=${this.folder}/ca.crt`);
+    let hear: (kind: "ready" | "standby") => void = () => {};
+    const said = new Promise<"ready" | "standby">((resolve) => {
+      hear = resolve;
+    });
+    const process = this.#launch(name, "coordinator", args, (message) => {
+      const { kind } = message as { kind?: string };
+      if (kind === "ready" || kind === "standby") hear(kind);
+    });
+    const client = known?.client ?? new FarmClient(address);
+    const member = { name, address, broker, client, said, process, logPath: this.#logPath(name) };
+    this.coordinators[index] = member;
+    await Promise.race([said, process.ready]);
+    return member;
+  }
+
+  async startNode(nodeId: string): Promise<Member> {
+    const known = this.nodes.find(({ name }) => name === nodeId);
+    const broker = known?.broker ?? (await TcpProxy.start(this.server.address));
+    const args = ["--coordinator", this.#addresses.join(","), "--node-id", nodeId];
+    args.push("--checkpoint", CHECKPOINT, "--blobs", `file:${this.folder}/blobs`);
+    args.push("--bus", `nats://${broker.address}?ca=${this.folder}/ca.crt`);
+    const process = this.#launch(nodeId, "gpu-node", args);
+    const member = { name: nodeId, broker, process, logPath: this.#logPath(nodeId) };
+    if (known) known.process = process;
+    else this.nodes.push(member);
+    await process.ready;
+    return known ?? member;
+  }
+
+  /** Waits until a coordinator counts on exactly these many nodes. */
+  async nodesJoined(count: number, { client }: CoordinatorMember): Promise<void> {
+    await vi.waitFor(
+      async () => {
+        const { nodes } = await client.getFarm();
+        expect(nodes.filter(({ connected }) => connected)).toHaveLength(count);
+      },
+      { timeout: READY_MS, interval: 100 },
+    );
+  }
+
+  /** A request for a clip of the picture, which the first `submit` uploads. */
+  request(parameters: Partial<JobParameters> = {}, requestId: string = randomUUID()) {
+    return {
+      parameters: { ...CLIP, ...parameters },
+      modelDigest: "",
+      requestId,
+      options: JOB_OPTIONS_DEFAULT,
+      images: this.#images,
+    };
+  }
+
+  /** Sends a job to whoever leads, again while nobody answers; one request id is one job. */
+  async submit(parameters?: Partial<JobParameters>, requestId?: string): Promise<JobView> {
+    const request = this.request(parameters, requestId);
+    if (this.#images.length === 0) {
+      this.#images.push(await this.insist((client) => client.upload(readFileSync(PICTURE))));
+    }
+    return this.insist((client) => client.createJob(request));
+  }
+
+  /** Asks the coordinators in turn until one answers; refusals for want of room are met by patience. */
+  async insist<A>(call: (client: FarmClient) => Promise<A>): Promise<A> {
+    const endMs = performance.now() + SILENCE_MS_MAX;
+    for (let turn = 0; ; turn++) {
+      const { client } = this.coordinators[turn % this.coordinators.length]!;
+      try {
+        return await call(client);
+      } catch (error) {
+        const { code } = asFarmError(error);
+        const isPassing = ["unreachable", "exhausted", "deadline"].includes(code);
+        if (!isPassing || performance.now() > endMs) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+    }
+  }
+
+  /** The job's end, seen through whoever leads then. */
+  ended(jobId: string): Promise<JobView> {
+    return this.#watch(jobId, (following) => following.end());
+  }
+
+  /** The job as it is when the condition holds. */
+  until(jobId: string, condition: (job: JobView) => boolean): Promise<JobView> {
+    return this.#watch(jobId, (following) => following.until(condition));
+  }
+
+  #watch<A>(jobId: string, wait: (following: Following) => Promise<A>): Promise<A> {
+    return this.insist((client) =>
+      wait(new Following(client.watchJob(jobId, AbortSignal.timeout(SILENCE_MS_MAX)))),
+    );
+  }
+
+  logOf({ logPath }: Member): string {
+    return this.#lastWords.get(logPath) ?? readFileSync(logPath, "utf8");
+  }
+
+  explainFailure(): void {
+    onTestFailed(() => {
+      for (const member of [...this.coordinators, ...this.nodes]) {
+        const lines = this.logOf(member).trimEnd().split("\n").slice(-LOG_LINES_SHOWN);
+        console.error([`-- ${member.name}`, ...lines.map((l) => l.slice(0, 300))].join("\n"));
+      }
+      console.error(`-- nats-server\n${this.server.output.split("\n").slice(-10).join("\n")}`);
+    });
+  }
+
+  async stop(): Promise<void> {
+    const members = [...this.nodes, ...this.coordinators];
+    for (const { process: each } of members) {
+      if (!each.hasEnded && each.pid) process.kill(each.pid, "SIGCONT");
+    }
+    await Promise.all(this.nodes.map((node) => node.process.stop()));
+    await Promise.all(this.coordinators.map((coordinator) => coordinator.process.stop()));
+    for (const { client } of this.coordinators) client.close();
+    await Promise.all(members.map(({ broker }) => broker.stop()));
+    await this.server.close();
+    for (const member of members) this.#lastWords.set(member.logPath, this.logOf(member));
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  #launch(
+    name: string,
+    entry: "coordinator" | "gpu-node",
+    args: readonly string[],
+    onMessage: (message: unknown) => void = () => {},
+  ): FarmProcess {
+    const role: NatsRole = entry === "coordinator" ? "coordinator" : "node";
+    process.env["RENDERFARM_NATS_NKEY_SEED"] = this.server.seedOf(role);
+    try {
+      const logPath = this.#logPath(name);
+      return new FarmProcess({ name, entry, args, logPath, readyMs: READY_MS, onMessage });
+    } finally {
+      delete process.env["RENDERFARM_NATS_NKEY_SEED"];
+    }
+  }
+
+  #logPath(name: string): string {
+    return join(this.folder, `${name}.log`);
+  }
+}

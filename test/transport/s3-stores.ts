@@ -1,0 +1,48 @@
+/** @file What tests with real S3 servers share: which there are, and stores that give up soon. */
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { S3BlobStore, type S3BlobStoreParts } from "../../shared/adapters/s3/s3-blob-store.js";
+import { CALL_LIMITS_DEFAULT, type CallLimits } from "../../shared/adapters/s3/s3-calls.js";
+import { silentLog } from "../../shared/ports/log.js";
+import type { S3ServerKind, TestS3Server } from "../servers/s3-server.js";
+import { serverPath } from "../servers/server-path.js";
+
+/** Servers that are there or could be installed. */
+export async function serversAtHand(): Promise<S3ServerKind[]> {
+  const kinds = ["minio", "seaweedfs"] as const;
+  const paths = await Promise.all(kinds.map(serverPath));
+  return kinds.filter((_, i) => paths[i] !== null);
+}
+
+/** Deadlines that a test can wait for; a real server on a busy machine still keeps them. */
+export const SOON: CallLimits = {
+  ...CALL_LIMITS_DEFAULT,
+  ...{ answerMsMax: 1_500, bytesPerSMin: 256 * 1024, triesMax: 2 },
+  ...{ pauseMsMin: 20, pauseMsMax: 200, failuresMax: 4, openMs: 500 },
+};
+
+export function openStore(
+  server: TestS3Server,
+  more: Partial<S3BlobStoreParts> = {},
+): Promise<S3BlobStore> {
+  return S3BlobStore.open({
+    ...{ location: server.location(), credentials: server.credentials(), log: silentLog },
+    ...{ role: "publishes", ...more },
+  });
+}
+
+/** Turns over a bit of some bytes wherever they lie in a folder; returns in how many files. */
+export function damageOnDisk(folder: string, bytes: Buffer): number {
+  let found = 0;
+  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue;
+    const path = join(entry.parentPath, entry.name);
+    const content = readFileSync(path);
+    const at = content.indexOf(bytes);
+    if (at < 0) continue;
+    content[at]! ^= 1;
+    writeFileSync(path, content);
+    found += 1;
+  }
+  return found;
+}
