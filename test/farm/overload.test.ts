@@ -4,7 +4,7 @@ import { readdirSync } from "node:fs";
 import { connect as connectHttp2 } from "node:http2";
 import { connect, type Socket } from "node:net";
 import { beforeAll, expect, onTestFinished, test, vi } from "vitest";
-import { FarmClient } from "../../cli/farm-client.js";
+import { FarmClient } from "../../client/farm-client.js";
 import { CLIP, type FileHashes, undisturbed } from "./farm-harness.js";
 import { type FaultFarm, sharedFarm } from "./fault-farm.js";
 import { TRIES_ALL } from "./selection.js";
