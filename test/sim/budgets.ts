@@ -72,7 +72,8 @@ export class Budgets {
   check(farm: Farm): void {
     for (const [taskId, failures] of this.#failures) {
       const task = farm.tasks.get(taskId);
-      if (!task) continue;
+      // The loss of a node may end a job by one of its tasks before it comes to the other.
+      if (!task || task.state.kind === "cancelled") continue;
       const count = task.failures.length;
       hold(
         count === failures.length,

@@ -67,14 +67,18 @@ export class SimJanitor {
       this.#removeAll(loop, rest);
       return;
     }
-    this.#going.add(key);
+    const going = this.#going;
+    going.add(key);
+    const process = this.#process;
+    const { generation } = process;
     oracle.count("orphan removed");
     checkRemoval(oracle.durable, key);
     store.removeWhere(
       "coordinator",
-      (other) => other === key,
+      // A system call ends with its process: what was not removed by then stays.
+      (other) => other === key && process.alive && process.generation === generation,
       () => {
-        this.#going.delete(key);
+        going.delete(key);
         next();
       },
     );
