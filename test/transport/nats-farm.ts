@@ -7,8 +7,8 @@ import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSy
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFailed, vi } from "vitest";
-import { FarmClient } from "../../client/farm-client.js";
 import { FarmProcess } from "../../cli/farm-process.js";
+import { FarmClient } from "../../client/farm-client.js";
 import type { NatsRole } from "../../shared/adapters/nats/nats-names.js";
 import { asFarmError } from "../../shared/core/errors.js";
 import { JOB_OPTIONS_DEFAULT, type JobView } from "../../shared/farm/job.js";
