@@ -4,7 +4,8 @@
  * usage, after `npm run build`: node dist/bench/graph-forms.js
  * One thread; best of 15 runs, since anything else on the machine only adds time.
  */
-import { type Attributes, GraphBuilder, type Value } from "../gpu-node/model/graph-builder.js";
+import type { Attributes } from "../gpu-node/model/graph.js";
+import { GraphBuilder, type Value } from "../gpu-node/model/graph-builder.js";
 import {
   conv,
   fusedMatMul,

@@ -1,16 +1,21 @@
 /**
  * @file `npm run bench`: the engine; `npm run bench -- farm`: the farm around it;
- * `npm run bench -- diffusers`: both beside diffusers.
+ * `npm run bench -- diffusers`: both beside diffusers; `npm run bench -- transport`: what goes between
+ * the processes; `npm run bench -- scale`: the core with 1,000 nodes, and its metrics.
  */
 import { benchDiffusers } from "./diffusers/main.js";
 import { benchEngine } from "./engine-table.js";
 import { benchFarm } from "./farm/main.js";
+import { benchScale } from "./scale.js";
+import { benchTransport } from "./transport/main.js";
 
 const [subject, ...args] = process.argv.slice(2);
 const BENCHES: Readonly<Record<string, (args: readonly string[]) => Promise<boolean>>> = {
   engine: benchEngine,
   farm: benchFarm,
   diffusers: benchDiffusers,
+  transport: benchTransport,
+  scale: benchScale,
 };
 const bench = BENCHES[subject ?? "engine"];
 if (!bench) {

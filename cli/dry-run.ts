@@ -1,7 +1,7 @@
 /** @file What `submit --dry-run` prints: who could do the job, how, how soon, and why not now. */
 import { formatBytes } from "../shared/core/bytes.js";
 import type { DryRunView } from "../shared/farm/job.js";
-import type { JobParameters } from "../shared/farm/parameters.js";
+import { type JobParameters, stepCount } from "../shared/farm/parameters.js";
 import { formatTable } from "./table.js";
 
 export interface DryRun {
@@ -16,17 +16,24 @@ export function printDryRun(
   if (flags.json) {
     const data = { ...view, parameters: { ...parameters, seeds: parameters.seeds.map(String) } };
     process.stdout.write(`${JSON.stringify(data, null, 2)}\n`);
-  } else process.stdout.write(formatDryRun(view));
+  } else process.stdout.write(formatDryRun(view, parameters));
 }
 
-export function formatDryRun(view: DryRunView): string {
+export function formatDryRun(view: DryRunView, parameters: JobParameters): string {
   const { clips, chunksPerClip, plan, jobsAhead, etaSeconds, whyNotNow } = view;
   const how = plan === "pair" ? "two nodes a clip" : "one node a clip";
   const eta =
     etaSeconds === null
       ? "unknown, nothing like it was measured yet"
       : `${etaSeconds.toFixed(0)} s`;
+  const { numFrames, width, height, fps, guidance, fit } = parameters;
+  const steps = stepCount(parameters);
+  const schedule = parameters.sigmas ? " of listed sigmas" : "";
+  const scales = `${parameters.minGuidanceScale} to ${parameters.maxGuidanceScale}`;
   const lines = [
+    `a clip       ${numFrames} frames of ${width} x ${height} at ${fps} a second`,
+    `steps        ${steps}${schedule}, ${guidance.kind} guidance from ${scales}`,
+    `pictures     ${fit} to the clip's size`,
     `clips        ${clips}, each decoded in ${chunksPerClip} ${chunksPerClip === 1 ? "chunk" : "chunks"}`,
     `plan         ${plan}: ${how}`,
     `jobs ahead   ${jobsAhead}`,

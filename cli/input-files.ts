@@ -10,25 +10,26 @@ import { decodeTensors } from "../shared/tensor/safetensors.js";
 const PICTURE_BYTES_MAX = 128 * 1024 * 1024;
 
 /**
- * The bytes of every picture that can be decoded.
+ * Reads and decodes every picture; no more than one is in memory at a time.
  *
- * @param violations gets one entry for each that cannot
+ * @param violations gets one entry for each that cannot be used
  */
-export async function readPictures(
+export async function checkPictures(
   paths: readonly string[],
   violations: Violation[],
-): Promise<Uint8Array[]> {
-  const pictures: Uint8Array[] = [];
+): Promise<void> {
   for (const path of paths) {
     try {
-      const bytes = await readBounded(path, PICTURE_BYTES_MAX);
-      await decodePicture(bytes, path);
-      pictures.push(bytes);
+      await decodePicture(await readPicture(path), path);
     } catch (error) {
       violations.push({ field: path, description: problemOf(error) });
     }
   }
-  return pictures;
+}
+
+/** @throws FarmError "invalid-argument" when it is no regular file of a legal size */
+export function readPicture(path: string): Promise<Uint8Array> {
+  return readBounded(path, PICTURE_BYTES_MAX);
 }
 
 /**

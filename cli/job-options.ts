@@ -16,6 +16,7 @@ export interface JobOptionFlags {
   readonly startAfter?: string;
   readonly dependsOn?: string;
   readonly fromStep?: string;
+  readonly preview?: boolean;
 }
 
 const OWNER_PATTERN = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
@@ -27,10 +28,14 @@ const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_60
 
 export function addJobOptions(command: Command): Command {
   return command
-    .option("--owner <name>", `whose share of the farm (default: ${JOB_OPTIONS_DEFAULT.owner})`)
+    .option(
+      "--owner <name>",
+      `whose share of the farm (default: the key's, or ${JOB_OPTIONS_DEFAULT.owner})`,
+    )
     .option("--priority <n>", "0..100, higher goes first (default: 50)")
     .option("--start-after <time>", "not before: 2030-01-31T18:00Z, or from now +90s, +10m, +2h")
     .option("--depends-on <jobs>", "ids of jobs that have to succeed first: a,b")
+    .option("--preview", "show what the clips look like on their way, on a terminal with colours")
     .option("--from-step <place>", "share the first steps of an earlier clip: JOB/CLIP/STEP");
 }
 
@@ -44,8 +49,9 @@ export function readJobOptions(
   violations: Violation[],
 ): JobOptions {
   const refuse = (field: string, description: string) => violations.push({ field, description });
-  const { owner = JOB_OPTIONS_DEFAULT.owner } = flags;
-  if (!OWNER_PATTERN.test(owner)) {
+  // The farm knows who has sent a job without a name: by the key, or as its only user.
+  const { owner = "" } = flags;
+  if (flags.owner !== undefined && !OWNER_PATTERN.test(owner)) {
     refuse("--owner", `'${owner.slice(0, 70)}' is not up to 63 of [a-z0-9-]`);
   }
   const priority = Number(flags.priority ?? JOB_OPTIONS_DEFAULT.priority);
@@ -67,7 +73,8 @@ export function readJobOptions(
   if (branch === undefined) {
     refuse("--from-step", `'${flags.fromStep}' is not JOB/CLIP/STEP, such as ${EXAMPLE_BRANCH}`);
   }
-  return { owner, priority, startAfterMs, dependsOn, branch: branch ?? null };
+  const preview = flags.preview ?? false;
+  return { owner, priority, startAfterMs, dependsOn, branch: branch ?? null, preview };
 }
 
 /** Clips and steps count from 1. */

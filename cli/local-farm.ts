@@ -9,6 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { FarmClient } from "../client/farm-client.js";
 import { FarmError } from "../shared/core/errors.js";
 import { FarmProcess, type FarmProcessOptions } from "./farm-process.js";
+import { RestartDelay } from "./restart-delay.js";
 
 export interface LocalFarmOptions {
   readonly checkpoint: string;
@@ -19,20 +20,31 @@ export interface LocalFarmOptions {
   readonly threads: number | null;
   /** host:port of the coordinator; port 0 takes a free one. */
   readonly listen: string;
+  /** host:port of its console and JSON gateway; absent: neither. */
+  readonly http?: string;
   /** Whether the processes' logs go to stderr; else they are kept, and shown when one fails. */
   readonly verbose: boolean;
   /** Hears what a user should know, line by line. */
   readonly onNote: (line: string) => void;
+  /** Whether a node that ends is started again, once the farm was up; not unless told. */
+  readonly restartsNodes?: boolean;
   readonly signal: AbortSignal;
 }
 
 export interface LocalFarm {
   /** host:port of the coordinator. */
   readonly address: string;
-  /** Rejects when the farm cannot go on: its coordinator or its last node has ended. */
+  /** host:port of its console and JSON gateway, "" without them. */
+  readonly httpAddress: string;
+  /** Rejects when the farm cannot go on: its coordinator has ended, or its last node for good. */
   readonly broken: Promise<never>;
-  /** Ends every process and removes the folder. */
-  stop(): Promise<void>;
+  /**
+   * Ends every process and removes the folder.
+   *
+   * @param nodesMs how long the nodes may take to end or give back their work before they are killed;
+   *   5 s unless told
+   */
+  stop(nodesMs?: number): Promise<void>;
 }
 
 const COORDINATOR_READY_MS = 30_000;
@@ -59,10 +71,14 @@ export async function startLocalFarm(options: LocalFarmOptions): Promise<LocalFa
 
 class ProcessFarm implements LocalFarm {
   address = "";
+  httpAddress = "";
   readonly broken: Promise<never>;
   readonly #options: LocalFarmOptions;
   readonly #folder: string;
+  /** By their place, the latest process of each. */
   readonly #nodes: FarmProcess[] = [];
+  readonly #restarts: { timer: NodeJS.Timeout | null; readonly delay: RestartDelay }[] = [];
+  #isUp = false;
   #coordinator: FarmProcess | null = null;
   #isStopping = false;
   #break: (error: FarmError) => void = () => {};
@@ -78,32 +94,44 @@ class ProcessFarm implements LocalFarm {
   }
 
   async start(): Promise<void> {
-    const { checkpoint, variant, nodeCount, listen, signal } = this.#options;
+    const { nodeCount, listen, http, signal } = this.#options;
     const aborted = onAbort(signal);
     const coordinator = this.#launch("coordinator", "coordinator", COORDINATOR_READY_MS, [
       ...["--listen", listen, "--data", this.#folder],
+      ...(http === undefined ? [] : ["--http", http]),
     ]);
     this.#coordinator = coordinator;
-    this.address = (await Promise.race([coordinator.ready, aborted])).address;
+    const { address, httpAddress } = await Promise.race([coordinator.ready, aborted]);
+    this.address = address;
+    this.httpAddress = httpAddress;
 
-    const threads = this.#options.threads ?? threadsPerNode(nodeCount);
-    for (let i = 1; i <= nodeCount; i++) {
-      const node = this.#launch(`node-${i}`, "gpu-node", NODE_READY_MS, [
-        ...["--coordinator", this.address, "--checkpoint", checkpoint, "--variant", variant],
-        ...["--blob-dir", join(this.#folder, "blobs"), "--node-id", `node-${i}`],
-        ...["--threads", String(threads)],
-      ]);
-      this.#nodes.push(node);
+    for (let i = 0; i < nodeCount; i++) {
+      this.#restarts.push({ timer: null, delay: new RestartDelay() });
+      this.#launchNode(i);
     }
     await Promise.race([this.#joined(), this.broken, aborted]);
+    this.#isUp = true;
   }
 
-  async stop(): Promise<void> {
+  async stop(nodesMs?: number): Promise<void> {
     this.#isStopping = true;
-    await Promise.all(this.#nodes.map((node) => node.stop()));
+    for (const { timer } of this.#restarts) clearTimeout(timer ?? undefined);
+    await Promise.all(this.#nodes.map((node) => node.stop(nodesMs)));
     await this.#coordinator?.stop();
     process.off("exit", this.#leaveNothing);
     rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  #launchNode(place: number): void {
+    const { checkpoint, variant, nodeCount } = this.#options;
+    const name = `node-${place + 1}`;
+    const threads = this.#options.threads ?? threadsPerNode(nodeCount);
+    this.#restarts[place]!.delay.started(performance.now());
+    this.#nodes[place] = this.#launch(name, "gpu-node", NODE_READY_MS, [
+      ...["--coordinator", this.address, "--checkpoint", checkpoint, "--variant", variant],
+      ...["--blob-dir", join(this.#folder, "blobs"), "--node-id", name],
+      ...["--threads", String(threads)],
+    ]);
   }
 
   #launch(
@@ -147,10 +175,27 @@ class ProcessFarm implements LocalFarm {
       this.#break(new FarmError("runtime-failed", `the coordinator ended (${how})`));
       return;
     }
+    if (this.#isUp && this.#options.restartsNodes === true) {
+      this.#restart(this.#nodes.indexOf(ended), how);
+      return;
+    }
     const left = this.#nodes.filter((node) => !node.hasEnded).length;
     const rest = left === 1 ? "1 node goes on" : `${left} nodes go on`;
     if (left > 0) onNote(`${ended.name} ended (${how}); ${rest}`);
     else this.#break(new FarmError("runtime-failed", `every node has ended, the last by ${how}`));
+  }
+
+  #restart(place: number, how: string): void {
+    const restart = this.#restarts[place]!;
+    const delayMs = restart.delay.ended(performance.now());
+    const { name } = this.#nodes[place]!;
+    this.#options.onNote(`${name} ended (${how}); starting it again in ${delayMs / 1000} s`);
+    restart.timer = setTimeout(() => {
+      this.#launchNode(place);
+      const back = () => this.#options.onNote(`${name} is back`);
+      // One that ends before it is ready is heard of as every other one that ends.
+      this.#nodes[place]!.ready.then(back, () => {});
+    }, delayMs);
   }
 
   /** This process ends without `stop`, as after a second Ctrl-C. */

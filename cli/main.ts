@@ -1,9 +1,13 @@
 /** @file The command line: verbs, their flags, and how the process ends. */
 import { Command, CommanderError } from "commander";
-import { DEFAULT_ADDRESS } from "../client/render-farm-client.js";
 import { packageVersion } from "../shared/adapters/files/package-version.js";
 import { FarmError } from "../shared/core/errors.js";
+import { addCertVerbs } from "./certs.js";
+import { addCompletionVerb } from "./completion.js";
+import { addConfigVerbs } from "./config.js";
+import { addConnection } from "./connection.js";
 import { type DevFlags, dev } from "./dev.js";
+import { addDoctorVerb } from "./doctor.js";
 import { exitCodeOf, explain } from "./failures.js";
 import { addFarmFlags, type FarmFlags } from "./farm-flags.js";
 import { Interrupts } from "./interrupts.js";
@@ -20,10 +24,14 @@ import {
   remove,
   retry,
 } from "./jobs.js";
-import { drain, nodes, undrain } from "./nodes.js";
+import { addKeyVerbs } from "./keys.js";
+import { drain, nodes, undrain, usage } from "./nodes.js";
+import { addOutput } from "./output.js";
 import { addRenderFlags, type RenderFlags } from "./render-flags.js";
 import { run } from "./run.js";
+import { addSettings } from "./settings.js";
 import { type SubmitFlags, submit } from "./submit.js";
+import { addWaitLimit } from "./wait-limit.js";
 import { type WatchFlags, watch } from "./watch.js";
 
 const EXAMPLES = `Examples:
@@ -35,7 +43,7 @@ const EXAMPLES = `Examples:
 
 const EXIT_CODES = `
 Exit codes: 0 done, 1 the job failed, 2 bad flags or files, 3 the farm cannot be reached,
-4 refused, 5 cancelled, 130 interrupted.`;
+4 refused, 5 cancelled, 124 waited long enough, 130 interrupted.`;
 
 function buildProgram(signal: AbortSignal): Command {
   const program = new Command("renderfarm")
@@ -56,30 +64,39 @@ function buildProgram(signal: AbortSignal): Command {
 
   addFarmFlags(program.command("dev").description("keep a farm up on this machine"))
     .option("--port <n>", "where the coordinator listens (default: 7433)")
+    .option("--http-port <n>", "where the console is (default: 7434)")
     .action((flags: DevFlags) => dev(flags, signal));
 
   const submitCommand = program
     .command("submit [image...]")
     .description("send a job to a farm, wait, fetch the files");
-  addAddress(addJobOptions(addRenderFlags(submitCommand)))
+  addWaitLimit(addConnection(addJobOptions(addRenderFlags(submitCommand))))
     .option("--model <name>", "a checkpoint of the farm, by name or digest")
     .option("--dry-run", "print what would become of the job, and send nothing")
     .option("--detach", "print the job's id and do not wait")
     .action((images: string[], flags: SubmitFlags) => submit(images, flags, signal));
 
-  addAddress(program.command("watch <job>").description("wait for a job, fetch its files"))
+  addWaitLimit(
+    addConnection(program.command("watch <job>").description("wait for a job, fetch its files")),
+  )
     .option("-o, --out <path>", "a file, or a folder")
     .option("--json", "one JSON object on stdout in place of the paths")
     .action((job: string, flags: WatchFlags) => watch(job, flags, signal));
 
   addJobVerbs(program);
   addNodeVerbs(program);
+  addCertVerbs(program);
+  addKeyVerbs(program);
+  addConfigVerbs(program, process.env, process.cwd());
+  addCompletionVerb(program);
+  addDoctorVerb(program);
+  addSettings(program, process.env, process.cwd());
   return program;
 }
 
 function addJobVerbs(program: Command): void {
   const verb = (name: string, description: string) =>
-    addAddress(program.command(name).description(description)).option("--json", "JSON on stdout");
+    addOutput(addConnection(program.command(name).description(description)));
 
   verb("list", "jobs, the newest first")
     .option("--state <states>", "only those: queued, running, paused, succeeded, failed, cancelled")
@@ -114,21 +131,17 @@ function addJobVerbs(program: Command): void {
 
 function addNodeVerbs(program: Command): void {
   const verb = (name: string, description: string) =>
-    addAddress(program.command(name).description(description)).option("--json", "JSON on stdout");
+    addOutput(addConnection(program.command(name).description(description)));
 
   verb("nodes", "the farm's nodes").action((flags: JobFlags) => nodes(flags));
+  verb("usage", "seconds that nodes were held, by owner and by stage").action((flags: JobFlags) =>
+    usage(flags),
+  );
   verb("drain <node>", "no new work for a node").action((node: string, flags: JobFlags) =>
     drain(node, flags),
   );
   verb("undrain <node>", "let a node work again").action((node: string, flags: JobFlags) =>
     undrain(node, flags),
-  );
-}
-
-function addAddress(command: Command): Command {
-  return command.option(
-    "--address <host:port>",
-    `the farm (default: $RENDERFARM_ADDRESS, or ${DEFAULT_ADDRESS})`,
   );
 }
 

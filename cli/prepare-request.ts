@@ -4,10 +4,12 @@ import { constants } from "node:fs";
 import { access, stat } from "node:fs/promises";
 import { dirname, extname, resolve } from "node:path";
 import type { Violation } from "../shared/core/errors.js";
-import { type JobParameters, OUTPUT_FORMATS } from "../shared/farm/parameters.js";
+import { CLIPS_MAX } from "../shared/farm/limits.js";
+import { clipCountOf, type JobParameters, OUTPUT_FORMATS } from "../shared/farm/parameters.js";
 import { resolveParameters } from "../shared/farm/validate-request.js";
 import type { ModelInfo } from "../shared/farm/work.js";
-import { readLatents, readPictures } from "./input-files.js";
+import { expandFolders, readBatchFile } from "./batch-file.js";
+import { checkPictures, readLatents } from "./input-files.js";
 import {
   formatOfPath,
   isFilePath,
@@ -21,10 +23,8 @@ import { flagName, type RenderFlags, rawParameters } from "./render-flags.js";
 export interface PreparedRequest {
   /** Without the reference to uploaded latents. */
   readonly parameters: JobParameters;
-  /** As the user wrote them, in order. */
+  /** In order, folders replaced by what is in them; each could be decoded. */
   readonly picturePaths: readonly string[];
-  /** The files' bytes. */
-  readonly pictures: readonly Uint8Array[];
   readonly latents: Uint8Array | null;
   readonly outputs: OutputPlan;
 }
@@ -54,31 +54,43 @@ const UNKNOWN_MODEL: ModelInfo = {
  * @param violations gets every mistake; the result is null exactly when there is one in it
  */
 export async function prepareRequest(
-  picturePaths: readonly string[],
+  images: readonly string[],
   flags: RenderFlags,
   { model, hasFfmpeg }: RequestSurroundings,
   violations: Violation[],
 ): Promise<PreparedRequest | null> {
   const kind = await pathKind(flags.out);
-  const resolved = resolveParameters(rawParameters(flags, formatsOf(flags, kind, violations)), {
-    model: model ?? UNKNOWN_MODEL,
-    imageCount: picturePaths.length,
-    drawnSeed: randomBytes(6).readUIntBE(0, 6),
-    hasFfmpeg,
-    spell: flagName,
-  });
+  const { batch } = flags;
+  const listed = batch === undefined ? null : await readBatchFile(batch, violations);
+  if (batch !== undefined && images.length > 0) {
+    violations.push({ field: "IMAGE", description: "beside --batch; name pictures in its lines" });
+  }
+  const picturePaths = listed?.picturePaths ?? (await expandFolders(images, violations));
+  const named = rawParameters(flags, formatsOf(flags, kind, violations));
+  const resolved = resolveParameters(
+    { ...named, clips: listed?.clips },
+    {
+      model: model ?? UNKNOWN_MODEL,
+      // A batch that cannot be read is said already.
+      imageCount: batch === undefined ? picturePaths.length : Math.max(1, picturePaths.length),
+      drawnSeed: randomBytes(6).readUIntBE(0, 6),
+      hasFfmpeg,
+      spell: (field) => listed?.spell(field) ?? flagName(field),
+    },
+  );
   if ("violations" in resolved) violations.push(...resolved.violations);
   const parameters = "parameters" in resolved ? resolved.parameters : resolved.assumed;
 
-  const pictures = await readPictures(picturePaths, violations);
-  const clipCount = picturePaths.length * parameters.numVideosPerPrompt;
+  // Too many are refused above, and not read one by one to find more.
+  if (picturePaths.length <= CLIPS_MAX) await checkPictures(picturePaths, violations);
+  const clipCount = clipCountOf(parameters, picturePaths.length);
   const needed = model && "parameters" in resolved ? { parameters, clipCount, model } : null;
   const latents =
     flags.latents === undefined ? null : await readLatents(flags.latents, needed, violations);
   const outputs = await planOut(flags.out, kind, { ...parameters, clipCount }, violations);
 
   if (violations.length > 0 || outputs === null) return null;
-  return { parameters, picturePaths, pictures, latents, outputs };
+  return { parameters, picturePaths, latents, outputs };
 }
 
 /** The format that the extension of `--out` names, where `--format` names none. */

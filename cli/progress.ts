@@ -1,12 +1,15 @@
 /** @file How far a job is: a bar on a terminal, single lines everywhere else; always on stderr. */
 import { MultiBar, type SingleBar } from "cli-progress";
-import type { ClipView, JobView } from "../shared/farm/job.js";
+import type { ClipPreview, ClipView, JobView } from "../shared/farm/job.js";
 import { isTerminal } from "../shared/farm/job.js";
+import { previewLines } from "./preview-blocks.js";
 
 export interface Progress {
   update(job: JobView): void;
   /** A line of its own, above the bar. */
   note(line: string): void;
+  /** Shows what a clip looks like, where that can be shown; absent where it cannot. */
+  readonly preview?: (preview: ClipPreview) => void;
   /** Leaves the terminal as it was. */
   stop(): void;
 }
@@ -21,9 +24,25 @@ export function showProgress(
   stream: NodeJS.WriteStream,
   environment: Readonly<Record<string, string | undefined>>,
 ): Progress {
-  const { TERM, CI } = environment;
+  const { TERM, CI, NO_COLOR } = environment;
   const hasBar = stream.isTTY && TERM !== "dumb" && (CI === undefined || CI === "");
-  return hasBar ? barProgress(stream) : lineProgress((line) => stream.write(`${line}\n`));
+  if (!hasBar) return lineProgress((line) => stream.write(`${line}\n`));
+  const progress = barProgress(stream);
+  const hasColours = NO_COLOR === undefined || NO_COLOR === "";
+  return hasColours ? withPreviews(progress, stream) : progress;
+}
+
+/** Prints each preview above the bar: its clip and step, then its lines. */
+function withPreviews(progress: Progress, stream: NodeJS.WriteStream): Progress {
+  const preview = async ({ clipIndex, step, image }: ClipPreview): Promise<void> => {
+    const lines = await previewLines(image, stream.columns);
+    progress.note([`clip ${clipIndex + 1}, step ${step}`, ...lines].join("\n"));
+  };
+  return {
+    ...progress,
+    // What cannot be shown is not worth a word.
+    preview: (shown) => void preview(shown).catch(() => {}),
+  };
 }
 
 function barProgress(stream: NodeJS.WriteStream): Progress {

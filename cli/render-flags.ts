@@ -21,6 +21,11 @@ export interface RenderFlags {
   readonly latents?: string;
   readonly format?: string;
   readonly pair?: string;
+  readonly guidance?: string;
+  readonly fit?: string;
+  readonly preset?: string;
+  readonly schedule?: string;
+  readonly batch?: string;
   readonly json?: boolean;
 }
 
@@ -43,9 +48,16 @@ export function addRenderFlags(command: Command): Command {
     .option("--width <pixels>", "multiple of 8 (default: 1024, or the size of a small checkpoint)")
     .option("--num-frames <n>", "frames of a clip (default: the checkpoint's)")
     .option("--num-inference-steps <n>", "denoising steps (default: 25)")
+    .option("--preset <name>", "defaults of svd, svd-xt or svd-xt-1.1 (default: the checkpoint's)")
+    .option("--fit <how>", "a picture of other proportions: stretch, crop, pad (default: stretch)")
+    .option("--schedule <name>", "default, or align-your-steps: ten steps chosen for SVD")
     .option("--sigmas <list>", "falling noise levels a,b,...,0 in place of steps; or 'ays'")
     .option("--min-guidance-scale <x>", "guidance of the first frame (default: 1.0)")
     .option("--max-guidance-scale <x>", "guidance of the last frame (default: 3.0)")
+    .option(
+      "--guidance <kind>",
+      "scales between the two: linear, triangle (for loops), constant, or one a frame: 1,2,1",
+    )
     .option("--fps <n>", "frames a second (default: 7)")
     .option("--motion-bucket-id <n>", "more is more motion (default: 127)")
     .option("--noise-aug-strength <x>", "noise added to the picture (default: 0.02)")
@@ -55,6 +67,7 @@ export function addRenderFlags(command: Command): Command {
     .option("--latents <file>", "initial noise: safetensors [clips, frames, channels, h, w]")
     .option("--format <list>", "mp4, gif, webp, png, safetensors (default: that of --out, or mp4)")
     .option("--pair <policy>", "two nodes for one clip: auto, always, never (default: auto)")
+    .option("--batch <file>", "clips from a JSONL file: image, seed, fps, guidance ... a line")
     .option("--json", "one JSON object on stdout in place of the paths");
 }
 
@@ -76,5 +89,9 @@ export function rawParameters(flags: RenderFlags, formats: readonly string[] | u
     seeds: flags.seed,
     formats: flags.format ?? formats,
     pair: flags.pair,
+    guidance: flags.guidance,
+    fit: flags.fit,
+    preset: flags.preset,
+    schedule: flags.schedule,
   } satisfies RawParameters;
 }

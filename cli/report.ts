@@ -76,5 +76,15 @@ function parametersJson(p: JobParameters) {
     latents_sha256: p.latents?.sha256 ?? null,
     formats: p.formats,
     pair: p.pair,
+    clips: p.clips.map((clip) => ({
+      image_index: clip.imageIndex,
+      seed: clip.seed,
+      fps: clip.fps,
+      motion_bucket_id: clip.motionBucketId,
+      noise_aug_strength: clip.noiseAugStrength,
+      min_guidance_scale: clip.minGuidanceScale,
+      max_guidance_scale: clip.maxGuidanceScale,
+      guidance: clip.guidance.kind === "frames" ? clip.guidance.scales : clip.guidance.kind,
+    })),
   };
 }

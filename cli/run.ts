@@ -9,8 +9,7 @@ import { startLocalFarm } from "./local-farm.js";
 import { type PreparedRequest, prepareRequest } from "./prepare-request.js";
 import { showProgress } from "./progress.js";
 import type { RenderFlags } from "./render-flags.js";
-import { finishJob, sendJob } from "./render-job.js";
-import { printResult } from "./report.js";
+import { finishJob, reportJob, sendJob } from "./render-job.js";
 
 /** @throws FarmError with every mistake at once, before anything is started */
 export async function run(
@@ -36,11 +35,12 @@ export async function run(
       const either = AbortSignal.any([signal, farmEnd.signal]);
       return finishJob(client, jobId, request.outputs, { progress, signal: either });
     };
-    const { job, files } = await Promise.race([work(), started.broken]);
-    printResult(job, files, images, flags.json ?? false);
+    const finished = await Promise.race([work(), started.broken]);
+    reportJob(finished, request.picturePaths, flags.json ?? false);
   } finally {
     farmEnd.abort();
     client.close();
+    // Nobody waits for what the nodes still do.
     await started.stop();
   }
 }

@@ -1,37 +1,25 @@
 /** @file `renderfarm submit`: a job for a farm that is up. */
 
-import { FarmClient, type FarmView } from "../client/farm-client.js";
-import { DEFAULT_ADDRESS } from "../client/render-farm-client.js";
+import type { FarmView } from "../client/farm-view.js";
 import { FarmError, refuseViolations, type Violation } from "../shared/core/errors.js";
 import type { ModelInfo } from "../shared/farm/work.js";
+import { type ConnectionFlags, connect, withWayOut } from "./connection.js";
 import { printDryRun } from "./dry-run.js";
+import { WaitTimeout } from "./failures.js";
 import { type JobOptionFlags, readJobOptions } from "./job-options.js";
 import { prepareRequest } from "./prepare-request.js";
 import { showProgress } from "./progress.js";
 import type { RenderFlags } from "./render-flags.js";
-import { finishJob, sendJob } from "./render-job.js";
-import { printResult } from "./report.js";
-
-/** Names the farm in place of `--address`. */
-const ADDRESS_VARIABLE = "RENDERFARM_ADDRESS";
+import { finishJob, reportJob, sendJob } from "./render-job.js";
+import { type WaitFlags, waitLimit } from "./wait-limit.js";
 
 /** Stands for a picture that is not sent: a dry run only counts them. */
 const NO_PICTURE = { key: "v1/none", sha256: "0".repeat(64), size: 0 };
 
-export interface AddressFlags {
-  readonly address?: string;
-}
-
-export interface SubmitFlags extends RenderFlags, AddressFlags, JobOptionFlags {
+export interface SubmitFlags extends RenderFlags, ConnectionFlags, JobOptionFlags, WaitFlags {
   readonly model?: string;
   readonly detach?: boolean;
   readonly dryRun?: boolean;
-}
-
-/** The farm that a command speaks to: flag, then variable, then the default. */
-export function farmAddress(flags: AddressFlags): string {
-  const fromVariable = process.env[ADDRESS_VARIABLE];
-  return flags.address ?? (fromVariable === "" ? undefined : fromVariable) ?? DEFAULT_ADDRESS;
 }
 
 /** @throws FarmError "unreachable" without a farm; with every mistake at once, before anything is sent */
@@ -40,7 +28,7 @@ export async function submit(
   flags: SubmitFlags,
   signal: AbortSignal,
 ): Promise<void> {
-  const client = new FarmClient(farmAddress(flags));
+  const client = connect(flags);
   try {
     const violations: Violation[] = [];
     const farm = await client.getFarm().catch((error: unknown) => {
@@ -52,6 +40,7 @@ export async function submit(
     const out = flags.detach || flags.dryRun ? (flags.out ?? "clips") : flags.out;
     const given = out === undefined ? flags : { ...flags, out };
     const options = readJobOptions(flags, Date.now(), violations);
+    const limit = waitLimit(flags, violations);
     const request = await prepareRequest(images, given, surroundings, violations);
     refuseViolations(violations);
 
@@ -70,35 +59,27 @@ export async function submit(
       return;
     }
     const progress = showProgress(process.stderr, process.env);
-    const { job, files } = await finishJob(client, jobId, request!.outputs, {
+    const finished = await finishJob(client, jobId, request!.outputs, {
       progress,
-      signal,
+      signal: AbortSignal.any([signal, limit]),
     }).catch((error: unknown) => {
-      throw signal.aborted ? detached(jobId, flags) : error;
+      if (signal.aborted) throw new FarmError("cancelled", detached(jobId, flags));
+      throw limit.aborted ? new WaitTimeout("deadline", detached(jobId, flags)) : error;
     });
-    printResult(job, files, images, flags.json ?? false);
+    reportJob(finished, request!.picturePaths, flags.json ?? false);
   } finally {
     client.close();
   }
 }
 
-function detached(jobId: string, { out, address }: SubmitFlags): FarmError {
+/** What to type to go on with a job that is not waited for any more. */
+function detached(jobId: string, { out, address }: SubmitFlags): string {
   const where = address === undefined ? "" : ` --address ${address}`;
-  return new FarmError(
-    "cancelled",
-    [
-      `detached; job ${jobId} goes on`,
-      `  renderfarm watch ${jobId} --out ${out}${where}   waits for it and fetches its files`,
-      `  renderfarm cancel ${jobId}${where}`,
-    ].join("\n"),
-  );
-}
-
-/** Adds to "nobody answers" what to do about it. */
-export function withWayOut(error: unknown): unknown {
-  if (!(error instanceof FarmError) || error.code !== "unreachable") return error;
-  const way = `start a farm with 'renderfarm dev', or name another with --address or ${ADDRESS_VARIABLE}`;
-  return new FarmError("unreachable", `${error.detail}; ${way}`, { cause: error });
+  return [
+    `detached; job ${jobId} goes on`,
+    `  renderfarm watch ${jobId} --out ${out}${where}   waits for it and fetches its files`,
+    `  renderfarm cancel ${jobId}${where}`,
+  ].join("\n");
 }
 
 /** The checkpoint asked for by name or digest, or the only one. */

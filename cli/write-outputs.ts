@@ -33,7 +33,7 @@ interface StagedFile extends WrittenFile {
 }
 
 /**
- * Fetches and places every output of a job that succeeded.
+ * Fetches and places every output of a job that has ended; clips that failed have none.
  *
  * @throws FarmError "cancelled" after an abort, "blob-corrupt", "unreachable"; nothing is left then
  */
@@ -117,7 +117,7 @@ async function joinStaged(
     path: outputPath(plan, 0, { format: "safetensors", fileName: "clip.safetensors" }),
     sha256: hash.digest("hex"),
     size: (await stat(stagedPath)).size,
-    clipIndexes: job.clips.map((clip) => clip.index),
+    clipIndexes: job.clips.filter((clip) => clip.outputCount > 0).map((clip) => clip.index),
     stagedPath,
   };
 }

@@ -4,14 +4,13 @@
  */
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type ClientReadableStream, credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
+import { type ClientReadableStream, Metadata, type ServiceError } from "@grpc/grpc-js";
 import type { Job as WireJob } from "../proto/gen/renderfarm/v1/job.js";
 import {
   type CollectGarbageResponse,
   type CreateJobResponse,
   type DeleteJobResponse,
   type DrainNodeResponse,
-  type FarmNode,
   type GetFarmResponse,
   JobServiceClient,
   type ListJobsResponse,
@@ -20,21 +19,24 @@ import {
   type UploadInputResponse,
 } from "../proto/gen/renderfarm/v1/job_service.js";
 import { decodeBlobRef } from "../shared/adapters/grpc/blob-codec.js";
-import { clientOptions } from "../shared/adapters/grpc/connection-options.js";
+import { clientOptions, targetOf } from "../shared/adapters/grpc/connection-options.js";
+import { decodeDryRun } from "../shared/adapters/grpc/dry-run-codec.js";
 import {
-  decodeDryRun,
   decodeJob,
+  decodeStageName,
+  decodeUsage,
   encodeCreateJob,
   encodeState,
   type NewJobRequest,
-  type RequestedParameters,
 } from "../shared/adapters/grpc/job-codec.js";
 import { decodeModelInfo } from "../shared/adapters/grpc/model-codec.js";
-import { decodePreference } from "../shared/adapters/grpc/node-codec.js";
+import type { RequestedParameters } from "../shared/adapters/grpc/parameters-codec.js";
 import { fromServiceError } from "../shared/adapters/grpc/status.js";
 import { decodeOutput } from "../shared/adapters/grpc/work-codec.js";
+import { insecureChannel } from "../shared/adapters/tls/grpc-credentials.js";
 import { asFarmError, FarmError } from "../shared/core/errors.js";
 import {
+  type ClipPreview,
   type ClipView,
   type DryRunView,
   isTerminal,
@@ -42,7 +44,7 @@ import {
   type JobView,
 } from "../shared/farm/job.js";
 import type { JobParameters } from "../shared/farm/parameters.js";
-import type { ModelInfo, NodePreference, Output } from "../shared/farm/work.js";
+import type { Output } from "../shared/farm/work.js";
 import type { BlobRef } from "../shared/ports/blob-store.js";
 import {
   deadlineIn,
@@ -52,30 +54,8 @@ import {
   type UnaryCall,
   unaryCall,
 } from "./abortable-calls.js";
-
-/** A farm as it is now. */
-export interface FarmView {
-  /** Every checkpoint that a connected node serves, once. */
-  readonly models: readonly ModelInfo[];
-  readonly nodes: readonly NodeView[];
-}
-
-/** A node as operators see it. */
-export interface NodeView {
-  readonly nodeId: string;
-  /** "" when it is not connected. */
-  readonly modelDigest: string;
-  readonly provider: string;
-  /** Tasks it works on. */
-  readonly taskCount: number;
-  /** "" when it may have work; else why not: draining, quarantined, held down, stopping. */
-  readonly refusal: string;
-  readonly connected: boolean;
-  /** Bytes that its runtime may use; 0: not known. */
-  readonly memoryBytes: number;
-  /** The work it takes first when several kinds wait. */
-  readonly prefers: NodePreference;
-}
+import { channelFor, type Entry } from "./entry.js";
+import { type FarmView, type NodeView, viewNode } from "./farm-view.js";
 
 /** A call that takes longer has failed; none of them waits for rendering. */
 const CALL_MS_MAX = 30_000;
@@ -90,10 +70,19 @@ export class FarmClient {
   readonly address: string;
   readonly #stub: JobServiceClient;
 
-  /** @param address host:port; the connection is made with the first call */
-  constructor(address: string) {
+  /**
+   * @param address host:port, or of each coordinator that may lead, with commas between; the
+   *   connection is made with the first call
+   * @param entry null: a farm on this machine, which asks for nothing
+   * @throws FarmError "invalid-argument" when a certificate or key cannot be used
+   */
+  constructor(address: string, entry: Entry | null = null) {
     this.address = address;
-    this.#stub = new JobServiceClient(address, credentials.createInsecure(), clientOptions);
+    const channel = entry ? channelFor(address, entry) : insecureChannel();
+    this.#stub = new JobServiceClient(targetOf(address), channel.credentials, {
+      ...clientOptions,
+      ...channel.options,
+    });
   }
 
   close(): void {
@@ -108,6 +97,13 @@ export class FarmClient {
     return {
       models: farm.models.map((model, i) => decodeModelInfo(model, `models[${i}]`)),
       nodes: farm.nodes.map(viewNode),
+      usage: {
+        byOwner: farm.usageByOwner.map(({ owner, usage }) => ({ owner, ...decodeUsage(usage) })),
+        byStage: farm.usageByStage.map(({ stage, usage }, i) => ({
+          stage: decodeStageName(stage, `usage_by_stage[${i}].stage`),
+          ...decodeUsage(usage),
+        })),
+      },
     };
   }
 
@@ -266,15 +262,22 @@ export class FarmClient {
    * The job now and after every change; ends after the state that ended it. A coordinator that is
    * away is dialled again.
    *
+   * @param onPreview hears what clips look like on their way, where the job asks for it
+   *
    * @throws FarmError "cancelled" when the signal aborts, "unreachable" after 30 s without answer
    */
-  async *watchJob(jobId: string, signal?: AbortSignal): AsyncGenerator<JobView> {
+  async *watchJob(
+    jobId: string,
+    signal?: AbortSignal,
+    onPreview?: (preview: ClipPreview) => void,
+  ): AsyncGenerator<JobView> {
     let awaySinceMs: number | null = null;
     for (;;) {
       try {
         const call = this.#stub.watchJob({ jobId });
-        for await (const { job } of this.#stream(call, signal)) {
+        for await (const { job, previews } of this.#stream(call, signal)) {
           awaySinceMs = null;
+          if (onPreview) for (const preview of previews) onPreview(preview);
           const view = decodeJob(job);
           yield view;
           if (isTerminal(view.state)) return;
@@ -350,10 +353,4 @@ export class FarmClient {
       cause: error,
     });
   }
-}
-
-function viewNode(node: FarmNode | undefined): NodeView {
-  if (!node) throw new FarmError("unreachable", "the answer names no node");
-  const { memoryBytes, prefers, ...rest } = node;
-  return { ...rest, memoryBytes: Number(memoryBytes), prefers: decodePreference(prefers) };
 }

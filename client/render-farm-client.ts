@@ -5,10 +5,16 @@ import { mkdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import type { RequestedParameters } from "../shared/adapters/grpc/job-codec.js";
+import type { RequestedParameters } from "../shared/adapters/grpc/parameters-codec.js";
 import { FarmError, refuseViolations } from "../shared/core/errors.js";
-import { JOB_OPTIONS_DEFAULT, type JobOptions, type JobView } from "../shared/farm/job.js";
+import {
+  type ClipPreview,
+  JOB_OPTIONS_DEFAULT,
+  type JobOptions,
+  type JobView,
+} from "../shared/farm/job.js";
 import type { Seeds } from "../shared/farm/parameters.js";
+import type { Entry } from "./entry.js";
 import { FarmClient } from "./farm-client.js";
 
 /** Where `renderfarm dev` listens, and where clients look when nothing else is said. */
@@ -37,6 +43,8 @@ export interface JobRequest
 export interface RenderRequest extends JobRequest {
   /** Hears of every change of the job. */
   readonly onProgress?: (job: JobView) => void;
+  /** Shows what clips look like on their way; the job then asks for it. */
+  readonly onPreview?: (preview: ClipPreview) => void;
 }
 
 /**
@@ -44,9 +52,12 @@ export interface RenderRequest extends JobRequest {
  * an abort ends the waiting, never the job.
  */
 export class RenderFarmClient extends FarmClient {
-  /** @param address host:port; the connection is made with the first call */
-  constructor(address: string = DEFAULT_ADDRESS) {
-    super(address);
+  /**
+   * @param address host:port; the connection is made with the first call
+   * @param entry the farm's roots and a key; null: a farm on this machine, which asks for nothing
+   */
+  constructor(address: string = DEFAULT_ADDRESS, entry: Entry | null = null) {
+    super(address, entry);
   }
 
   /**
@@ -56,7 +67,8 @@ export class RenderFarmClient extends FarmClient {
    */
   async submit(request: JobRequest): Promise<JobView> {
     const { images, seeds, latents, modelDigest = "", requestId, signal, ...rest } = request;
-    const { onProgress: _, ...given } = rest as Partial<RenderRequest>;
+    const { onProgress: _p, onPreview, ...named } = rest as Partial<RenderRequest>;
+    const given = onPreview ? { preview: true, ...named } : named;
     const { options, parameters } = splitRequest(given);
     const files = Array.isArray(images) ? images : [images];
     const uploaded = [];
@@ -94,10 +106,14 @@ export class RenderFarmClient extends FarmClient {
   /** Waits for the end of a job; throws as `render` does. */
   async waitFor(
     jobId: string,
-    { signal, onProgress }: Pick<RenderRequest, "signal" | "onProgress"> = {},
+    {
+      signal,
+      onProgress,
+      onPreview,
+    }: Pick<RenderRequest, "signal" | "onProgress" | "onPreview"> = {},
   ): Promise<JobView> {
     let last: JobView | null = null;
-    for await (const job of this.watchJob(jobId, signal)) {
+    for await (const job of this.watchJob(jobId, signal, onPreview)) {
       onProgress?.(job);
       last = job;
     }
@@ -154,7 +170,7 @@ function splitRequest(given: Omit<JobRequest, "images" | "seeds" | "latents">): 
   readonly options: JobOptions;
   readonly parameters: RequestedParameters;
 } {
-  const { owner, priority, startAfterMs, dependsOn, branch, ...parameters } = given;
+  const { owner, priority, startAfterMs, dependsOn, branch, preview, ...parameters } = given;
   const fallback = JOB_OPTIONS_DEFAULT;
   return {
     options: {
@@ -163,6 +179,7 @@ function splitRequest(given: Omit<JobRequest, "images" | "seeds" | "latents">): 
       startAfterMs: startAfterMs ?? fallback.startAfterMs,
       dependsOn: dependsOn ?? fallback.dependsOn,
       branch: branch ?? fallback.branch,
+      preview: preview ?? fallback.preview,
     },
     parameters,
   };

@@ -23,6 +23,7 @@ export class NatsJournalSource implements JournalSource {
   readonly canStandBy = true;
   readonly #client: NatsClient;
   readonly #names: NatsLocation["names"];
+  readonly #replicas: number;
   readonly #options: SourceOptions;
   #hasLed = false;
   #closed = false;
@@ -30,6 +31,7 @@ export class NatsJournalSource implements JournalSource {
   private constructor(client: NatsClient, location: NatsLocation, options: SourceOptions) {
     this.#client = client;
     this.#names = location.names;
+    this.#replicas = location.replicas;
     this.#options = options;
   }
 
@@ -41,9 +43,10 @@ export class NatsJournalSource implements JournalSource {
 
   async lead(blobs: BlobStore, onStandby: (heldBy: string) => void): Promise<Journal> {
     const parts = { ...this.#options, client: this.#client, names: this.#names };
+    const limits = { replicas: this.#replicas };
     const lease = await this.#lease(onStandby);
     try {
-      const journal = await JetStreamJournal.open({ ...parts, blobs, lease });
+      const journal = await JetStreamJournal.open({ ...parts, blobs, lease, limits });
       this.#hasLed = true;
       return journal;
     } catch (error) {
@@ -77,8 +80,8 @@ export class NatsJournalSource implements JournalSource {
   async #ask(): Promise<NatsLease | { readonly heldBy: string } | null> {
     const { log } = this.#options;
     try {
-      const { client, names } = { client: this.#client, names: this.#names };
-      return await NatsLease.take({ ...this.#options, client, names });
+      const farm = { client: this.#client, names: this.#names, replicas: this.#replicas };
+      return await NatsLease.take({ ...this.#options, ...farm });
     } catch (error) {
       if (!this.#hasLed || !(error instanceof FarmError)) throw error;
       log.warn(error.detail);

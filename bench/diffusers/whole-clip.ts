@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { startLocalFarm } from "../../cli/local-farm.js";
 import { FarmClient } from "../../client/farm-client.js";
-import type { RequestedParameters } from "../../shared/adapters/grpc/job-codec.js";
+import type { RequestedParameters } from "../../shared/adapters/grpc/parameters-codec.js";
 import { isTerminal } from "../../shared/farm/job.js";
 import type { DiffusersSubject } from "./compare.js";
 
@@ -23,7 +23,14 @@ export async function renderOnFarm(subject: DiffusersSubject, rounds: number): P
       const startMs = performance.now();
       const { jobId } = await client.createJob({
         ...{ images: [image], modelDigest: "", requestId: "", parameters: parametersOf(subject) },
-        options: { owner: "", priority: 50, startAfterMs: null, dependsOn: [], branch: null },
+        options: {
+          owner: "",
+          priority: 50,
+          startAfterMs: null,
+          dependsOn: [],
+          branch: null,
+          preview: false,
+        },
       });
       for await (const job of client.watchJob(jobId, signal)) {
         if (isTerminal(job.state) && job.state !== "succeeded") {

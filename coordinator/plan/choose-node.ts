@@ -17,12 +17,18 @@ export function canRun(node: Node, job: Job, task: Task): boolean {
   return hasFfmpeg || !needsFfmpeg;
 }
 
+/** Whether a task has failed on a node since it was created or retried. */
+export function hasFailedOn(task: Task, nodeId: string): boolean {
+  return task.failures.some((failure) => failure.nodeId === nodeId);
+}
+
 /**
  * The nodes that should do a task, the best first: one where it has not failed, one that prefers such
  * work, the fastest at it (or one that was never measured), one that has its graph at hand.
  *
  * Nodes on which work of its shape lately ran out of memory are left out while the farm has a bigger
- * one, also a busy one: the task would only fail there.
+ * one, also a busy one: the task would only fail there. So are those where the task has failed
+ * already while the farm has another one: a bad node is free again at once, and would have every try.
  *
  * @param free nodes to choose from
  * @param all  nodes that may have work now or later
@@ -37,19 +43,21 @@ export function rankNodes(
   const kind = workKindOf(job, task, { provider: "" });
   const tooLittle = farm.learned.tooLittleFor(kind, nowMs);
   const isBig = (node: Node) => tooLittle === null || node.info.memoryBytes > tooLittle;
-  const hasBigger =
-    tooLittle !== null && all.some((node) => isBig(node) && canRun(node, job, task));
-  const fitting = hasBigger ? able.filter(isBig) : able;
+  const isUntried = (node: Node) => !hasFailedOn(task, node.info.nodeId);
+  const others = task.failures.length > 0 || tooLittle !== null ? all : [];
+  const preferred = [(n: Node) => isBig(n) && isUntried(n), isBig, isUntried].find((isGood) =>
+    others.some((node) => isGood(node) && canRun(node, job, task)),
+  );
+  const fitting = preferred ? able.filter(preferred) : able;
   if (fitting.length < 2) return fitting;
-  const failed = new Set(task.failures.map((failure) => failure.nodeId));
   const shape = shapeOf(kind);
   const ranks = new Map(
     fitting.map((node) => {
-      const { nodeId, provider, prefers } = node.info;
+      const { provider, prefers } = node.info;
       const seconds = farm.learned.secondsOf({ ...kind, provider }) ?? 0;
       const isCold = node.lastShape !== shape;
       const misfit = misfitOf(prefers, task.stage);
-      return [node, [Number(failed.has(nodeId)), misfit, seconds, Number(isCold)]];
+      return [node, [Number(!isUntried(node)), misfit, seconds, Number(isCold)]];
     }),
   );
   return fitting.sort((a, b) => compare(ranks.get(a)!, ranks.get(b)!));

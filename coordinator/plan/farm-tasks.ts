@@ -109,7 +109,10 @@ const BLAMING: ReadonlySet<FarmErrorCode> = new Set([
 /** The nodes that the stage of the job failed on, the newest last; [] when this event adds none. */
 function blamedNodes({ failedOn }: Job, task: Task, event: TaskEvent): string[] {
   const before = failedOn.filter(({ stage }) => stage === task.stage).map((f) => f.nodeId);
-  if (event.kind === "failed" && BLAMING.has(event.failure.code)) {
+  const isBlaming =
+    event.kind === "failed" &&
+    (BLAMING.has(event.failure.code) || event.memory?.retryOn === "any-node");
+  if (isBlaming) {
     return [...new Set([...before, event.nodeId])];
   }
   if (event.kind !== "node-lost" || task.state.kind !== "failed") return [];

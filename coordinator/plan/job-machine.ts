@@ -178,14 +178,14 @@ export function jobById(farm: Farm, jobId: string): Job {
   return job;
 }
 
-export function taskById(farm: Farm, taskId: string): Task {
+export function taskById(farm: Pick<Farm, "tasks">, taskId: string): Task {
   const task = farm.tasks.get(taskId);
   assert(task, `task ${taskId}`);
   return task;
 }
 
 /** The tasks of one clip, in the order of its stages and chunks. */
-export function tasksOf(farm: Farm, clip: Clip): Task[] {
+export function tasksOf(farm: Pick<Farm, "tasks">, clip: Clip): Task[] {
   return clip.taskIds.map((taskId) => taskById(farm, taskId));
 }
 

@@ -102,3 +102,23 @@ test("one task that takes node after node with it is", () => {
     clips: [{ failure: { code: "unreachable" } }, { failure: { code: "quarantined" } }],
   });
 });
+
+test("a task waits for a busy node rather than go back to the one where it failed", () => {
+  const w = new FarmWorld(node("a"), node("b"));
+  for (const jobId of ["one", "two"]) w.submit(jobId, { pair: "never" });
+  const [first, second] = ["one-0-condition", "two-0-condition"] as const;
+  const { nodeId: bad } = w.holder(first);
+  const { nodeId: good } = w.holder(second);
+  w.fail(first, "unreachable");
+  expect(w.farm.tasks.get(first)!.state.kind).toBe("ready");
+  w.finish(second);
+  expect(w.holder(first).nodeId).toBe(good);
+  expect(w.holder("two-0-denoise").nodeId).toBe(bad);
+});
+
+test("on the only node that there is a task is tried again", () => {
+  const w = new FarmWorld(node("a"));
+  w.submit("one", { pair: "never" });
+  w.fail("one-0-condition", "unreachable");
+  expect(w.holder("one-0-condition").nodeId).toBe("a");
+});

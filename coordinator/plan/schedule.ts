@@ -7,7 +7,7 @@
  */
 import { clipParametersOf, isGuided } from "../../shared/farm/parameters.js";
 import type { GuidanceHalf, Stage } from "../../shared/farm/work.js";
-import { canPair, canRun, findPair, misfitOf, rankNodes } from "./choose-node.js";
+import { canPair, canRun, findPair, hasFailedOn, misfitOf, rankNodes } from "./choose-node.js";
 import type { Farm } from "./farm-state.js";
 import { recordOf } from "./farm-state.js";
 import type { Job } from "./job.js";
@@ -235,7 +235,10 @@ function planPairing(farm: Farm, placing: Placing): string[] {
     if (task.plans.filter((plan) => plan === "pair").length > 1) return [];
     const runner = farm.nodes.get(members[0]!.nodeId)!;
     const partner = [...idle].find(
-      (n) => canRun(n, job, task) && canPair(runner, n, placing.nowMs),
+      (n) =>
+        canRun(n, job, task) &&
+        canPair(runner, n, placing.nowMs) &&
+        !hasFailedOn(task, n.info.nodeId),
     );
     if (!partner) return [];
     idle.delete(partner);

@@ -6,6 +6,7 @@
  */
 import { assert } from "../../shared/core/assert.js";
 import { FarmError } from "../../shared/core/errors.js";
+import type { Seconds } from "../../shared/farm/job.js";
 import type { Stage } from "../../shared/farm/work.js";
 import type { Farm } from "./farm-state.js";
 import type { Clip, Job } from "./job.js";
@@ -13,14 +14,13 @@ import { Learned, type MemoryKnown } from "./learned.js";
 import type { Node, NodeRecord } from "./node.js";
 import { ReadyQueue } from "./ready-queue.js";
 import type { Task } from "./task.js";
-import type { Seconds } from "./usage.js";
 import { Usage } from "./usage.js";
 
 /**
  * To be raised whenever a field of the farm, a job, a clip, a task or a node is added, removed or
  * means something else: a program with another number replays the events instead.
  */
-export const SNAPSHOT_VERSION = 2;
+export const SNAPSHOT_VERSION = 3;
 
 /** Small enough that making a part takes well under a millisecond. */
 const ITEMS_PER_PART = 16;

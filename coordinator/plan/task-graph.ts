@@ -121,6 +121,7 @@ export function workOf(
     case "denoise":
       return {
         stage: "denoise",
+        preview: job.preview,
         parameters,
         conditioning: resultBlob(clipTasks, "condition"),
         resume: task.checkpoint && { step: task.checkpoint.step, blob: task.checkpoint.blob },

@@ -7,7 +7,7 @@
 import type { FarmErrorCode } from "../../shared/core/errors.js";
 import { FarmError } from "../../shared/core/errors.js";
 import type { GuidanceHalf, Stage, StepCheckpoint, TaskResult } from "../../shared/farm/work.js";
-import { FAILED_NODES_MAX, FAILURES_MAX, NUMERICAL_FAILURES_MAX } from "./limits.js";
+import { DISTRUSTED, isSpent } from "./task-failures.js";
 
 /** A node's part in a grant; `half` is set in a pair only. */
 export interface Member {
@@ -257,30 +257,9 @@ function retryOrFail(task: Task, nodeId: string, failure: TaskFailure, atMs: num
   ];
 }
 
-/**
- * Failures after which the latest latents are not gone on from: those that became NaN may have been
- * on their way there for some steps, and those that cannot be read fail every node.
- */
-const DISTRUSTED: ReadonlySet<FarmErrorCode> = new Set([
-  "numerical",
-  "blob-missing",
-  "blob-corrupt",
-]);
-
 /** Where the task began: at the noise, or at the step that it branched from. */
 function originOf({ origin }: Task, atMs: number): Task["checkpoint"] {
   return origin && { ...origin, atMs };
-}
-
-/** Whether so many failures are the task's own fault. */
-function isSpent(failures: Task["failures"]): boolean {
-  // Nodes without memory enough say nothing of the task, and each of them is bigger than the last.
-  const blaming = failures.filter(({ code }) => code !== "out-of-memory");
-  return (
-    new Set(blaming.map((f) => f.nodeId)).size >= FAILED_NODES_MAX ||
-    failures.length >= FAILURES_MAX ||
-    failures.filter(({ code }) => code === "numerical").length >= NUMERICAL_FAILURES_MAX
-  );
 }
 
 function keepCheckpoint(

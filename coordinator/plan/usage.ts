@@ -5,13 +5,8 @@
  * nothing: since the grant or the last step checkpoint, when the task failed, was lost with its node
  * or was cancelled.
  */
+import type { Seconds } from "../../shared/farm/job.js";
 import type { Stage } from "../../shared/farm/work.js";
-
-export interface Seconds {
-  readonly used: number;
-  /** Part of `used` that came to nothing. */
-  readonly wasted: number;
-}
 
 const NOTHING: Seconds = { used: 0, wasted: 0 };
 

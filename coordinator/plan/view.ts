@@ -29,7 +29,7 @@ export function viewJob(
 ): JobView {
   const { jobId, parameters, modelDigest, modelName, waitsFor, run } = job;
   const { createdAtMs, startedAtMs, endedAtMs } = job;
-  const { owner, priority, startAfterMs, dependsOn, branch } = job;
+  const { owner, priority, startAfterMs, dependsOn, branch, preview } = job;
   const outputCount = job.clips.reduce((count, clip) => count + clip.outputs.length, 0);
   const at: ViewOptions = { progress, nowMs, namesOutputs: outputCount <= OUTPUTS_NAMED_MAX };
   return {
@@ -42,7 +42,7 @@ export function viewJob(
     createdAtMs,
     startedAtMs,
     endedAtMs,
-    options: { owner, priority, startAfterMs, dependsOn, branch },
+    options: { owner, priority, startAfterMs, dependsOn, branch, preview },
     usage: farm.usage.ofJob(jobId),
     waitsFor,
     run,

@@ -4,9 +4,9 @@ import type { JobParameters } from "../../shared/farm/parameters.js";
 import { clipCountOf, stepCount } from "../../shared/farm/parameters.js";
 import type { BranchPoint, StepCheckpoint } from "../../shared/farm/work.js";
 import type { BlobRef } from "../../shared/ports/blob-store.js";
-import type { Farm } from "../plan/farm-state.js";
 import type { Job } from "../plan/job.js";
 import { tasksOf } from "../plan/job-machine.js";
+import type { JobsLoop } from "./owned-loop.js";
 
 /** What has to be alike for latents of one clip to go on in the other. */
 interface Wanted {
@@ -23,7 +23,11 @@ const ALIKE = ["height", "width", "numFrames"] as const;
  *
  * @throws FarmError "invalid-argument" naming everything that does not fit, "not-found" without the clip
  */
-export function findBranch(farm: Farm, branch: BranchPoint, wanted: Wanted): StepCheckpoint {
+export function findBranch(
+  farm: JobsLoop["farm"],
+  branch: BranchPoint,
+  wanted: Wanted,
+): StepCheckpoint {
   const job = farm.jobs.get(branch.jobId);
   const clip = job?.clips[branch.clipIndex];
   if (!job || !clip) {

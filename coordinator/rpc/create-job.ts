@@ -1,13 +1,16 @@
 /** @file A new job: its request checked against the farm as it is, its inputs looked at, then made. */
 import { randomBytes } from "node:crypto";
 import type * as wire from "../../proto/gen/renderfarm/v1/job_service.js";
-import { decodeCreateJob, encodeDryRun, encodeJob } from "../../shared/adapters/grpc/job-codec.js";
+import { encodeDryRun } from "../../shared/adapters/grpc/dry-run-codec.js";
+import { decodeCreateJob, encodeJob } from "../../shared/adapters/grpc/job-codec.js";
 import { FarmError, refusal } from "../../shared/core/errors.js";
 import { idFromBytes } from "../../shared/core/ids.js";
 import { stepsMade } from "../../shared/farm/parameters.js";
 import { resolveParameters } from "../../shared/farm/validate-request.js";
 import type { ModelInfo } from "../../shared/farm/work.js";
 import type { BlobRef, BlobStore } from "../../shared/ports/blob-store.js";
+import { type Caller, ownerSeenBy, senderOf } from "../access/caller.js";
+import type { Quotas } from "../access/quotas.js";
 import { planDryRun } from "../plan/dry-run.js";
 import { OPEN_JOBS_MAX, OPEN_TASKS_MAX } from "../plan/limits.js";
 import type { Node } from "../plan/node.js";
@@ -17,23 +20,35 @@ import type { Janitor } from "../shell/janitor.js";
 import { findBranch } from "./branch.js";
 import { checkInputKey, newInputKey } from "./inputs.js";
 import { findJob, refuseUnknownJobs } from "./job-verbs.js";
+import { loopSeenBy } from "./owned-loop.js";
+import { openJobsOf, optionsOf, scopedRequestId } from "./sender.js";
 
 /** What a new job needs of the farm. */
 export interface JobParts {
   readonly loop: FarmLoop;
   readonly blobs: BlobStore;
   readonly janitor: Janitor;
+  /** Null on a farm without keys. */
+  readonly quotas: Quotas | null;
 }
 
 /** @throws FarmError "invalid-argument" with every violation, "exhausted", "unreachable", "not-found" */
 export async function createJob(
-  { loop, blobs, janitor }: JobParts,
+  { loop, blobs, janitor, quotas }: JobParts,
   request: wire.CreateJobRequest,
+  caller: Caller,
 ): Promise<wire.CreateJobResponse> {
-  const { images, parameters: raw, modelDigest, requestId, options } = decodeCreateJob(request);
+  const sender = senderOf(caller);
+  if (sender !== null) quotas?.takeSubmit(sender);
+  const decoded = decodeCreateJob(request);
+  const { images, parameters: raw, modelDigest } = decoded;
+  const options = optionsOf(decoded.options, request.options?.owner ?? "", sender);
+  const requestId = scopedRequestId(decoded.requestId, sender);
+  const seen = loopSeenBy(loop, ownerSeenBy(caller));
   const accepted = (jobId: string) => ({ job: encodeJob(findJob(loop, jobId)), dryRun: undefined });
   const known = loop.farm.jobIdByRequestId.get(requestId);
   if (requestId !== "" && known !== undefined) return accepted(known);
+  if (sender !== null) quotas?.refuseFull(sender, openJobsOf(loop, sender));
   const nodes = [...loop.farm.nodes.values()];
   const model = chooseModel(nodes, modelDigest);
   const resolved = resolveParameters(raw, {
@@ -46,9 +61,9 @@ export async function createJob(
   const { parameters } = resolved;
   const taskCount = images.length * parameters.numVideosPerPrompt * tasksPerClip(parameters);
   refuseFull(loop, taskCount);
-  refuseUnknownJobs(loop, options.dependsOn);
+  refuseUnknownJobs(seen, options.dependsOn);
   const kept = options.branch
-    ? findBranch(loop.farm, options.branch, { parameters, modelDigest: model.digest, images })
+    ? findBranch(seen.farm, options.branch, { parameters, modelDigest: model.digest, images })
     : null;
   const stepsTotal = stepsMade(parameters, model);
   if (request.validateOnly) {
@@ -59,10 +74,10 @@ export async function createJob(
   }
   const jobId = idFromBytes(randomBytes(16));
   const inputs = [...images, ...(parameters.latents ? [parameters.latents] : [])];
-  const branchKey = newInputKey();
+  const branchKey = newInputKey(sender);
   const release = janitor.claim([branchKey, ...inputs.map(({ key }) => key)]);
   try {
-    await checkInputs(blobs, images, parameters.latents);
+    await checkInputs(blobs, [...images, parameters.latents], ownerSeenBy(caller));
     // The other job may be swept or deleted while this one waits.
     const branchLatents = kept && (await blobs.put(branchKey, blobs.read(kept.blob)));
     await loop.dispatch({
@@ -97,14 +112,19 @@ function refuseFull({ farm }: FarmLoop, taskCount: number): void {
   }
 }
 
-/** Reading an input through is the only way to know that it is there and whole. */
+/**
+ * Reading an input through is the only way to know that it is there and whole.
+ *
+ * @param refs the pictures, then the latents or null
+ */
 async function checkInputs(
   blobs: BlobStore,
-  images: readonly BlobRef[],
-  latents: BlobRef | null,
+  refs: readonly (BlobRef | null)[],
+  owner: string | null,
 ): Promise<void> {
-  for (const [i, ref] of [...images, ...(latents ? [latents] : [])].entries()) {
-    checkInputKey(ref, i < images.length ? `images[${i}]` : "latents");
+  for (const [i, ref] of refs.entries()) {
+    if (ref === null) continue;
+    checkInputKey(ref, i < refs.length - 1 ? `images[${i}]` : "latents", owner);
     for await (const _piece of blobs.read(ref));
   }
 }

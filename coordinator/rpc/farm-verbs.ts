@@ -1,5 +1,6 @@
 /** @file Nodes and checkpoints as operators see them, and what they may ask of nodes. */
 import type * as wire from "../../proto/gen/renderfarm/v1/job_service.js";
+import { encodeStage, encodeUsage } from "../../shared/adapters/grpc/job-codec.js";
 import { encodeModelInfo } from "../../shared/adapters/grpc/model-codec.js";
 import { encodePreference } from "../../shared/adapters/grpc/node-codec.js";
 import { FarmError } from "../../shared/core/errors.js";
@@ -7,9 +8,11 @@ import { recordOf } from "../plan/farm-state.js";
 import { refusalOf } from "../plan/node-machine.js";
 import type { FarmLoop } from "../shell/farm-loop.js";
 
-export function viewFarm(loop: FarmLoop): wire.GetFarmResponse {
+/** @param owner whose use of the farm alone is told; null: every owner's, and that of stages */
+export function viewFarm(loop: FarmLoop, owner: string | null): wire.GetFarmResponse {
   const { nodes, nodeRecords } = loop.farm;
   const models = new Map([...nodes.values()].map(({ info }) => [info.model.digest, info.model]));
+  const { byOwner, byStage } = loop.farm.usage.entries();
   const known = new Set([...nodes.keys(), ...nodeRecords.keys()]);
   return {
     models: [...models.values()].map(encodeModelInfo),
@@ -17,6 +20,13 @@ export function viewFarm(loop: FarmLoop): wire.GetFarmResponse {
     nodes: [...known]
       .map((nodeId) => viewNode(loop, nodeId))
       .filter((node) => node.connected || node.refusal !== ""),
+    usageByOwner: [...byOwner]
+      .filter(([name]) => owner === null || name === owner)
+      .map(([name, seconds]) => ({ owner: name, usage: encodeUsage(seconds) })),
+    usageByStage: [...(owner === null ? byStage : [])].map(([stage, seconds]) => ({
+      stage: encodeStage(stage),
+      usage: encodeUsage(seconds),
+    })),
   };
 }
 

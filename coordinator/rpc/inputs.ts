@@ -15,17 +15,26 @@ import type { BlobRef } from "../../shared/ports/blob-store.js";
 /** Bytes of one piece on the way out: what a thousand clients that do not read may hold at a time. */
 const PIECE_BYTES_MAX = 32 * 1024;
 
-/** Key of an input: never a user's file name. */
-const INPUT_KEY_PATTERN = /^v1\/inputs\/[a-z0-9]{26}$/;
+/** Key of an input: its owner on a farm that knows owners, and an id. Never a user's file name. */
+const INPUT_KEY_PATTERN = /^v1\/inputs\/(?:([a-z0-9-]{1,63})\/)?[a-z0-9]{26}$/;
 
-/** A place for a new input; whatever it is given, it is never a user's file name. */
-export function newInputKey(): string {
-  return `v1/inputs/${idFromBytes(randomBytes(16))}`;
+/**
+ * A place for a new input; whatever it is given, it is never a user's file name.
+ *
+ * @param owner null on a farm without keys
+ */
+export function newInputKey(owner: string | null): string {
+  const folder = owner === null ? "v1/inputs" : `v1/inputs/${owner}`;
+  return `${folder}/${idFromBytes(randomBytes(16))}`;
 }
 
-/** @throws FarmError "invalid-argument" unless the blob was uploaded as an input */
-export function checkInputKey(ref: BlobRef, field: string): void {
-  if (INPUT_KEY_PATTERN.test(ref.key)) return;
+/**
+ * @param owner whose inputs alone may be named; null: everybody's
+ * @throws FarmError "invalid-argument" unless the blob was uploaded as an input
+ */
+export function checkInputKey(ref: BlobRef, field: string, owner: string | null): void {
+  const found = INPUT_KEY_PATTERN.exec(ref.key);
+  if (found && (owner === null || found[1] === owner)) return;
   const description = `'${ref.key.slice(0, 80)}' is no uploaded input; use the answer of UploadInput`;
   throw new FarmError("invalid-argument", `${field}: ${description}`, {
     violations: [{ field, description }],
@@ -42,12 +51,17 @@ export async function* piecesOf(
 /**
  * The same pieces for as long as the input is not too long.
  *
- * @throws FarmError "invalid-argument" when the input is empty or too long
+ * @param admit called for every piece; throws when its bytes are more than its sender may send
+ * @throws FarmError "invalid-argument" when the input is empty or too long, and what `admit` throws
  */
-export async function* boundedInput(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+export async function* boundedInput(
+  pieces: AsyncIterable<Uint8Array>,
+  admit: (bytes: number) => void,
+): AsyncGenerator<Uint8Array> {
   let size = 0;
   for await (const piece of pieces) {
     size += piece.length;
+    admit(piece.length);
     if (size > INPUT_BYTES_MAX) {
       throw new FarmError(
         "invalid-argument",

@@ -7,9 +7,10 @@ import { encodeBlobRef } from "../../shared/adapters/grpc/blob-codec.js";
 import { encodeJob } from "../../shared/adapters/grpc/job-codec.js";
 import { encodeOutput } from "../../shared/adapters/grpc/work-codec.js";
 import { FarmError } from "../../shared/core/errors.js";
-import type { JobView } from "../../shared/farm/job.js";
+import type { ClipPreview, JobView } from "../../shared/farm/job.js";
 import type { Output } from "../../shared/farm/work.js";
-import type { BlobRef } from "../../shared/ports/blob-store.js";
+import type { BlobRef, BlobStore } from "../../shared/ports/blob-store.js";
+import { type Caller, ownerSeenBy, senderOf } from "../access/caller.js";
 import { createJob, type JobParts } from "./create-job.js";
 import { drainNode, undrainNode, viewFarm } from "./farm-verbs.js";
 import { boundedInput, newInputKey } from "./inputs.js";
@@ -23,15 +24,7 @@ import {
   retryJob,
   setPriority,
 } from "./job-verbs.js";
-
-/** Who asks. */
-export interface Caller {
-  /** For logs and accounts; "local" where nobody has to say who they are. */
-  readonly name: string;
-}
-
-/** Whoever reaches a farm that asks for no identity. */
-export const LOCAL_CALLER: Caller = { name: "local" };
+import { type JobsLoop, loopSeenBy } from "./owned-loop.js";
 
 /** One question and one answer; rejects with a FarmError that either edge can tell. */
 export type Ask<Q, A> = (request: Q, caller: Caller) => Promise<A>;
@@ -69,6 +62,8 @@ export interface JobApi {
    * @throws FarmError "not-found"
    */
   watchJob(request: wire.WatchJobRequest, caller: Caller, send: (job: JobView) => void): () => void;
+  /** The latest preview of each clip of a watched job that has one, the longest unchanged first. */
+  previewsOf(jobId: string): readonly ClipPreview[];
 }
 
 /**
@@ -76,60 +71,77 @@ export interface JobApi {
  * that only looks, waits until the journal has what it says: a crash takes back nothing that was told.
  */
 export function jobApi(parts: JobParts): JobApi {
-  const { loop, blobs, janitor } = parts;
-  const told = <Q, A>(ask: (request: Q) => Promise<A>): Ask<Q, A> => {
-    return (request) =>
-      Promise.resolve()
-        .then(() => ask(request))
+  const { loop, blobs, janitor, quotas } = parts;
+  const told = <Q, A>(ask: Ask<Q, A>): Ask<Q, A> => {
+    return async (request, caller) => {
+      // Whoever waited for a full journal would wait for as long as it takes to make room.
+      loop.refuseFullJournal();
+      return Promise.resolve()
+        .then(() => ask(request, caller))
         .finally(() => loop.settled());
+    };
   };
+  /** The farm as the caller may see it: verbs on jobs get no other. */
+  const seen = (caller: Caller) => loopSeenBy(loop, ownerSeenBy(caller));
+  const job = (view: JobView) => ({ job: encodeJob(view) });
   return {
-    createJob: told((request) => createJob(parts, request)),
-    getJob: told(async ({ jobId }) => ({ job: encodeJob(findJob(loop, jobId)) })),
-    cancelJob: told(async ({ jobId }) => ({ job: encodeJob(await cancelJob(loop, jobId)) })),
-    listJobs: told(async (request) => listJobs(loop, request)),
-    pauseJob: told(async ({ jobId }) => ({ job: encodeJob(await pauseJob(loop, jobId)) })),
-    resumeJob: told(async ({ jobId }) => ({ job: encodeJob(await resumeJob(loop, jobId)) })),
-    retryJob: told(async (request) => ({ job: encodeJob(await retryJob(loop, request)) })),
-    setJobPriority: told(async (request) => ({ job: encodeJob(await setPriority(loop, request)) })),
-    deleteJob: told(async ({ jobId }) => deleteJob(loop, jobId)),
+    createJob: told((request, caller) => createJob(parts, request, caller)),
+    getJob: told(async ({ jobId }, caller) => job(findJob(seen(caller), jobId))),
+    cancelJob: told(async ({ jobId }, caller) => job(await cancelJob(seen(caller), jobId))),
+    listJobs: told(async (request, caller) => listJobs(seen(caller), request)),
+    pauseJob: told(async ({ jobId }, caller) => job(await pauseJob(seen(caller), jobId))),
+    resumeJob: told(async ({ jobId }, caller) => job(await resumeJob(seen(caller), jobId))),
+    retryJob: told(async (request, caller) => job(await retryJob(seen(caller), request))),
+    setJobPriority: told(async (request, caller) => job(await setPriority(seen(caller), request))),
+    deleteJob: told(async ({ jobId }, caller) => deleteJob(seen(caller), jobId)),
     drainNode: told(async ({ nodeId }) => ({ node: await drainNode(loop, nodeId) })),
     undrainNode: told(async ({ nodeId }) => ({ node: await undrainNode(loop, nodeId) })),
-    listOutputs: told(async ({ jobId, clipIndex }) => ({
-      outputs: outputsOf(parts, jobId, clipIndex).map(encodeOutput),
+    listOutputs: told(async ({ jobId, clipIndex }, caller) => ({
+      outputs: outputsOf(seen(caller), jobId, clipIndex).map(encodeOutput),
     })),
-    getFarm: told(async () => viewFarm(loop)),
+    getFarm: told(async (_request, caller) => viewFarm(loop, ownerSeenBy(caller))),
     collectGarbage: told(async ({ dryRun }) => {
       const found = await janitor.collect({ dryRun });
       return { blobs: BigInt(found.blobs), bytes: BigInt(found.bytes) };
     }),
-    uploadInput: async (pieces) => ({
-      blob: encodeBlobRef(await blobs.put(newInputKey(), boundedInput(pieces))),
+    uploadInput: async (pieces, caller) => {
+      const sender = senderOf(caller);
+      const admit = (bytes: number) => {
+        if (sender !== null) quotas?.takeInputBytes(sender, bytes);
+      };
+      const ref = await blobs.put(newInputKey(sender), boundedInput(pieces, admit));
+      return { blob: encodeBlobRef(ref) };
+    },
+    openOutput: told(async (request, caller) => openOutput(blobs, seen(caller), request)),
+    inputsOf: told(async ({ jobId }, caller) => {
+      const { farm } = seen(caller);
+      findJob(seen(caller), jobId);
+      return farm.jobs.get(jobId)?.images ?? [];
     }),
-    openOutput: told(async (request) => openOutput(parts, request)),
-    inputsOf: told(async ({ jobId }) => {
-      findJob(loop, jobId);
-      return loop.farm.jobs.get(jobId)?.images ?? [];
-    }),
-    watchJob: ({ jobId }, _caller, send) => {
-      findJob(loop, jobId);
+    watchJob: ({ jobId }, caller, send) => {
+      findJob(seen(caller), jobId);
       return loop.watch(jobId, send);
     },
+    previewsOf: (jobId) => loop.previews(jobId),
   };
 }
 
 /** @throws FarmError "not-found" */
-function outputsOf({ loop }: JobParts, jobId: string, clipIndex: number): readonly Output[] {
+function outputsOf(loop: JobsLoop, jobId: string, clipIndex: number): readonly Output[] {
   findJob(loop, jobId);
   const clip = loop.farm.jobs.get(jobId)?.clips[clipIndex];
   if (clip) return clip.outputs;
   throw new FarmError("not-found", `job ${jobId} has no clip ${clipIndex}`);
 }
 
-function openOutput(parts: JobParts, request: wire.DownloadOutputRequest): OpenOutput {
+function openOutput(
+  blobs: BlobStore,
+  loop: JobsLoop,
+  request: wire.DownloadOutputRequest,
+): OpenOutput {
   const { jobId, clipIndex, fileName } = request;
-  const output = outputsOf(parts, jobId, clipIndex).find((o) => o.fileName === fileName);
-  if (output) return { output, read: () => parts.blobs.read(output.blob) };
+  const output = outputsOf(loop, jobId, clipIndex).find((o) => o.fileName === fileName);
+  if (output) return { output, read: () => blobs.read(output.blob) };
   throw new FarmError(
     "not-found",
     `clip ${clipIndex} of job ${jobId} has no finished output '${fileName.slice(0, 80)}'`,

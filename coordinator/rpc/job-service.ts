@@ -1,15 +1,25 @@
 /** @file JobService: the gRPC edge of what users may ask of the farm. */
 import type { ServerUnaryCall, ServerWritableStream, sendUnaryData } from "@grpc/grpc-js";
 import type * as wire from "../../proto/gen/renderfarm/v1/job_service.js";
-import { encodeJob } from "../../shared/adapters/grpc/job-codec.js";
+import { encodeJob, encodePreview } from "../../shared/adapters/grpc/job-codec.js";
 import { toServiceError } from "../../shared/adapters/grpc/status.js";
 import type { JobView } from "../../shared/farm/job.js";
-import { isTerminal } from "../../shared/farm/job.js";
+import { type ClipPreview, isTerminal } from "../../shared/farm/job.js";
+import type { Caller } from "../access/caller.js";
+import type { CallerOf } from "./guard.js";
 import { piecesOf, sendPieces, written } from "./inputs.js";
-import { type Ask, type JobApi, LOCAL_CALLER } from "./job-api.js";
+import type { Ask, JobApi } from "./job-api.js";
 
 /** The handlers of JobService; every error leaves as a gRPC status with its details. */
-export function jobServiceHandlers(api: JobApi): wire.JobServiceServer {
+export function jobServiceHandlers(api: JobApi, callerOf: CallerOf): wire.JobServiceServer {
+  const unary = <Q, A>(ask: Ask<Q, A>) => {
+    return (call: ServerUnaryCall<Q, A>, callback: sendUnaryData<A>): void => {
+      answer(
+        Promise.resolve().then(() => ask(call.request, callerOf(call.metadata))),
+        callback,
+      );
+    };
+  };
   return {
     createJob: unary(api.createJob),
     getJob: unary(api.getJob),
@@ -25,13 +35,13 @@ export function jobServiceHandlers(api: JobApi): wire.JobServiceServer {
     listOutputs: unary(api.listOutputs),
     getFarm: unary(api.getFarm),
     collectGarbage: unary(api.collectGarbage),
-    watchJob: (call) => streaming(call, async () => watchJob(api, call)),
+    watchJob: (call) => streaming(call, async () => watchJob(api, call, callerOf(call.metadata))),
     uploadInput: (call, callback) => {
-      answer(api.uploadInput(piecesOf(call), LOCAL_CALLER), callback);
+      answer(api.uploadInput(piecesOf(call), callerOf(call.metadata)), callback);
     },
     downloadOutput: (call) =>
       streaming(call, async () => {
-        const { read } = await api.openOutput(call.request, LOCAL_CALLER);
+        const { read } = await api.openOutput(call.request, callerOf(call.metadata));
         await sendPieces(read(), call);
       }),
   };
@@ -41,11 +51,13 @@ export function jobServiceHandlers(api: JobApi): wire.JobServiceServer {
 function watchJob(
   api: JobApi,
   call: ServerWritableStream<wire.WatchJobRequest, wire.WatchJobResponse>,
+  caller: Caller,
 ): void {
   let newest: JobView | null = null;
   let sending = false;
   let unwatch = () => {};
   let hasEnded = false;
+  const told = new Map<number, number>();
   const take = (job: JobView) => {
     newest = job;
     if (!sending) void sendNewest();
@@ -54,7 +66,8 @@ function watchJob(
     sending = true;
     for (let job = newest; job !== null && !call.cancelled; job = newest) {
       newest = null;
-      await written(call, { job: encodeJob(job) });
+      const previews = untoldPreviews(api.previewsOf(job.jobId), told);
+      await written(call, { job: encodeJob(job), previews });
       if (isTerminal(job.state)) finish();
     }
     sending = false;
@@ -65,17 +78,22 @@ function watchJob(
     call.end();
   };
   call.on("cancelled", () => unwatch());
-  unwatch = api.watchJob(call.request, LOCAL_CALLER, take);
+  unwatch = api.watchJob(call.request, caller, take);
   if (hasEnded) unwatch();
 }
 
-function unary<Q, A>(ask: Ask<Q, A>) {
-  return (call: ServerUnaryCall<Q, A>, callback: sendUnaryData<A>): void => {
-    answer(
-      Promise.resolve().then(() => ask(call.request, LOCAL_CALLER)),
-      callback,
-    );
-  };
+/** Previews in one message; the others come with the next one. */
+const PREVIEWS_PER_MESSAGE = 3;
+
+/** @param told the step of each clip that this stream knows; gets those that are told now */
+function untoldPreviews(
+  previews: readonly ClipPreview[],
+  told: Map<number, number>,
+): wire.ClipPreview[] {
+  const untold = previews.filter(({ clipIndex, step }) => told.get(clipIndex) !== step);
+  const now = untold.slice(0, PREVIEWS_PER_MESSAGE);
+  for (const { clipIndex, step } of now) told.set(clipIndex, step);
+  return now.map(encodePreview);
 }
 
 function answer<A>(result: Promise<A>, callback: sendUnaryData<A>): void {

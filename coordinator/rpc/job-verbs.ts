@@ -7,7 +7,7 @@ import type { JobView } from "../../shared/farm/job.js";
 import { isTerminal, PRIORITY_MAX } from "../../shared/farm/job.js";
 import { planChunks } from "../../shared/farm/parameters.js";
 import type { RetryScope } from "../plan/events.js";
-import type { FarmLoop } from "../shell/farm-loop.js";
+import type { JobsLoop } from "./owned-loop.js";
 
 const PAGE_SIZE_DEFAULT = 100;
 const PAGE_SIZE_MAX = 500;
@@ -15,14 +15,14 @@ const PAGE_SIZE_MAX = 500;
 const PAGE_BYTES = 1024 * 1024;
 
 /** @throws FarmError "not-found" */
-export function findJob(loop: FarmLoop, jobId: string): JobView {
+export function findJob(loop: JobsLoop, jobId: string): JobView {
   const job = loop.view(jobId);
   if (!job) throw new FarmError("not-found", `there is no job '${jobId.slice(0, 64)}'`);
   return job;
 }
 
 /** @throws FarmError "invalid-argument" naming the first job that there is not */
-export function refuseUnknownJobs(loop: FarmLoop, jobIds: readonly string[]): void {
+export function refuseUnknownJobs(loop: JobsLoop, jobIds: readonly string[]): void {
   for (const [i, jobId] of jobIds.entries()) {
     if (!loop.farm.jobs.has(jobId))
       refuse(`options.depends_on[${i}]`, `there is no job '${jobId}'`);
@@ -30,7 +30,7 @@ export function refuseUnknownJobs(loop: FarmLoop, jobIds: readonly string[]): vo
 }
 
 /** The newest first. A page begins after the job that the token names. */
-export function listJobs(loop: FarmLoop, request: wire.ListJobsRequest): wire.ListJobsResponse {
+export function listJobs(loop: JobsLoop, request: wire.ListJobsRequest): wire.ListJobsResponse {
   const { pageSize, pageToken } = request;
   if (pageSize < 0) refuse("page_size", `${pageSize} is negative; 0 takes ${PAGE_SIZE_DEFAULT}`);
   const size = pageSize === 0 ? PAGE_SIZE_DEFAULT : Math.min(pageSize, PAGE_SIZE_MAX);
@@ -55,7 +55,7 @@ export function listJobs(loop: FarmLoop, request: wire.ListJobsRequest): wire.Li
 }
 
 /** @throws FarmError "not-found"; "wrong-state" when it has ended otherwise */
-export async function cancelJob(loop: FarmLoop, jobId: string): Promise<JobView> {
+export async function cancelJob(loop: JobsLoop, jobId: string): Promise<JobView> {
   const { state } = findJob(loop, jobId);
   if (state === "cancelled") return findJob(loop, jobId);
   refuseEnded(loop, jobId);
@@ -64,14 +64,14 @@ export async function cancelJob(loop: FarmLoop, jobId: string): Promise<JobView>
 }
 
 /** @throws FarmError "not-found", "wrong-state" */
-export async function pauseJob(loop: FarmLoop, jobId: string): Promise<JobView> {
+export async function pauseJob(loop: JobsLoop, jobId: string): Promise<JobView> {
   refuseEnded(loop, jobId);
   await loop.dispatch({ kind: "job-paused", jobId });
   return findJob(loop, jobId);
 }
 
 /** @throws FarmError "not-found", "wrong-state" */
-export async function resumeJob(loop: FarmLoop, jobId: string): Promise<JobView> {
+export async function resumeJob(loop: JobsLoop, jobId: string): Promise<JobView> {
   refuseEnded(loop, jobId);
   await loop.dispatch({ kind: "job-resumed", jobId });
   return findJob(loop, jobId);
@@ -79,7 +79,7 @@ export async function resumeJob(loop: FarmLoop, jobId: string): Promise<JobView>
 
 /** @throws FarmError "not-found", "wrong-state", "invalid-argument" */
 export async function setPriority(
-  loop: FarmLoop,
+  loop: JobsLoop,
   { jobId, priority }: wire.SetJobPriorityRequest,
 ): Promise<JobView> {
   if (priority > PRIORITY_MAX) refuse("priority", `${priority} is not from 0 to ${PRIORITY_MAX}`);
@@ -89,7 +89,7 @@ export async function setPriority(
 }
 
 /** @throws FarmError "not-found", "wrong-state" when there is nothing to do again */
-export async function retryJob(loop: FarmLoop, request: wire.RetryJobRequest): Promise<JobView> {
+export async function retryJob(loop: JobsLoop, request: wire.RetryJobRequest): Promise<JobView> {
   const { jobId } = request;
   const before = findJob(loop, jobId);
   const what = retryScope(before, request);
@@ -105,7 +105,7 @@ export async function retryJob(loop: FarmLoop, request: wire.RetryJobRequest): P
 }
 
 /** @throws FarmError "not-found", "wrong-state" while it has not ended */
-export async function deleteJob(loop: FarmLoop, jobId: string): Promise<wire.DeleteJobResponse> {
+export async function deleteJob(loop: JobsLoop, jobId: string): Promise<wire.DeleteJobResponse> {
   const { state } = findJob(loop, jobId);
   if (!isTerminal(state)) {
     throw new FarmError("wrong-state", `job ${jobId} is ${state}; cancel it first`);
@@ -130,7 +130,7 @@ function retryScope(job: JobView, request: wire.RetryJobRequest): RetryScope {
   return { kind: "chunk", clipIndex, chunkIndex };
 }
 
-function refuseEnded(loop: FarmLoop, jobId: string): void {
+function refuseEnded(loop: JobsLoop, jobId: string): void {
   const { state } = findJob(loop, jobId);
   if (isTerminal(state)) throw new FarmError("wrong-state", `job ${jobId} has ended: ${state}`);
 }

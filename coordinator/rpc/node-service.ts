@@ -7,11 +7,13 @@ import type {
 } from "../../proto/gen/renderfarm/v1/node_service.js";
 import type { NodeMessage } from "../../shared/adapters/grpc/node-codec.js";
 import { decodeNodeMessage, encodeNodeOrder } from "../../shared/adapters/grpc/node-codec.js";
-import { asFarmError } from "../../shared/core/errors.js";
+import { toServiceError } from "../../shared/adapters/grpc/status.js";
+import { asFarmError, FarmError } from "../../shared/core/errors.js";
 import type { Clock } from "../../shared/ports/clock.js";
 import { HEARTBEAT_MS, LEASE_MS } from "../plan/limits.js";
 import type { FarmLoop } from "../shell/farm-loop.js";
 import type { NodeSessions, NodeStream } from "../shell/node-sessions.js";
+import type { CallerOf } from "./guard.js";
 
 type NodeCall = ServerDuplexStream<ConnectRequest, ConnectResponse>;
 
@@ -22,6 +24,7 @@ export interface NodeServiceParts {
   readonly loop: FarmLoop;
   readonly sessions: NodeSessions;
   readonly clock: Clock;
+  readonly callerOf: CallerOf;
   /** Hears of a journal that cannot be written. */
   readonly onError: (error: unknown) => void;
 }
@@ -48,10 +51,10 @@ function serveNode(parts: NodeServiceParts, call: NodeCall): void {
   call.on("data", (wire: ConnectRequest) => {
     try {
       const message = decodeNodeMessage(wire);
-      if (nodeId === null) nodeId = welcome(parts, message, stream, cancelDeadline);
+      if (nodeId === null) nodeId = welcome(parts, message, { call, stream, cancelDeadline });
       else if (sessions.heard(nodeId, stream)) take(parts, nodeId, message, stream);
     } catch (error) {
-      call.emit("error", { code: status.INVALID_ARGUMENT, details: asFarmError(error).detail });
+      call.emit("error", toServiceError(asFarmError(error, "invalid-argument")));
     }
   });
   const end = () => {
@@ -64,16 +67,31 @@ function serveNode(parts: NodeServiceParts, call: NodeCall): void {
   call.on("error", end);
 }
 
-/** The first message must be a hello; the answer goes out before any order. */
+interface Greeting {
+  readonly call: NodeCall;
+  readonly stream: NodeStream;
+  readonly cancelDeadline: () => void;
+}
+
+/**
+ * The first message must be a hello; the answer goes out before any order.
+ *
+ * @throws FarmError "permission-denied" to a node that names another one
+ */
 function welcome(
-  { sessions }: NodeServiceParts,
+  { sessions, callerOf }: NodeServiceParts,
   message: NodeMessage,
-  stream: NodeStream,
-  cancelDeadline: () => void,
+  { call, stream, cancelDeadline }: Greeting,
 ): string | null {
   if (message.kind !== "hello") {
     stream.close(`the first message must be a hello, not ${message.kind}`);
     return null;
+  }
+  const caller = callerOf(call.metadata);
+  const { nodeId } = message.identity;
+  if (caller.kind !== "open" && !(caller.kind === "node" && caller.nodeId === nodeId)) {
+    const detail = `the certificate is not that of node '${nodeId}'`;
+    throw new FarmError("permission-denied", detail);
   }
   cancelDeadline();
   stream.send({ kind: "welcome", leaseMs: LEASE_MS, heartbeatMs: HEARTBEAT_MS });
@@ -96,6 +114,9 @@ function take(
       return;
     case "stopping":
       sessions.stopping(nodeId, stream);
+      return;
+    case "preview":
+      loop.reportPreview(message.taskId, message.epoch, message.step, message.image);
       return;
     case "report": {
       const { taskId, epoch, report } = message;

@@ -47,11 +47,9 @@ const identity: NodeIdentity = {
   },
   provider: "cpu",
   planHash: "e".repeat(64),
-  busAddress: "127.0.0.1:9",
-  busToken: "secret",
+  ...{ busAddress: "127.0.0.1:9", busToken: "secret" },
   hasFfmpeg: true,
-  memoryBytes: 16 * 2 ** 30,
-  prefers: "any",
+  ...{ memoryBytes: 16 * 2 ** 30, prefers: "any" },
 };
 
 let clock: ManualClock;
@@ -212,13 +210,7 @@ describe("a client", () => {
     const { blob } = await upload(Buffer.from("a picture"));
     const bad = request({
       images: [blob],
-      parameters: {
-        height: 65,
-        fps: 0,
-        sigmas: [],
-        formats: [],
-        pair: "PAIR_POLICY_UNSPECIFIED",
-      } as never,
+      parameters: RenderParameters.fromPartial({ height: 65, fps: 0 }),
     });
     await expect(call("createJob", bad)).rejects.toMatchObject({
       code: "invalid-argument",

@@ -5,7 +5,7 @@
  * this process (no order, no answer, no publication) before the append has resolved.
  */
 import { asFarmError } from "../../shared/core/errors.js";
-import type { JobView } from "../../shared/farm/job.js";
+import type { ClipPreview, JobView } from "../../shared/farm/job.js";
 import { isTerminal } from "../../shared/farm/job.js";
 import type { Journal } from "../../shared/ports/journal.js";
 import { type Log, silentLog } from "../../shared/ports/log.js";
@@ -21,6 +21,7 @@ import { viewJob } from "../plan/view.js";
 import { encodeEvent } from "./event-codec.js";
 import type { Failpoint } from "./failpoint.js";
 import type { FarmObserver } from "./farm-observer.js";
+import { PreviewBoard } from "./preview-board.js";
 import { recoverFarm, snapshotLines } from "./recover.js";
 
 /** An event before the loop stamps it with the time. */
@@ -41,6 +42,14 @@ export const POLICY_DEFAULT: FarmPolicy = {
 };
 
 export type JobWatcher = (job: JobView) => void;
+
+/** Follows the whole farm; hears of nothing before it is durable. */
+export interface FarmFollower {
+  /** Events were taken in, the scheduler's grants with them, and the jobs changed by it. */
+  stepped(occurrences: readonly Occurrence[], changedJobIds: ReadonlySet<string>): void;
+  /** A running denoise task of the job reported a step, or what its clip looks like. */
+  progressed(jobId: string): void;
+}
 
 /** Effects that concern nodes and the blob store; the loop itself does the others. */
 export type OutsideEffect = Exclude<FarmEffect, { kind: "job-changed" } | { kind: "count" }>;
@@ -67,7 +76,9 @@ export class FarmLoop {
   readonly #policy: FarmPolicy;
   readonly #failpoint: Failpoint | null;
   readonly #progress = new Map<string, Progress>();
+  readonly #previews = new PreviewBoard();
   readonly #watchers = new Map<string, Set<JobWatcher>>();
+  readonly #followers = new Set<FarmFollower>();
   /** The last append; those before it resolve before it. */
   #appended: Promise<void> = Promise.resolve();
   readonly #log: Log;
@@ -135,7 +146,8 @@ export class FarmLoop {
     } catch (error) {
       throw this.#break(error);
     }
-    this.#carryOut(effects);
+    const changed = this.#carryOut(effects);
+    for (const follower of this.#followers) follower.stepped(occurrences, changed);
     this.#keepIfDue();
   }
 
@@ -195,12 +207,37 @@ export class FarmLoop {
     await this.#appended;
   }
 
+  /**
+   * Refuses while the journal has no room for events; what runs waits until it has.
+   *
+   * @throws FarmError "exhausted"
+   */
+  refuseFullJournal(): void {
+    const stalled = this.#journal.stalled?.();
+    if (stalled?.code === "exhausted") throw stalled;
+  }
+
   /** A running denoise task's report; not journalled, since a step later it is history. */
   reportProgress(taskId: string, progress: Progress): void {
     const task = this.farm.tasks.get(taskId);
     if (task?.epoch !== progress.epoch || task.state.kind !== "granted") return;
     this.#progress.set(taskId, progress);
     this.#notify(task.jobId);
+    for (const follower of this.#followers) follower.progressed(task.jobId);
+  }
+
+  /** What a running denoise task's clip looks like; as fleeting as its progress. */
+  reportPreview(taskId: string, epoch: number, step: number, image: Uint8Array): void {
+    const task = this.farm.tasks.get(taskId);
+    if (task?.epoch !== epoch || task.state.kind !== "granted") return;
+    this.#previews.put(task.jobId, { clipIndex: task.clipIndex, step, image });
+    this.#notify(task.jobId);
+    for (const follower of this.#followers) follower.progressed(task.jobId);
+  }
+
+  /** The latest preview of each clip of a job that has one, the longest unchanged first. */
+  previews(jobId: string): ClipPreview[] {
+    return this.#previews.ofJob(jobId);
   }
 
   /** Milliseconds since 1970, as events are stamped. */
@@ -230,7 +267,14 @@ export class FarmLoop {
     };
   }
 
-  #carryOut(effects: readonly FarmEffect[]): void {
+  /** Lets somebody follow the whole farm, until the returned function is called. */
+  follow(follower: FarmFollower): () => void {
+    this.#followers.add(follower);
+    return () => this.#followers.delete(follower);
+  }
+
+  /** The jobs that changed. */
+  #carryOut(effects: readonly FarmEffect[]): ReadonlySet<string> {
     const changed = new Set<string>();
     for (const effect of effects) {
       if (effect.kind === "job-changed") changed.add(effect.jobId);
@@ -239,6 +283,7 @@ export class FarmLoop {
       } else this.#execute(effect);
     }
     for (const jobId of changed) this.#notify(jobId);
+    return changed;
   }
 
   #notify(jobId: string): void {
@@ -259,6 +304,7 @@ export class FarmLoop {
   }
 
   #forgetProgress(jobId: string): void {
+    this.#previews.forget(jobId);
     for (const clip of this.farm.jobs.get(jobId)?.clips ?? []) {
       for (const taskId of clip.taskIds) this.#progress.delete(taskId);
     }

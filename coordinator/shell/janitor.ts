@@ -14,7 +14,7 @@ import { isFinishedFile } from "./sweep.js";
 /** An upload that no job named by then never will be, unless it is claimed. */
 const SPARED_MS = 3_600_000;
 
-const INPUT_PATTERN = /^v1\/inputs\/[a-z0-9]{26}$/;
+const INPUT_PATTERN = /^v1\/inputs\/(?:[a-z0-9-]{1,63}\/)?[a-z0-9]{26}$/;
 const JOB_PATTERN = /^v1\/([a-z0-9]{26})\//;
 
 export interface Garbage {

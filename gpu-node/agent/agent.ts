@@ -6,8 +6,10 @@ import type { Registry } from "prom-client";
 import { systemClock } from "../../shared/adapters/clock/system-clock.js";
 import type { NodeIdentity } from "../../shared/adapters/grpc/node-codec.js";
 import { openBlobStore } from "../../shared/adapters/open-blob-store.js";
+import { TlsFiles } from "../../shared/adapters/tls/tls-files.js";
+import type { JobTracer } from "../../shared/adapters/tracing/job-tracer.js";
 import { assertNever } from "../../shared/core/assert.js";
-import type { FarmError } from "../../shared/core/errors.js";
+import { FarmError } from "../../shared/core/errors.js";
 import { idFromBytes } from "../../shared/core/ids.js";
 import type { TaskReport } from "../../shared/farm/work.js";
 import { runtimePlanHash } from "../runtime/plan-hash.js";
@@ -18,10 +20,13 @@ import { drain } from "./drain.js";
 import { nodeMeters } from "./measured.js";
 import { usableMemory } from "./memory.js";
 import { NodeLink, type TaskOrder } from "./node-link.js";
+import { bothNodeObservers } from "./node-observer.js";
 import { type OpenedBus, openBus } from "./open-bus.js";
 import type { NodeSettings } from "./settings.js";
+import { StepLog } from "./step-log.js";
 import { SupervisedRuntime } from "./supervised-runtime.js";
 import { TaskRunner } from "./task-runner.js";
+import { NodeTraces } from "./traces.js";
 
 export interface AgentOptions {
   readonly settings: NodeSettings;
@@ -30,8 +35,12 @@ export interface AgentOptions {
   readonly log: Logger;
   /** The runtime cannot be brought back: the process should end, so that it is started anew. */
   readonly onBroken: (reason: FarmError) => void;
+  /** The node's certificate, where it is open already. */
+  readonly tls?: TlsFiles | null;
   /** Where the node's metrics go; null or absent: nothing is measured. */
   readonly registry?: Registry | null;
+  /** Null or absent: nothing is traced. */
+  readonly tracer?: JobTracer | null;
   /** The runtime child was started again. */
   readonly onRestart?: () => void;
   /** Default: the runtime child, with the checkpoint of the settings. */
@@ -52,7 +61,6 @@ export interface Agent {
   close(): Promise<void>;
 }
 
-const PROVIDER = "cpu" as const;
 /** After a cancel, how long files and sockets may take to be put away. */
 const CLOSE_MS_MAX = 3_000;
 
@@ -65,10 +73,17 @@ const CLOSE_MS_MAX = 3_000;
 export async function startAgent(options: AgentOptions): Promise<Agent> {
   const { settings, version, log, openRuntime = superviseChild } = options;
   const clock = systemClock;
-  const { nodeId, prefers } = settings;
-  const measuring = { nodeId, prefers, provider: PROVIDER };
+  const tls = options.tls ?? openNodeTls(settings, log);
+  const { nodeId, prefers, provider } = settings;
+  const measuring = { nodeId, prefers, provider };
   const meters = nodeMeters(options.registry ?? null, measuring, clock);
-  const { observer } = meters;
+  const traces = options.tracer ? new NodeTraces(options.tracer, nodeId, Date.now) : null;
+  const lookingOn = [
+    meters.observer,
+    ...(traces ? [traces.observer] : []),
+    ...(log.isLevelEnabled("debug") ? [new StepLog(log).observer] : []),
+  ];
+  const observer = lookingOn.reduce(bothNodeObservers);
   const store = await openBlobStore(settings.blobs, { env: process.env, log, role: "uses" });
   const blobs = meters.blobs(store, settings.blobs.startsWith("s3:") ? "s3" : "files");
   const ffmpeg = await findFfmpeg();
@@ -78,7 +93,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   observer.modelLoaded(info.model.name, (clock.nowMs() - startMs) / 1_000);
   const runtime = meters.runtime(opened);
   const bus = await openBus(settings, {
-    ...{ env: process.env, clock, log },
+    ...{ env: process.env, clock, log, tls },
     onRefused: (what) => log.warn({ what }, "the tensor bus did not take what came"),
   });
   const identity = identityOf(settings, info, bus, ffmpeg !== null);
@@ -100,11 +115,13 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       observer.saveFailed();
       log.warn({ task_id: taskId, code, detail }, "latents on their way were not saved");
     },
+    onPreview: (taskId, epoch, step, image) => link.preview(taskId, epoch, step, image),
   });
   const link: NodeLink = new NodeLink({
     addresses: settings.coordinator.split(","),
     identity,
     clock,
+    tls,
     random: Math.random,
     onUp: () => {
       observer.linked(true);
@@ -129,8 +146,23 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   return {
     whyNotReady: () => (link.holdsLease() ? null : "not welcomed by the coordinator"),
     drain: () => drain(link, runner, clock),
-    close: () => closeAll(link, runner, runtime, bus),
+    close: async () => {
+      tls?.close();
+      await closeAll(link, runner, runtime, bus);
+    },
   };
+}
+
+/** @throws FarmError "invalid-argument" when a file is not what it must be, or names another node */
+export function openNodeTls({ tls, nodeId }: NodeSettings, log: Logger): TlsFiles | null {
+  if (tls === null) return null;
+  const options = { role: "node", clock: systemClock, wallMs: Date.now, log } as const;
+  const files = new TlsFiles(tls, options);
+  const { name } = files.current.identity;
+  if (name === nodeId) return files;
+  files.close();
+  const text = `--node-id: ${nodeId} is not ${name}, for whom the certificate ${tls.cert} is`;
+  throw new FarmError("invalid-argument", text);
 }
 
 function superviseChild({
@@ -143,7 +175,7 @@ function superviseChild({
     child: {
       checkpointDir: settings.checkpoint,
       variant: settings.variant,
-      provider: PROVIDER,
+      provider: settings.provider,
       intraOpThreads: settings.threads,
     },
     clock: systemClock,
@@ -165,11 +197,11 @@ function identityOf(
     nodeId: settings.nodeId,
     bootId: idFromBytes(randomBytes(16)),
     model: info.model,
-    provider: PROVIDER,
+    provider: settings.provider,
     planHash: runtimePlanHash({
       modelDigest: info.model.digest,
       ortVersion: info.ortVersion,
-      provider: PROVIDER,
+      provider: settings.provider,
       // How a kernel cuts up its sums goes by the threads too.
       device: `${arch()} ${cpus()[0]?.model ?? "unknown"} x ${settings.threads}`,
       dtype: "float32",

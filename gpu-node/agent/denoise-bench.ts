@@ -29,6 +29,7 @@ const wave = (shape: readonly number[], scale: number): Tensor => {
 export const conditioning = {
   imageEmbedding: wave([1, 1, 5], 0.3),
   imageLatents: wave([4, 2, 3], 0.7),
+  colourMap: wave([5, 3], 0.5),
   initialLatents: wave(SHAPE, 10),
 };
 
@@ -104,6 +105,8 @@ export class Replica {
   readonly reports: string[] = [];
   readonly dropped: string[] = [];
   readonly failedSaves: string[] = [];
+  /** Steps of previews. */
+  readonly shown: number[] = [];
   holdsLease = true;
   last: TaskReport | null = null;
   shell!: DenoiseShell;
@@ -118,6 +121,7 @@ export class Replica {
     const partner = { nodeId: "other", busAddress: "127.0.0.1:1", busToken: "t" };
     const work: DenoiseWork = {
       stage: "denoise",
+      preview: false,
       parameters,
       conditioning: this.#bench.conditioningRef,
       resume: null,
@@ -141,6 +145,7 @@ export class Replica {
       holdsLease: () => this.holdsLease,
       onFrameDropped: (reason) => this.dropped.push(reason),
       onSaveFailed: ({ code }) => this.failedSaves.push(code),
+      onPreview: (_epoch, step) => this.shown.push(step),
     });
     return this;
   }

@@ -147,3 +147,17 @@ test("a cancel in the middle of a run: idle only when the run has ended", async 
   await one.shell.idle;
   expect(one.reports).toEqual([]);
 });
+
+test("previews are shown by the conditional half of a pair alone, and only where the job asks", async () => {
+  const asked = { preview: true };
+  const a = new Replica(bench).start("a", "uncond", asked);
+  const b = new Replica(bench).start("b", "cond", asked);
+  await Promise.all([a.reported("finished"), b.reported("finished")]);
+  await b.until(() => b.shown.length > 0);
+  expect(a.shown).toEqual([]);
+  expect(b.shown[0]).toBe(1);
+
+  const silent = new Replica(bench).start("a", null);
+  await silent.reported("finished");
+  expect(silent.shown).toEqual([]);
+});

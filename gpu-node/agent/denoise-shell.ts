@@ -4,56 +4,23 @@
  * Everything that happens becomes an event of the machine, in a queue, one after the other; only
  * the machine decides what it means.
  */
-import { createHash } from "node:crypto";
 import { assert, assertNever } from "../../shared/core/assert.js";
-import { asFarmError, type FarmError } from "../../shared/core/errors.js";
+import { asFarmError } from "../../shared/core/errors.js";
 import { isGuided } from "../../shared/farm/parameters.js";
-import type {
-  DenoiseWork,
-  GuidanceHalf,
-  TaskAssignment,
-  TaskReport,
-} from "../../shared/farm/work.js";
-import type { BlobStore } from "../../shared/ports/blob-store.js";
-import type { CancelTimer, Clock } from "../../shared/ports/clock.js";
-import type { BusChannel, FrameHeader, TensorBus } from "../../shared/ports/tensor-bus.js";
+import type { DenoiseWork, GuidanceHalf, TaskAssignment } from "../../shared/farm/work.js";
+import type { CancelTimer } from "../../shared/ports/clock.js";
+import type { BusChannel, FrameHeader } from "../../shared/ports/tensor-bus.js";
 import { elementCount, floatsOf, type Tensor, tensor } from "../../shared/tensor/tensor.js";
-import type { CheckpointConfigs } from "../model/configs/components-fit.js";
-import type { Runtime } from "../runtime/runtime.js";
 import { createReplica, type DenoiseReplica } from "../stages/denoise-maths.js";
 import { clipPlace, latentsKey, stepKey } from "../stages/keys.js";
 import { decodeConditioning, decodeLatents, encodeLatents } from "../stages/tensor-blobs.js";
 import { reduceDenoise, startDenoise } from "./denoise-machine.js";
-import type { DenoiseEffect, DenoiseEvent, DenoiseState, DropReason } from "./denoise-state.js";
-import type { DenoiseObserver } from "./node-observer.js";
+import type { DenoiseParts, Frame } from "./denoise-parts.js";
+import type { DenoiseEffect, DenoiseEvent, DenoiseState } from "./denoise-state.js";
+import { type EndingEvent, isEnding, lastWordsOn } from "./denoise-unstarted.js";
 import { patiently } from "./patience.js";
-
-export interface DenoiseParts {
-  readonly runtime: Runtime;
-  readonly blobs: BlobStore;
-  readonly bus: TensorBus;
-  readonly clock: Clock;
-  readonly configs: Pick<CheckpointConfigs, "scheduler">;
-  /** Of this node's runtime; becomes a part of what both replicas of a pair must agree on. */
-  readonly planHash: string;
-  /**
-   * Whether the coordinator counts on this node; asked before anything is acted on, since a process
-   * that was stopped for long wakes to whatever comes first.
-   */
-  readonly holdsLease: () => boolean;
-  readonly report: (epoch: number, report: TaskReport) => void;
-  /** Hears of every sound frame that was not used. */
-  readonly onFrameDropped: (reason: DropReason | "clip" | "shape") => void;
-  /** Hears of latents that the store did not take; the task goes on. */
-  readonly onSaveFailed: (reason: FarmError) => void;
-  /** Looks on; absent: nobody does. */
-  readonly observer?: DenoiseObserver;
-}
-
-interface Frame {
-  readonly header: FrameHeader;
-  readonly payload: Uint8Array;
-}
+import { type Previews, previewsOf } from "./previews.js";
+import { sha256 } from "./sha256.js";
 
 export class DenoiseShell {
   readonly #assignment: TaskAssignment;
@@ -70,6 +37,7 @@ export class DenoiseShell {
   #replica: DenoiseReplica | null = null;
   /** Null until the conditioning is read; what happens until then waits in the queue. */
   #state: DenoiseState | null = null;
+  #previews: Previews | null = null;
   #framePlanHash = "";
   #channel: BusChannel | null = null;
   #clearDeadline: CancelTimer = () => {};
@@ -147,8 +115,10 @@ export class DenoiseShell {
     if (this.#state !== null) return; // ended meanwhile
     const from =
       resume && middle ? { step: resume.step, latents: decodeLatents(middle) } : undefined;
-    const replica = createReplica(decodeConditioning(begin), parameters, configs.scheduler, from);
+    const conditioned = decodeConditioning(begin);
+    const replica = createReplica(conditioned, parameters, configs.scheduler, from);
     this.#replica = replica;
+    this.#previews = previewsOf(this.#work, conditioned, this.#parts.onPreview);
     this.#framePlanHash = sha256(JSON.stringify([planHash, parameters, replica.table]));
     const plan = {
       stepCount: replica.stepCount,
@@ -177,23 +147,10 @@ export class DenoiseShell {
   /** There is no machine yet that could end. */
   #endUnstarted(event: EndingEvent): void {
     const epoch = this.#epoch;
-    const report = this.#lastWordsOn(event);
+    const report = lastWordsOn(event, this.#work);
     this.#state = { kind: "ended", epoch, report };
     if (report) this.#parts.report(epoch, report);
     this.#drain();
-  }
-
-  #lastWordsOn(event: EndingEvent): TaskReport | null {
-    switch (event.kind) {
-      case "cancel":
-        return null;
-      case "fault":
-        return { kind: "failed", code: event.code, detail: event.detail };
-      case "yield":
-        return { kind: "yielded", checkpoint: this.#work.resume };
-      default:
-        return assertNever(event);
-    }
   }
 
   /** Effects add to the queue: an event is taken in only after all effects of the one before. */
@@ -250,6 +207,7 @@ export class DenoiseShell {
         assert(frame, "a frame to keep");
         const kept = tensor(frame.header.shape, floatsOf(frame.payload));
         this.#halves.set(`${effect.half} ${effect.step}`, kept);
+        this.#parts.observer?.halfCame();
         return;
       }
       case "drop-frame":
@@ -302,23 +260,16 @@ export class DenoiseShell {
     const { shape, data } = this.#half(half, step);
     const payload = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     const header: FrameHeader = {
-      jobId,
-      clipId,
-      epoch,
-      attempt,
-      step,
-      half,
-      dtype: "F32",
-      shape,
-      sha256: sha256(payload),
-      planHash: this.#framePlanHash,
-      latentsDigest,
+      ...{ jobId, clipId, epoch, attempt, step, half, dtype: "F32", shape },
+      ...{ sha256: sha256(payload), planHash: this.#framePlanHash, latentsDigest },
     };
+    this.#parts.observer?.halfSent(payload.byteLength);
     this.#channel?.send(header, payload);
   }
 
   #apply(step: number): void {
     const replica = this.#started();
+    const before = replica.latents;
     const startMs = this.#parts.clock.nowMs();
     try {
       const isGuidedStep = isGuided(this.#work.parameters);
@@ -327,7 +278,8 @@ export class DenoiseShell {
       this.#fault(error);
       return;
     }
-    for (const half of ["uncond", "cond"]) this.#halves.delete(`${half} ${step}`);
+    for (const half of replica.halves) this.#halves.delete(`${half} ${step}`);
+    this.#previews?.stepMade(replica, before, this.#epoch);
     const digest = replica.digest();
     const nowMs = this.#parts.clock.nowMs();
     this.#observeStep(startMs, nowMs);
@@ -411,15 +363,4 @@ export class DenoiseShell {
     assert(found, `the ${half} half of step ${step}`);
     return found;
   }
-}
-
-/** Events that end a task whose latents are not even read. */
-type EndingEvent = Extract<DenoiseEvent, { kind: "cancel" | "fault" | "yield" }>;
-
-function isEnding(event: DenoiseEvent): event is EndingEvent {
-  return event.kind === "cancel" || event.kind === "fault" || event.kind === "yield";
-}
-
-function sha256(data: string | Uint8Array): string {
-  return createHash("sha256").update(data).digest("hex");
 }

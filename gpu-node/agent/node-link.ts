@@ -9,7 +9,7 @@
  * timer, an order, a result. So nothing is read or sent before a look at the clock, and what finds
  * the lease run out fences first.
  */
-import { type ClientDuplexStream, credentials } from "@grpc/grpc-js";
+import type { ClientDuplexStream } from "@grpc/grpc-js";
 import {
   ConnectRequest,
   type ConnectResponse,
@@ -26,6 +26,12 @@ import {
   type NodeMessage,
   type NodeOrder,
 } from "../../shared/adapters/grpc/node-codec.js";
+import {
+  insecureChannel,
+  pairOf,
+  secureChannel,
+} from "../../shared/adapters/tls/grpc-credentials.js";
+import type { TlsFiles } from "../../shared/adapters/tls/tls-files.js";
 import { assertNever } from "../../shared/core/assert.js";
 import { asFarmError } from "../../shared/core/errors.js";
 import type { TaskReport } from "../../shared/farm/work.js";
@@ -42,6 +48,8 @@ export interface NodeLinkOptions {
   readonly addresses: readonly string[];
   readonly identity: NodeIdentity;
   readonly clock: Clock;
+  /** Null, the default: the coordinator is on this machine. */
+  readonly tls?: TlsFiles | null;
   /** 0..1, spreads the dials of many nodes after a restart of the coordinator. */
   readonly random: () => number;
   /** The coordinator has welcomed this node. */
@@ -113,6 +121,13 @@ export class NodeLink {
     this.#send(dial, { ...message, report: failed });
   }
 
+  /** Shows what a clip looks like; nothing is sent where the stream does not keep up. */
+  preview(taskId: string, epoch: number, step: number, image: Uint8Array): void {
+    const dial = this.#dial;
+    if (!dial || dial.unsent || !this.holdsLease()) return;
+    this.#send(dial, { kind: "preview", taskId, epoch, step, image });
+  }
+
   /**
    * Whether the coordinator counts on this node now; a lease that has run out ends here. Whoever is
    * about to act for a task asks first.
@@ -158,9 +173,14 @@ export class NodeLink {
   }
 
   #dialNow(): void {
-    const { addresses, identity, clock } = this.#options;
+    const { addresses, identity, clock, tls } = this.#options;
     const address = addresses[this.#turn % addresses.length] ?? "";
-    const client = new NodeServiceClient(address, credentials.createInsecure(), nodeClientOptions);
+    // Every dial shows the newest certificate.
+    const channel = tls ? secureChannel(address, pairOf(tls.current)) : insecureChannel();
+    const client = new NodeServiceClient(address, channel.credentials, {
+      ...nodeClientOptions,
+      ...channel.options,
+    });
     const stream = client.connect();
     const dial: Dial = {
       client,

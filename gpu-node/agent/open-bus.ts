@@ -2,8 +2,10 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { isNatsUrl } from "../../shared/adapters/nats/nats-location.js";
-import { endpointOf } from "../../shared/adapters/socket/socket-channel.js";
 import { SocketTensorBus } from "../../shared/adapters/socket/socket-tensor-bus.js";
+import { BusTls } from "../../shared/adapters/tls/bus-tls.js";
+import type { TlsFiles } from "../../shared/adapters/tls/tls-files.js";
+import { endpointOf } from "../../shared/core/endpoint.js";
 import type { Clock } from "../../shared/ports/clock.js";
 import type { Log } from "../../shared/ports/log.js";
 import type { TensorBus } from "../../shared/ports/tensor-bus.js";
@@ -34,6 +36,8 @@ interface BusParts {
   readonly env: Environment;
   readonly clock: Clock;
   readonly log: Log;
+  /** Null: sockets on this machine only. */
+  readonly tls: TlsFiles | null;
   /** Hears of every connection, message and frame that came and was not taken. */
   readonly onRefused: (what: string) => void;
 }
@@ -50,7 +54,10 @@ export function isBusUrl(bus: string): boolean {
 export async function openBus(settings: BusSettings, parts: BusParts): Promise<OpenedBus> {
   const token = randomBytes(32).toString("hex");
   const { bus, busListen, nodeId } = settings;
-  if (!isNatsUrl(bus)) return SocketTensorBus.listen({ ...endpointOf(busListen), ...parts, token });
+  if (!isNatsUrl(bus)) {
+    const tls = parts.tls && new BusTls(parts.tls);
+    return SocketTensorBus.listen({ ...endpointOf(busListen), ...parts, tls, token });
+  }
   // Only who uses NATS loads its client.
   const { parseNatsLocation } = await import("../../shared/adapters/nats/nats-location.js");
   const { NatsClient } = await import("../../shared/adapters/nats/nats-client.js");

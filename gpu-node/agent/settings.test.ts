@@ -29,9 +29,11 @@ test("every setting can come from the environment; a flag goes first", () => {
     RENDERFARM_NODE_ID: "env-node",
     RENDERFARM_THREADS: "3",
     RENDERFARM_VARIANT: "fp16",
-    RENDERFARM_BUS: "nats://broker:4222",
+    RENDERFARM_BUS: "tcp",
     RENDERFARM_BUS_LISTEN: "127.0.0.1:7",
     RENDERFARM_BUS_ADVERTISE: "localhost:8",
+    RENDERFARM_MEMORY: "24GiB",
+    RENDERFARM_PREFER: "decode",
     LOG_LEVEL: "debug",
   };
   expect(readSettings(["--checkpoint", "/flag", "--threads=2"], env)).toEqual({
@@ -41,11 +43,29 @@ test("every setting can come from the environment; a flag goes first", () => {
     nodeId: "env-node",
     threads: 2,
     variant: "fp16",
-    bus: "nats://broker:4222",
+    bus: "tcp",
     busListen: "127.0.0.1:7",
     busAdvertise: "localhost:8",
+    memoryBytes: 24 * 2 ** 30,
+    prefers: "decode",
+    metrics: null,
+    provider: "cpu",
+    tls: null,
     logLevel: "debug",
   });
+});
+
+test("halves may go by a NATS server, which nobody is told another address of", () => {
+  const bus = ["--bus", "nats://127.0.0.1:4222"];
+  expect(readSettings([...needed, ...bus], {})).toMatchObject({ bus: bus[1] });
+  const advertised = [...needed, ...bus, "--bus-advertise", "127.0.0.1:7"];
+  expect(() => readSettings(advertised, {})).toThrow(/--bus-advertise: only sockets/);
+  expect(() => readSettings([...needed, "--bus", "udp"], {})).toThrow(/--bus: "udp" is not tcp or/);
+});
+
+test("a node may know of several coordinators", () => {
+  const two = ["--coordinator", "127.0.0.1:7000,127.0.0.1:7001"];
+  expect(readSettings([...needed, ...two], {})).toMatchObject({ coordinator: two[1] });
 });
 
 test("all wrong settings are named at once", () => {
@@ -72,9 +92,14 @@ const refused: [args: string[], message: RegExp][] = [
   [["--coordinator", "127.0.0.1:65536"], /--coordinator/],
   [["--coordinator", "127.0.0.1.evil.org:80"], /--coordinator/],
   [["--coordinator", "farm.example.org:7000"], /TLS/],
-  [["--bus-listen", "0.0.0.0:0"], /--bus-listen: "0.0.0.0:0" is not 127.0.0.1:PORT/],
+  [
+    ["--bus-listen", "0.0.0.0:0"],
+    /--bus-listen: "0\.0\.0\.0:0" is not loopback; other machines want TLS/,
+  ],
   [["--bus-advertise", "127.0.0.1:0"], /--bus-advertise/],
   [["--bus-advertise", "farm.example.org:7000"], /TLS/],
+  [["--memory", "much"], /--memory: "much" is not an amount of memory such as 24GiB/],
+  [["--prefer", "mux"], /--prefer: "mux" is not one of any, denoise, decode/],
   [["--threads", "1.5"], /--threads: "1.5"/],
   [["--threads", "-1"], /threads/],
   [["--threads", "1e3"], /--threads/],

@@ -3,14 +3,18 @@ import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { NODE_ID_PATTERN } from "../../shared/adapters/grpc/wire-checks.js";
 import { BLOBS_FORM, isBlobsUrl } from "../../shared/adapters/open-blob-store.js";
+import type { TlsPaths } from "../../shared/adapters/tls/tls-files.js";
 import { parseBytes } from "../../shared/core/bytes.js";
+import { isLoopback } from "../../shared/core/endpoint.js";
 import { NODE_PREFERENCES, type NodePreference } from "../../shared/farm/work.js";
 import { readMetricsAddress } from "../../shared/settings/metrics-address.js";
 import { type Environment, SettingReader } from "../../shared/settings/setting-reader.js";
+import { readTlsPaths, TLS_FLAGS } from "../../shared/settings/tls-settings.js";
+import { PROVIDERS, type Provider } from "../runtime/provider.js";
 import { BUS_FORM, isBusUrl } from "./open-bus.js";
 
 export interface NodeSettings {
-  /** host:port of the coordinator, on this machine; of each of several, with commas between. */
+  /** host:port of the coordinator, on this machine without TLS; of each of several, with commas. */
   readonly coordinator: string;
   /** A diffusers folder. */
   readonly checkpoint: string;
@@ -20,6 +24,8 @@ export interface NodeSettings {
   readonly nodeId: string;
   /** Threads of one run of a graph. */
   readonly threads: number;
+  /** What runs the graphs. */
+  readonly provider: Provider;
   /** Which files of the checkpoint: "auto" takes those without a variant, else the fp16 ones. */
   readonly variant: "auto" | "fp32" | "fp16";
   /** How halves go from node to node: tcp, or nats://... */
@@ -35,6 +41,8 @@ export interface NodeSettings {
   /** HOST:PORT of /metrics, /healthz and /readyz; null: there is no such port. */
   readonly metrics: string | null;
   readonly logLevel: string;
+  /** Null: the node and its coordinator are on one machine. */
+  readonly tls: TlsPaths | null;
 }
 
 export const USAGE = `usage: node dist/gpu-node/main.js [flags]
@@ -47,6 +55,7 @@ export const USAGE = `usage: node dist/gpu-node/main.js [flags]
   --blob-dir DIR             the same as --blobs file:DIR          RENDERFARM_BLOB_DIR
   --node-id ID               name in the farm (HOSTNAME-PID)       RENDERFARM_NODE_ID
   --threads N                threads of a run (1)                  RENDERFARM_THREADS
+  --provider NAME            cpu or cuda: what runs graphs (cpu)   RENDERFARM_PROVIDER
   --variant NAME             auto, fp32 or fp16 (auto)             RENDERFARM_VARIANT
   --bus HOW                  tcp (default): from node to node, or  RENDERFARM_BUS
                              nats://HOST:PORT?ca=FILE: by a server
@@ -56,6 +65,9 @@ export const USAGE = `usage: node dist/gpu-node/main.js [flags]
                              (all that the machine has)
   --prefer KIND              denoise, decode or any (any): taken   RENDERFARM_PREFER
                              first when both wait, else anything
+  --tls-ca FILE              roots that are trusted                RENDERFARM_TLS_CA
+  --tls-cert FILE            this node's certificate               RENDERFARM_TLS_CERT
+  --tls-key FILE             its key                               RENDERFARM_TLS_KEY
   --metrics HOST:PORT        /metrics, /healthz, /readyz (none)   RENDERFARM_METRICS
   --help                     print this and exit
 
@@ -69,8 +81,7 @@ const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"
 const VARIANTS = ["auto", "fp32", "fp16"] as const;
 /** More than any machine has; the point is to catch a typing error. */
 const THREADS_MAX = 1_024;
-/** A node's stream and its tensor bus have no TLS yet, so they must not leave the machine. */
-const LOOPBACK_PATTERN = /^(?:127\.0\.0\.1|localhost|\[::1\]):(\d{1,5})$/;
+const ADDRESS_PATTERN = /^(?:\[[0-9a-f:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})$/;
 
 const FLAGS = {
   coordinator: { type: "string" },
@@ -79,12 +90,14 @@ const FLAGS = {
   "blob-dir": { type: "string" },
   "node-id": { type: "string" },
   threads: { type: "string" },
+  provider: { type: "string" },
   variant: { type: "string" },
   bus: { type: "string" },
   "bus-listen": { type: "string" },
   "bus-advertise": { type: "string" },
   memory: { type: "string" },
   prefer: { type: "string" },
+  ...TLS_FLAGS,
   metrics: { type: "string" },
   help: { type: "boolean" },
 } as const;
@@ -104,30 +117,50 @@ export function readSettings(args: readonly string[], env: Environment): NodeSet
     blobs: blobsOf(reader),
     nodeId: reader.text("node-id", defaultNodeId()),
     threads: reader.integer("threads", [1, THREADS_MAX], 1),
+    provider: reader.choice("provider", PROVIDERS, "cpu"),
     variant: reader.choice("variant", VARIANTS, "auto"),
     bus: reader.text("bus", "tcp"),
     busListen: reader.text("bus-listen", "127.0.0.1:0"),
     busAdvertise: reader.optional("bus-advertise"),
     memoryBytes: readMemory(reader),
     prefers: reader.choice("prefer", NODE_PREFERENCES, "any"),
-    metrics: readMetricsAddress(reader, false),
+    metrics: readMetricsAddress(reader),
     logLevel: env["LOG_LEVEL"] || "info",
+    tls: readTlsPaths(reader),
   };
   const { coordinator, nodeId, bus, busListen, busAdvertise, logLevel } = settings;
+  const hasTls = settings.tls !== null;
+  const check = (field: string, address: string, portMin: number) =>
+    checkAddress(reader, field, address, { portMin, hasTls });
   for (const address of coordinator === "" ? [] : coordinator.split(",")) {
-    checkAddress(reader, "--coordinator", address, 1);
+    check("--coordinator", address, 1);
   }
   reader.check("--bus", isBusUrl(bus), `"${bus}" is not ${BUS_FORM}`);
   const isAdvertised = busAdvertise === null || bus === "tcp";
   reader.check("--bus-advertise", isAdvertised, "only sockets (--bus tcp) are advertised");
-  checkAddress(reader, "--bus-listen", busListen, 0);
-  if (busAdvertise !== null) checkAddress(reader, "--bus-advertise", busAdvertise, 1);
+  check("--bus-listen", busListen, 0);
+  if (busAdvertise !== null) check("--bus-advertise", busAdvertise, 1);
   const label = "1 to 63 characters of [a-z0-9-] without a dash at the ends";
   reader.check("--node-id", NODE_ID_PATTERN.test(nodeId), `"${nodeId}" is not ${label}`);
   const levels = LOG_LEVELS.join(", ");
   reader.check("LOG_LEVEL", LOG_LEVELS.includes(logLevel), `"${logLevel}" is not one of ${levels}`);
   reader.done();
   return settings;
+}
+
+/** Without TLS neither the node's stream nor its tensor bus may leave the machine. */
+function checkAddress(
+  reader: SettingReader,
+  field: string,
+  address: string,
+  { portMin, hasTls }: { readonly portMin: number; readonly hasTls: boolean },
+): void {
+  const port = Number(ADDRESS_PATTERN.exec(address)?.[1]);
+  const isAddress = port >= portMin && port <= 65_535;
+  reader.check(field, isAddress, `"${address}" is not HOST:PORT`);
+  if (!isAddress) return;
+  const loopback = "other machines want TLS: --tls-ca, --tls-cert, --tls-key";
+  reader.check(field, hasTls || isLoopback(address), `"${address}" is not loopback; ${loopback}`);
 }
 
 /** `--blob-dir DIR` is an older name of `--blobs file:DIR`. */
@@ -139,12 +172,6 @@ function blobsOf(reader: SettingReader): string {
   if (blobs === null) reader.refuse("--blobs", `is missing; give ${BLOBS_FORM}`);
   else reader.check("--blobs", isBlobsUrl(blobs), `"${blobs}" is not ${BLOBS_FORM}`);
   return blobs ?? "";
-}
-
-function checkAddress(reader: SettingReader, field: string, address: string, portMin: number) {
-  const port = Number(LOOPBACK_PATTERN.exec(address)?.[1]);
-  const loopback = "127.0.0.1:PORT; other machines want TLS, which a node has not";
-  reader.check(field, port >= portMin && port <= 65_535, `"${address}" is not ${loopback}`);
 }
 
 function readMemory(reader: SettingReader): number | null {

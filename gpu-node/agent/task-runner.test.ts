@@ -49,6 +49,7 @@ class Bench {
       report: (taskId, epoch, report) => this.reports.push([taskId, epoch, report]),
       onFrameDropped: () => {},
       onSaveFailed: () => {},
+      onPreview: () => {},
       holdsLease: () => true,
       runStage: ({ taskId }, _parts, signal) =>
         new Promise((finish, fail) => this.runs.push({ taskId, signal, finish, fail })),

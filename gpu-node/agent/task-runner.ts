@@ -25,6 +25,8 @@ export interface TaskRunnerParts extends StageParts {
   readonly onFrameDropped: (taskId: string, reason: DropReason | "clip" | "shape") => void;
   /** Hears of latents on their way that the store did not take. */
   readonly onSaveFailed: (taskId: string, reason: FarmError) => void;
+  /** Shows what a clip looks like on its way. */
+  readonly onPreview: (taskId: string, epoch: number, step: number, image: Uint8Array) => void;
   /** Looks on while this node denoises. */
   readonly observer?: DenoiseObserver;
   /** Default: the real stages. */
@@ -172,6 +174,7 @@ export class TaskRunner {
       report: (epoch, report) => this.#parts.report(taskId, epoch, report),
       onFrameDropped: (reason) => this.#parts.onFrameDropped(taskId, reason),
       onSaveFailed: (reason) => this.#parts.onSaveFailed(taskId, reason),
+      onPreview: (epoch, step, image) => this.#parts.onPreview(taskId, epoch, step, image),
     });
     this.#denoise.delete(taskId);
     this.#denoise.set(taskId, shell);

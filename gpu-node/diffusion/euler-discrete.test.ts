@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { stepsMade } from "../../shared/farm/parameters.js";
 import {
   goldenTensor,
   maxRelativeDifference,
@@ -13,6 +14,7 @@ import {
   planSteps,
   type StepRequest,
   type StepTable,
+  stepRuleOf,
 } from "./euler-discrete.js";
 import { eulerStep, scaleInitialNoise, scaleModelInput } from "./euler-step.js";
 
@@ -149,5 +151,40 @@ describe("a config without a usable schedule is refused, and the field is named"
     const config = { ...svd, beta_start: 2, beta_end: 2, sigma_max: -1, sigma_min: null };
     const fields = eulerConfigProblems(config).map((problem) => problem.field);
     expect(fields).toEqual(["beta_start", "beta_end", "sigma_max"]);
+  });
+});
+
+describe("the rule that tells others how many steps there will be", () => {
+  const configs: [name: string, change: Partial<EulerDiscreteConfig>][] = [
+    ["plain", {}],
+    ["trailing", { timestep_spacing: "trailing" }],
+    ["trailing, continuous", { timestep_spacing: "trailing", timestep_type: "continuous" }],
+    ["log_linear", { interpolation_type: "log_linear" }],
+    ["log_linear, continuous", { interpolation_type: "log_linear", timestep_type: "continuous" }],
+    ["log_linear, trailing", { interpolation_type: "log_linear", timestep_spacing: "trailing" }],
+    [
+      "log_linear, continuous, trailing",
+      {
+        interpolation_type: "log_linear",
+        timestep_type: "continuous",
+        timestep_spacing: "trailing",
+      },
+    ],
+    ["karras, trailing", { use_karras_sigmas: true, timestep_spacing: "trailing" }],
+  ];
+  test.each(configs)("%s", (_name, change) => {
+    const config: EulerDiscreteConfig = {
+      ...{ ...svd, sigma_min: null, sigma_max: null, use_karras_sigmas: false },
+      ...{ timestep_type: "discrete", ...change },
+    };
+    const model = { stepRule: stepRuleOf(config), numTrainTimesteps: config.num_train_timesteps };
+    for (const numInferenceSteps of [1, 2, 10, 25, 60, 61, 62, 103, 999]) {
+      const made = planSteps(config, { numInferenceSteps }).timesteps.length;
+      expect([numInferenceSteps, stepsMade({ numInferenceSteps, sigmas: null }, model)]).toEqual([
+        numInferenceSteps,
+        made,
+      ]);
+    }
+    expect(stepsMade({ numInferenceSteps: null, sigmas: [700, 1, 0] }, model)).toBe(2);
   });
 });

@@ -7,7 +7,8 @@
  * @source diffusers models/autoencoders/autoencoder_kl_temporal_decoder.py
  */
 import type { VaeConfig } from "./configs/vae-config.js";
-import { type BuiltGraph, GraphBuilder, type Value } from "./graph-builder.js";
+import type { BuiltGraph } from "./graph.js";
+import { GraphBuilder, type Value } from "./graph-builder.js";
 import { conv2d, conv3x3, groupNorm, silu, temporalConv } from "./layers.js";
 import { reshape, slice, transpose } from "./ops-shape.js";
 import { partOfIndex, Weights } from "./parameters.js";

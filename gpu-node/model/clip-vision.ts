@@ -5,7 +5,8 @@
  */
 import { assertNever } from "../../shared/core/assert.js";
 import type { ClipActivation, ImageEncoderConfig } from "./configs/image-encoder-config.js";
-import { type BuiltGraph, GraphBuilder, type Value } from "./graph-builder.js";
+import type { BuiltGraph } from "./graph.js";
+import { GraphBuilder, type Value } from "./graph-builder.js";
 import { conv2d, layerNorm, linear } from "./layers.js";
 import { multiHeadAttention } from "./ops-linear.js";
 import { add, gelu, mul, sigmoid } from "./ops-math.js";

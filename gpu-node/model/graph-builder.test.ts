@@ -4,7 +4,8 @@ import {
   ModelProto,
   TensorProto_DataLocation,
 } from "../../proto/gen/onnx/onnx.js";
-import { type Attribute, GraphBuilder, type Value } from "./graph-builder.js";
+import type { Attribute } from "./graph.js";
+import { GraphBuilder, type Value } from "./graph-builder.js";
 import { conv, fusedMatMul, gemmTransB, matMul, multiHeadAttention } from "./ops-linear.js";
 import { add, castToFloat32, mul, sigmoid } from "./ops-math.js";
 import { batchNormalization, instanceNormalization, layerNormalization } from "./ops-norm.js";

@@ -8,22 +8,18 @@
 import { assert } from "../../shared/core/assert.js";
 import { FarmError } from "../../shared/core/errors.js";
 import { elementCount } from "../../shared/tensor/tensor.js";
-import { type CostedNode, costsOf, type GraphCosts } from "./graph-costs.js";
+import type {
+  Attributes,
+  BuiltGraph,
+  Domain,
+  ElementType,
+  FileRange,
+  GraphNode,
+  Initializer,
+  Port,
+} from "./graph.js";
+import { type CostedNode, costsOf } from "./graph-costs.js";
 import { encodeModel } from "./graph-encoding.js";
-
-export type ElementType = "float32" | "float16" | "bfloat16" | "int64";
-
-/** Operator sets: "" is ONNX's own, "com.microsoft" is onnxruntime's. */
-export type Domain = "" | "com.microsoft";
-
-/** A constant argument of a node, tagged with the ONNX type that the operator asks for. */
-export type Attribute =
-  | { readonly float: number }
-  | { readonly int: number }
-  | { readonly ints: readonly number[] }
-  | { readonly string: string };
-
-export type Attributes = Readonly<Record<string, Attribute>>;
 
 /** A tensor that flows through one graph. */
 export interface Value {
@@ -37,50 +33,6 @@ export interface Value {
   readonly path: string;
   /** Whether it depends on no input of the graph, so that the engine can compute it once at load. */
   readonly constant: boolean;
-}
-
-/** One call of an operator; it has exactly one output, named like the node. */
-export interface GraphNode {
-  readonly name: string;
-  readonly opType: string;
-  readonly domain: Domain;
-  /** Names of values; "" stands for an optional input left out. */
-  readonly inputs: readonly string[];
-  readonly attributes: Attributes;
-}
-
-/** A constant: its bytes inline, or a byte range of a file of the checkpoint. */
-export interface Initializer {
-  readonly name: string;
-  readonly elementType: ElementType;
-  readonly shape: readonly number[];
-  readonly data: Uint8Array | FileRange;
-}
-
-export interface FileRange {
-  /** File name inside the folder that the session is told of. */
-  readonly file: string;
-  readonly offset: number;
-  readonly byteLength: number;
-}
-
-/** A float32 input or output of a graph. */
-export interface Port {
-  readonly name: string;
-  readonly shape: readonly number[];
-}
-
-/** A finished graph, ready for an engine that is told where the checkpoint's files are. */
-export interface BuiltGraph {
-  /** An ONNX ModelProto; weights are external data. */
-  readonly bytes: Uint8Array;
-  readonly inputs: readonly Port[];
-  readonly outputs: readonly Port[];
-  /** Values in all parameters of the checkpoint that the graph stands for. */
-  readonly parameterCount: number;
-  readonly nodeCount: number;
-  /** Of one run. */
-  readonly costs: GraphCosts;
 }
 
 /** What an operator function knows of the node it adds. */

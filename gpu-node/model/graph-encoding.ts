@@ -12,7 +12,7 @@ import {
   type ValueInfoProto,
 } from "../../proto/gen/onnx/onnx.js";
 import { assertNever } from "../../shared/core/assert.js";
-import type { Attribute, ElementType, GraphNode, Initializer, Port } from "./graph-builder.js";
+import type { Attribute, ElementType, GraphNode, GraphRecord, Initializer, Port } from "./graph.js";
 
 /** IR version 10 and operator set 21 belong to ONNX 1.16; every engine since 2024 reads them. */
 const IR_VERSION = 10n;
@@ -33,14 +33,6 @@ function onnxDataType(type: ElementType): number {
     default:
       return assertNever(type);
   }
-}
-
-export interface GraphRecord {
-  readonly inputs: readonly Port[];
-  readonly outputs: readonly Port[];
-  /** In topological order. */
-  readonly nodes: readonly GraphNode[];
-  readonly initializers: readonly Initializer[];
 }
 
 /**

@@ -1,5 +1,6 @@
 /** @file Operators that normalise. */
-import { type Attributes, shapeMismatch, showShape, type Value } from "./graph-builder.js";
+import type { Attributes } from "./graph.js";
+import { shapeMismatch, showShape, type Value } from "./graph-builder.js";
 import { sameShape } from "./ops-shape.js";
 
 /**

@@ -8,13 +8,8 @@ import { assert } from "../../shared/core/assert.js";
 import type { Violation } from "../../shared/core/errors.js";
 import { elementCount } from "../../shared/tensor/tensor.js";
 import { refuseCheckpoint } from "./checkpoint-problems.js";
-import {
-  type ElementType,
-  type FileRange,
-  type GraphBuilder,
-  showShape,
-  type Value,
-} from "./graph-builder.js";
+import type { ElementType, FileRange } from "./graph.js";
+import { type GraphBuilder, showShape, type Value } from "./graph-builder.js";
 import { castToFloat32 } from "./ops-math.js";
 import { sameShape } from "./ops-shape.js";
 import type { WeightDtype, WeightEntry, WeightIndex } from "./weights.js";

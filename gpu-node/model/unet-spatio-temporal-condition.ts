@@ -6,7 +6,8 @@
 import { FarmError } from "../../shared/core/errors.js";
 import type { UnetConfig } from "./configs/unet-config.js";
 import { timestepEmbedding, timesteps } from "./embeddings.js";
-import { type BuiltGraph, GraphBuilder, type Value } from "./graph-builder.js";
+import type { BuiltGraph } from "./graph.js";
+import { GraphBuilder, type Value } from "./graph-builder.js";
 import { conv3x3, groupNorm, silu } from "./layers.js";
 import { add } from "./ops-math.js";
 import { reshape } from "./ops-shape.js";

@@ -9,7 +9,7 @@ import { digestCheckpoint } from "../checkpoint/digest-checkpoint.js";
 import { type Checkpoint, openCheckpoint } from "../checkpoint/open-checkpoint.js";
 import { buildVaeDecoder, buildVaeEncoder } from "../model/autoencoder-kl-temporal-decoder.js";
 import { buildImageEncoder } from "../model/clip-vision.js";
-import type { BuiltGraph } from "../model/graph-builder.js";
+import type { BuiltGraph } from "../model/graph.js";
 import { buildUnet } from "../model/unet-spatio-temporal-condition.js";
 import { describeGraph, type GraphSpec, type Runtime } from "./runtime.js";
 import type { RuntimeInfo, RuntimeSettings } from "./runtime-info.js";

@@ -5,7 +5,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { FarmError } from "../../shared/core/errors.js";
 import { tensor } from "../../shared/tensor/tensor.js";
 import { runGraph } from "../../test/golden/run-graph.js";
-import { type BuiltGraph, type ElementType, GraphBuilder } from "../model/graph-builder.js";
+import type { BuiltGraph, ElementType } from "../model/graph.js";
+import { GraphBuilder } from "../model/graph-builder.js";
 import { add, castToFloat32, mul } from "../model/ops-math.js";
 import { openSession, type Session } from "./session.js";
 

@@ -2,8 +2,9 @@
 import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { FarmError } from "../../shared/core/errors.js";
 import { elementCount, type Tensor } from "../../shared/tensor/tensor.js";
-import type { BuiltGraph, Port } from "../model/graph-builder.js";
+import type { BuiltGraph, Port } from "../model/graph.js";
 import { asEngineFailure } from "./engine-failure.js";
+import type { Provider } from "./provider.js";
 
 // onnxruntime's own builds tell its maker about every session, and keep a device id and a database
 // in the user's folders for it. A farm tells nobody, unless whoever runs it says so. The engine
@@ -13,7 +14,7 @@ process.env["ORT_DISABLE_TELEMETRY"] ??= "1";
 
 export interface SessionSettings {
   /** The execution provider. */
-  readonly provider: "cpu";
+  readonly provider: Provider;
   /** Threads of one run, at least 1; all sessions of a machine together: at most its cores. */
   readonly intraOpThreads: number;
 }

@@ -6,6 +6,7 @@ import type { BlobRef } from "../../shared/ports/blob-store.js";
 import { elementCount, type Tensor, tensor } from "../../shared/tensor/tensor.js";
 import { type ClipNoise, type ClipNoisePlan, drawClipNoise } from "../diffusion/clip-noise.js";
 import { clipPixels } from "../diffusion/clip-pixels.js";
+import { fitColourMap } from "../diffusion/colour-map.js";
 import { planSteps } from "../diffusion/euler-discrete.js";
 import { scaleInitialNoise } from "../diffusion/euler-step.js";
 import { fitPicture } from "../diffusion/fit-picture.js";
@@ -67,13 +68,18 @@ export async function conditionClip(
   const picture = fitPicture(source.picture, parameters, parameters.fit);
   const imageEmbedding = await embedPicture(picture, context);
   refuseAborted(signal);
-  const imageLatents = await encodePicture(picture, noise.picture, parameters, context);
+  const { imageLatents, colourMap } = await encodePicture(
+    picture,
+    noise.picture,
+    parameters,
+    context,
+  );
   refuseAborted(signal);
 
   const { initNoiseSigma } = planSteps(configs.scheduler, stepRequest(parameters));
   const drawn = noise.latents ?? source.latents!.data;
   const initialLatents = tensor(shape, scaleInitialNoise(drawn, initNoiseSigma));
-  return { imageEmbedding, imageLatents, initialLatents };
+  return { imageEmbedding, imageLatents, initialLatents, colourMap };
 }
 
 /** [F, C, h, w] of one clip. */
@@ -122,21 +128,27 @@ function perChannel(values: readonly number[]): readonly [number, number, number
   return [red!, green!, blue!];
 }
 
-/** The VAE's mode for the noised picture [C, h, w]; not scaled, as the UNet was trained. */
+/**
+ * The VAE's mode for the noised picture [C, h, w]; not scaled, as the UNet was trained. The picture's
+ * own colours and what they became make the colours of previews.
+ */
 async function encodePicture(
   picture: RgbPicture,
   noise: Float32Array,
   { height, width, noiseAugStrength }: ClipParameters,
-  { runtime }: Pick<StageContext, "runtime">,
-): Promise<Tensor> {
+  { runtime, configs }: Pick<StageContext, "runtime" | "configs">,
+): Promise<Pick<Conditioning, "imageLatents" | "colourMap">> {
   const image = vaeInput(picture, width, height);
+  const pure = tensor([3, height, width], image.slice());
   addImageNoise(image, noise, noiseAugStrength);
   const outputs = await runtime.run(
     { module: "vae_encoder", height, width },
     { x: tensor([1, 3, height, width], image) },
   );
   const { shape, data } = outputs["mode"]!;
-  return tensor(shape.slice(-3), data);
+  const imageLatents = tensor(shape.slice(-3), data);
+  const colourMap = fitColourMap(imageLatents, pure, configs.vae.scaling_factor);
+  return { imageLatents, colourMap };
 }
 
 async function latentsFromFile(

@@ -16,6 +16,8 @@ export interface Conditioning {
   readonly imageLatents: Tensor;
   /** Noise times init_noise_sigma [F, C, h, w]. */
   readonly initialLatents: Tensor;
+  /** What `fitColourMap` gives for the picture [C + 1, 3]: colours for previews. */
+  readonly colourMap: Tensor;
 }
 
 export function encodeConditioning(conditioning: Conditioning): Uint8Array {
@@ -23,6 +25,7 @@ export function encodeConditioning(conditioning: Conditioning): Uint8Array {
     ["image_embedding", toSafetensorsTensor(conditioning.imageEmbedding)],
     ["image_latents", toSafetensorsTensor(conditioning.imageLatents)],
     ["initial_latents", toSafetensorsTensor(conditioning.initialLatents)],
+    ["colour_map", toSafetensorsTensor(conditioning.colourMap)],
   ]);
 }
 
@@ -33,6 +36,7 @@ export function decodeConditioning(blob: Uint8Array): Conditioning {
     imageEmbedding: named(tensors, "image_embedding", 3),
     imageLatents: named(tensors, "image_latents", 3),
     initialLatents: named(tensors, "initial_latents", 4),
+    colourMap: named(tensors, "colour_map", 2),
   };
 }
 

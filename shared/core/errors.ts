@@ -19,7 +19,11 @@ const RETRY_BY_CODE = {
   "not-found": "never",
   /** The thing exists and its state forbids the request. */
   "wrong-state": "never",
-  /** The farm is full; come back later. */
+  /** Nobody, or somebody who cannot show who they are, asks. */
+  unauthenticated: "never",
+  /** Who asks is known, and may not. */
+  "permission-denied": "never",
+  /** The farm is full, or a quota of the caller is; come back later. */
   exhausted: "same-node",
   /** The other side cannot be reached, or went away. */
   unreachable: "same-node",
@@ -55,6 +59,13 @@ export interface Violation {
   readonly description: string;
 }
 
+/** Which bound was reached, of whom, and when it may be worth another try. */
+export interface Bound {
+  /** E.g. "owner:alice". */
+  readonly subject: string;
+  readonly retryAfterMs: number;
+}
+
 /** The only error that crosses a package boundary; the code leads the message, so logs show it. */
 export class FarmError extends Error {
   override readonly name = "FarmError";
@@ -62,16 +73,19 @@ export class FarmError extends Error {
   readonly detail: string;
   /** Every wrong field at once; empty unless the code is "invalid-argument". */
   readonly violations: readonly Violation[];
+  /** Only with the code "exhausted". */
+  readonly bound: Bound | null;
 
   constructor(
     code: FarmErrorCode,
     detail: string,
-    options: ErrorOptions & { violations?: readonly Violation[] } = {},
+    options: ErrorOptions & { violations?: readonly Violation[]; bound?: Bound } = {},
   ) {
     super(`[${code}] ${detail}`, options);
     this.code = code;
     this.detail = detail;
     this.violations = options.violations ?? [];
+    this.bound = options.bound ?? null;
   }
 
   get retry(): Retry {

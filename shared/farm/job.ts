@@ -35,6 +35,8 @@ export interface JobOptions {
   readonly dependsOn: readonly string[];
   /** Where its one clip begins in place of noise; null: at the noise. */
   readonly branch: BranchPoint | null;
+  /** Whether nodes show what the clips look like on their way. */
+  readonly preview: boolean;
 }
 
 export const JOB_OPTIONS_DEFAULT: JobOptions = {
@@ -43,11 +45,19 @@ export const JOB_OPTIONS_DEFAULT: JobOptions = {
   startAfterMs: null,
   dependsOn: [],
   branch: null,
+  preview: false,
 };
 
 export const PRIORITY_MAX = 100;
 /** Jobs that one job may wait for. */
 export const DEPENDENCIES_MAX = 100;
+
+/** Seconds that nodes were held. */
+export interface Seconds {
+  readonly used: number;
+  /** Part of `used` that came to nothing: failed, lost or cancelled. */
+  readonly wasted: number;
+}
 
 /**
  * Files that a view of a whole job names at most. A job of 1,000 clips with 25 frames each as png has
@@ -87,6 +97,15 @@ export interface ClipView {
   readonly error: { readonly code: FarmErrorCode; readonly detail: string } | null;
 }
 
+/** What a clip looks like on its way. */
+export interface ClipPreview {
+  readonly clipIndex: number;
+  /** Steps done. */
+  readonly step: number;
+  /** A webp: some frames of the clip side by side, the first and the last among them. */
+  readonly image: Uint8Array;
+}
+
 export interface JobView {
   readonly jobId: string;
   readonly state: JobState;
@@ -99,8 +118,8 @@ export interface JobView {
   readonly startedAtMs: number | null;
   readonly endedAtMs: number | null;
   readonly options: JobOptions;
-  /** Seconds that nodes were held by it; `wasted` is the part that came to nothing. */
-  readonly usage: { readonly used: number; readonly wasted: number };
+  /** Seconds that nodes were held by it. */
+  readonly usage: Seconds;
   /** Jobs that it still waits for. */
   readonly waitsFor: readonly string[];
   /** 1, and one more each time it was retried after its end. */

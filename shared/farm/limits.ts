@@ -36,5 +36,8 @@ export const CLIPS_MAX = 1000;
 /** A seed of torch's generator has 64 bits. */
 export const SEED_MAX = 2n ** 64n - 1n;
 
+/** Bytes of one preview: a control message of 64 KiB holds it with room to spare. */
+export const PREVIEW_BYTES_MAX = 20_000;
+
 /** Bytes of one uploaded picture or latents file: latents of 70 SVD-XT clips. */
 export const INPUT_BYTES_MAX = 256 * 1024 * 1024;

@@ -89,7 +89,9 @@ function seedOf(seeds: Seeds, i: number): bigint {
 
 function checkSeed(checks: FieldChecks, raw: RawClip["seed"], fallback: bigint): bigint {
   if (raw === undefined) return fallback;
-  const text = String(raw).trim();
+  // A number beyond this has lost its last digits before it came here.
+  const isExact = typeof raw !== "number" || Number.isSafeInteger(raw);
+  const text = isExact ? String(raw).trim() : "";
   const seed = /^\d{1,20}$/.test(text) ? BigInt(text) : -1n;
   if (seed >= 0n && seed <= SEED_MAX) return seed;
   checks.refuse("seed", `${show(raw)} is no whole number from 0 to ${SEED_MAX}`);

@@ -114,8 +114,8 @@ describe("refused:", () => {
     ],
     [
       "ends beside a list",
-      { guidance: "1,2,3", maxGuidanceScale: 3 },
-      "max_guidance_scale: '3' contradicts the scales that guidance lists; leave it out",
+      { guidance: "1,2,3", maxGuidanceScale: 4 },
+      "max_guidance_scale: '4' contradicts the scales that guidance lists; leave it out",
     ],
     [
       "two scales of a constant",

@@ -109,16 +109,17 @@ export function checkGuidance(
   if (guidance.kind !== "frames") {
     return { guidance, minGuidanceScale: min, maxGuidanceScale: max };
   }
-  for (const [field, value] of [
-    ["min_guidance_scale", rawMin],
-    ["max_guidance_scale", rawMax],
+  const { scales } = guidance;
+  const [least, most] = [Math.min(...scales), Math.max(...scales)];
+  // Parameters that were filled in before come with both ends.
+  for (const [field, value, end] of [
+    ["min_guidance_scale", rawMin, least],
+    ["max_guidance_scale", rawMax, most],
   ] as const) {
-    if (value === undefined) continue;
+    if (value === undefined || toNumber(value) === end) continue;
     const list = checks.spell("guidance");
     checks.refuse(field, `${show(value)} contradicts the scales that ${list} lists; leave it out`);
   }
-  const { scales } = guidance;
-  const [least, most] = [Math.min(...scales), Math.max(...scales)];
   return { guidance, minGuidanceScale: least, maxGuidanceScale: most };
 }
 

@@ -71,6 +71,8 @@ export interface DenoiseWork {
   readonly resume: StepCheckpoint | null;
   /** Null: this node computes both halves. */
   readonly pair: { readonly half: GuidanceHalf; readonly partner: Partner } | null;
+  /** Whether to send a preview every few steps. */
+  readonly preview: boolean;
 }
 
 /** Frames [firstFrame, firstFrame + frameCount) of finished latents -> pictures. */

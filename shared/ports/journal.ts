@@ -13,6 +13,8 @@
  * older one, so that a damaged snapshot costs time and nothing else.
  */
 
+import type { FarmError } from "../core/errors.js";
+
 /** A place in the journal. */
 export interface JournalHead {
   /** Records up to here. */
@@ -59,6 +61,12 @@ export interface Journal {
    * @param records texts without line breaks
    */
   append(records: readonly string[]): Promise<void>;
+
+  /**
+   * Why appends wait now, where a journal can wait: "exhausted" when it is full, "unreachable" when
+   * its server is away. Null while appends go through.
+   */
+  stalled?(): FarmError | null;
 
   /** The last record that was read, or whose append has resolved. */
   head(): JournalHead;

@@ -127,7 +127,7 @@ describe("renderfarm run refuses", () => {
       "vast.png: has 4200 x 4000 pixels, more than 16777216",
       "anim.gif: is neither png",
       "missing.jpg: does not exist",
-      "is a folder; name the files in it",
+      "is a folder without .png, .jpg, .jpeg, .webp files",
     ],
     [
       "latents of a wrong shape",

@@ -25,6 +25,8 @@ async function startDev(): Promise<{ dev: CliProcess; address: string }> {
 
 test("dev says where it is and what to type next; that command makes a clip; SIGINT ends it all", async () => {
   const { dev, address } = await startDev();
+  const [, console] = await dev.said("stderr", /\nconsole: (http:\/\/127\.0\.0\.1:\d+\/)\n/);
+  expect(await (await fetch(console!)).text()).toContain("<title>renderfarm</title>");
   const [, next] = await dev.said("stderr", /\n {2}renderfarm (submit photo\.jpg .*)\n/);
   expect(next).toBe(`submit photo.jpg --out clip.mp4 --address ${address}`);
 

@@ -8,7 +8,7 @@ import {
   buildVaeEncoder,
 } from "../../gpu-node/model/autoencoder-kl-temporal-decoder.js";
 import { buildImageEncoder } from "../../gpu-node/model/clip-vision.js";
-import type { BuiltGraph } from "../../gpu-node/model/graph-builder.js";
+import type { BuiltGraph } from "../../gpu-node/model/graph.js";
 import { buildUnet } from "../../gpu-node/model/unet-spatio-temporal-condition.js";
 import { openSession, type Session } from "../../gpu-node/runtime/session.js";
 import { elementCount, type Tensor, tensor } from "../../shared/tensor/tensor.js";

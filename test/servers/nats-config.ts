@@ -1,8 +1,7 @@
 /** @file The configuration of a test's nats-server: TLS, a user for each role, synced writes. */
-import type { NatsRole, RolePermissions } from "../../shared/adapters/nats/nats-names.js";
+import type { RolePermissions } from "../../shared/adapters/nats/nats-names.js";
 
 export interface NatsUser {
-  readonly role: NatsRole;
   /** Public key, "U...". */
   readonly nkey: string;
   readonly permissions: RolePermissions;

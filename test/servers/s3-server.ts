@@ -36,7 +36,7 @@ export interface S3ServerOptions {
 }
 
 /** The bucket that every server of a test has. */
-export const BUCKET = "farm-test";
+const BUCKET = "farm-test";
 const READY_MS_MAX = 60_000;
 const READY_PAUSE_MS = 100;
 

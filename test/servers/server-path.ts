@@ -1,12 +1,12 @@
 /** @file Where the real servers of tests are; the first test that asks may have to install one. */
 import { execFile } from "node:child_process";
-import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const installer = join(
-  dirname(dirname(dirname(fileURLToPath(import.meta.url)))),
-  "scripts/servers/install.mjs",
-);
+/** Compiled, this file is a folder deeper: in dist. */
+const up = import.meta.url.endsWith(".js") ? "../../.." : "../..";
+const installer = fileURLToPath(new URL(`${up}/scripts/servers/install.mjs`, import.meta.url));
+
+type ServerName = "minio" | "seaweedfs" | "nats-server" | "kustomize" | "prometheus" | "promtool";
 
 /**
  * The path of a server's program; null where it can neither be found nor installed, and then the
@@ -14,7 +14,7 @@ const installer = join(
  *
  * @throws Error instead of null when RENDERFARM_REQUIRE_SERVERS is 1
  */
-export async function serverPath(name: "minio" | "seaweedfs" | "nats-server"): Promise<string | null> {
+export async function serverPath(name: ServerName): Promise<string | null> {
   const found = JSON.parse(await installerOutput(name)) as Record<string, Found>;
   const { path, missing } = found[name] ?? { missing: "the installer does not know it" };
   if (path !== undefined) return path;

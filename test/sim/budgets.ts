@@ -1,9 +1,12 @@
 /** @file I9: what should count against each task, kept apart from what production counts. */
 import type { FarmEvent } from "../../coordinator/plan/events.js";
-import type { Farm } from "../../coordinator/plan/farm-state.js";
+import { type Farm, recordOf } from "../../coordinator/plan/farm-state.js";
+import { refusalOf } from "../../coordinator/plan/node-machine.js";
 import { membersOf } from "../../coordinator/plan/task.js";
 import { type Failure, isSpent } from "./farm-checks.js";
 import { hold } from "./violation.js";
+
+type Granted = Extract<FarmEvent, { kind: "task-granted" }>;
 
 export class Budgets {
   /** By task, since its last reset. */
@@ -52,6 +55,19 @@ export class Budgets {
     this.#failures.set(taskId, [...(this.#failures.get(taskId) ?? []), failure]);
   }
 
+  /** A task goes back to a node where it failed only while no other one could have it. */
+  checkGrant(farm: Farm, { taskId, members, atMs }: Granted): void {
+    const failed = new Set((this.#failures.get(taskId) ?? []).map(({ nodeId }) => nodeId));
+    const again = members.find(({ nodeId }) => failed.has(nodeId));
+    if (!again) return;
+    const other = [...farm.nodes.values()].find(({ info, stopping }) => {
+      const refusal = refusalOf(recordOf(farm, info.nodeId), atMs);
+      return !stopping && refusal === null && !failed.has(info.nodeId);
+    });
+    const at = () => `${taskId} goes back to ${again.nodeId}, where it failed`;
+    hold(other === undefined, "I9", () => `${at()}, and not to ${other?.info.nodeId}`);
+  }
+
   /** @throws Violation when a task counts something else */
   check(farm: Farm): void {
     for (const [taskId, failures] of this.#failures) {
@@ -70,7 +86,13 @@ export class Budgets {
     for (const task of farm.tasks.values()) {
       if (task.state.kind === "failed") {
         const failures = this.#failures.get(task.taskId) ?? [];
-        hold(isSpent(failures), "I9", () => `${task.taskId} failed after ${describe(failures)}`);
+        // One that no node has memory for fails at once.
+        const isTooBig = failures.at(-1)?.code === "out-of-memory";
+        hold(
+          isTooBig || isSpent(failures),
+          "I9",
+          () => `${task.taskId} failed after ${describe(failures)}`,
+        );
       } else if (task.failures.length > 0) {
         const known = this.#failures.has(task.taskId);
         hold(

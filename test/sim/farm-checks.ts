@@ -78,7 +78,9 @@ export function farmOf(snapshot: Pick<SimSnapshot, "lines">): Farm {
 
 /** Whether a task with these failures may not be tried again; written apart from production. */
 export function isSpent(failures: readonly Failure[]): boolean {
-  const nodes = new Set(failures.map((failure) => failure.nodeId));
+  // A node without memory enough says nothing of the task.
+  const blaming = failures.filter(({ code }) => code !== "out-of-memory");
+  const nodes = new Set(blaming.map((failure) => failure.nodeId));
   const last = failures.at(-1);
   return (
     failures.length >= FAILURES_MAX ||
@@ -107,6 +109,7 @@ export function farmHash(farm: Farm): string {
     [...farm.notDueJobIds],
     [...farm.waitingJobIds],
     [...farm.learned.entries()],
+    [...farm.learned.memoryEntries()],
     farm.openJobCount,
     usage,
   ];

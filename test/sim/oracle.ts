@@ -178,6 +178,7 @@ export class Oracle {
     const before = report ? farm.tasks.get(report.taskId) : undefined;
     const isCurrent = report !== null && before !== undefined && isOfGrant(before, report);
     this.#budgets.expect(farm, event, isCurrent);
+    if (event.kind === "task-granted") this.#budgets.checkGrant(farm, event);
     const ended = event.kind === "job-retried" ? this.#endedTasks(event.jobId) : [];
     const effects = this.#core.reduceFarm(farm, event);
     if (report && !isCurrent) {

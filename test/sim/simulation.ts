@@ -46,6 +46,8 @@ export interface RunOptions {
 const HEAL_MS_MAX = 300_000;
 /** and later for each clip that takes nodes down, which are held down each time. */
 const POISONED_CLIP_MS = FAILURES_MAX * (NODE_HOLD_DOWN_MS + 5_000);
+/** Two pictures, two clips each. */
+const CLIPS_MAX = 4;
 /** And then every node is idle by then. */
 const IDLE_MS_MAX = 15_000;
 /** And what nobody owns has gone by then, one blob after the other. */
@@ -136,7 +138,9 @@ class Simulation {
     const clips = [...oracle.durable.jobs.values()]
       .filter((job) => this.#users.poison.has(job.jobId))
       .reduce((count, job) => count + job.clips.length, 0);
-    const healMs = HEAL_MS_MAX + clips * POISONED_CLIP_MS;
+    // A request that was not answered yet may make one more such job.
+    const more = this.#users.openRequests > 0 ? CLIPS_MAX : 0;
+    const healMs = HEAL_MS_MAX + (clips + more) * POISONED_CLIP_MS;
     this.#runUntil(chaosMs + healMs, () => this.#allEnded());
     hold(this.#allEnded(), "I8", () => this.#openJobs());
     this.#runUntil(timeline.nowMs() + IDLE_MS_MAX, () => this.#allIdle());

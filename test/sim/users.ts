@@ -231,6 +231,7 @@ export class Users {
       startAfterMs,
       dependsOn,
       branch: null,
+      preview: false,
       branchLatents: null,
     };
   }

@@ -13,6 +13,7 @@ import type { NatsRole } from "../../shared/adapters/nats/nats-names.js";
 import { asFarmError } from "../../shared/core/errors.js";
 import { JOB_OPTIONS_DEFAULT, type JobView } from "../../shared/farm/job.js";
 import type { JobParameters } from "../../shared/farm/parameters.js";
+import type { BlobRef } from "../../shared/ports/blob-store.js";
 import { CHECKPOINT, CLIP, Following, PICTURE } from "../farm/farm-harness.js";
 import { TcpProxy } from "../farm/tcp-proxy.js";
 import { freePort, TEST_FARM, TestNatsServer } from "../servers/nats-server.js";
@@ -43,6 +44,10 @@ export class NatsFarm {
   readonly coordinators: CoordinatorMember[] = [];
   readonly nodes: Member[] = [];
   readonly #addresses: string[] = [];
+  /** Logs of a farm that has stopped, by path. */
+  readonly #lastWords = new Map<string, string>();
+  /** The uploaded picture. */
+  readonly #images: BlobRef[] = [];
 
   private constructor(server: TestNatsServer, folder: string) {
     this.server = server;
@@ -111,21 +116,24 @@ export class NatsFarm {
     );
   }
 
-  /** Sends a job to whoever leads, again while nobody answers; one request id is one job. */
-  async submit(
-    parameters: Partial<JobParameters> = {},
-    requestId: string = randomUUID(),
-  ): Promise<JobView> {
-    const request = {
+  /** A request for a clip of the picture, which the first `submit` uploads. */
+  request(parameters: Partial<JobParameters> = {}, requestId: string = randomUUID()) {
+    return {
       parameters: { ...CLIP, ...parameters },
       modelDigest: "",
       requestId,
       options: JOB_OPTIONS_DEFAULT,
+      images: this.#images,
     };
-    const picture = readFileSync(PICTURE);
-    return this.insist(async (client) =>
-      client.createJob({ ...request, images: [await client.upload(picture)] }),
-    );
+  }
+
+  /** Sends a job to whoever leads, again while nobody answers; one request id is one job. */
+  async submit(parameters?: Partial<JobParameters>, requestId?: string): Promise<JobView> {
+    const request = this.request(parameters, requestId);
+    if (this.#images.length === 0) {
+      this.#images.push(await this.insist((client) => client.upload(readFileSync(PICTURE))));
+    }
+    return this.insist((client) => client.createJob(request));
   }
 
   /** Asks the coordinators in turn until one answers; refusals for want of room are met by patience. */
@@ -145,15 +153,23 @@ export class NatsFarm {
   }
 
   /** The job's end, seen through whoever leads then. */
-  async ended(jobId: string): Promise<JobView> {
-    return this.insist((client) => {
-      const watched = client.watchJob(jobId, AbortSignal.timeout(SILENCE_MS_MAX));
-      return new Following(watched).end();
-    });
+  ended(jobId: string): Promise<JobView> {
+    return this.#watch(jobId, (following) => following.end());
+  }
+
+  /** The job as it is when the condition holds. */
+  until(jobId: string, condition: (job: JobView) => boolean): Promise<JobView> {
+    return this.#watch(jobId, (following) => following.until(condition));
+  }
+
+  #watch<A>(jobId: string, wait: (following: Following) => Promise<A>): Promise<A> {
+    return this.insist((client) =>
+      wait(new Following(client.watchJob(jobId, AbortSignal.timeout(SILENCE_MS_MAX)))),
+    );
   }
 
   logOf({ logPath }: Member): string {
-    return readFileSync(logPath, "utf8");
+    return this.#lastWords.get(logPath) ?? readFileSync(logPath, "utf8");
   }
 
   explainFailure(): void {
@@ -176,6 +192,7 @@ export class NatsFarm {
     for (const { client } of this.coordinators) client.close();
     await Promise.all(members.map(({ broker }) => broker.stop()));
     await this.server.close();
+    for (const member of members) this.#lastWords.set(member.logPath, this.logOf(member));
     rmSync(this.folder, { recursive: true, force: true });
   }
 

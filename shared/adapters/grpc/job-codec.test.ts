@@ -32,6 +32,7 @@ const parameters: JobParameters = {
 };
 
 const options: JobOptions = {
+  preview: true,
   owner: "ann",
   priority: 0,
   startAfterMs: 1_700_000_000_000,

@@ -5,47 +5,33 @@
 import * as wire from "../../../proto/gen/renderfarm/v1/job.js";
 import type {
   CreateJobRequest,
-  DryRun,
-  DryRun_Node,
+  ClipPreview as WirePreview,
 } from "../../../proto/gen/renderfarm/v1/job_service.js";
 import { type FarmErrorCode, isFarmErrorCode } from "../../core/errors.js";
 import {
+  type ClipPreview,
   type ClipView,
   DEPENDENCIES_MAX,
-  type DryRunNode,
-  type DryRunView,
   JOB_OPTIONS_DEFAULT,
   type JobOptions,
   type JobState,
   type JobView,
   PRIORITY_MAX,
+  type Seconds,
   type StageView,
 } from "../../farm/job.js";
-import type { ClipOverrides, JobParameters, PairPolicy } from "../../farm/parameters.js";
-import type { Preset, Schedule } from "../../farm/request-looks.js";
 import type { RawParameters } from "../../farm/validate-request.js";
 import type { Stage } from "../../farm/work.js";
 import type { BlobRef } from "../../ports/blob-store.js";
 import { decodeBlobRef, encodeBlobRef } from "./blob-codec.js";
 import {
-  decodeClipOverrides,
-  decodeFit,
-  decodeGuidance,
-  decodeRawClip,
-  decodeRawGuidance,
-  encodeClipOverrides,
-  encodeFit,
-  encodeGuidance,
-  optionalName,
-} from "./look-codec.js";
+  decodeJobParameters,
+  decodeRawParameters,
+  encodeJobParameters,
+  type RequestedParameters,
+} from "./parameters-codec.js";
 import * as check from "./wire-checks.js";
-import {
-  decodeBranch,
-  decodeOutput,
-  decodeOutputFormat,
-  encodeOutput,
-  encodeOutputFormat,
-} from "./work-codec.js";
+import { decodeBranch, decodeOutput, encodeOutput } from "./work-codec.js";
 
 const STATE_ON_WIRE = {
   queued: wire.JobState.QUEUED,
@@ -63,23 +49,6 @@ const STAGE_ON_WIRE = {
   mux: wire.Stage.MUX,
 } as const satisfies Record<Stage, wire.Stage>;
 
-const PAIR_ON_WIRE = {
-  auto: wire.PairPolicy.AUTO,
-  always: wire.PairPolicy.ALWAYS,
-  never: wire.PairPolicy.NEVER,
-} as const satisfies Record<PairPolicy, wire.PairPolicy>;
-
-const PRESET_ON_WIRE = {
-  svd: wire.Preset.SVD,
-  "svd-xt": wire.Preset.SVD_XT,
-  "svd-xt-1.1": wire.Preset.SVD_XT_1_1,
-} as const satisfies Record<Preset, wire.Preset>;
-
-const SCHEDULE_ON_WIRE = {
-  default: wire.Schedule.DEFAULT,
-  "align-your-steps": wire.Schedule.ALIGN_YOUR_STEPS,
-} as const satisfies Record<Schedule, wire.Schedule>;
-
 /** AIP-155: a UUID has 36 characters. */
 const REQUEST_ID_PATTERN = /^[\x21-\x7e]{0,36}$/;
 
@@ -92,16 +61,6 @@ export interface NewJobRequest<P> {
   /** The same id never makes a second job; "" for none. */
   readonly requestId: string;
   readonly options: JobOptions;
-}
-
-/** What a client may say of a job; what it leaves out is for the farm to choose. */
-export interface RequestedParameters extends Partial<Omit<JobParameters, "clips">> {
-  /** Defaults that go before the checkpoint's. */
-  readonly preset?: Preset;
-  /** Named noise levels, in place of steps and sigmas. */
-  readonly schedule?: Schedule;
-  /** Clips that differ from each other, one entry a clip. */
-  readonly clips?: readonly Partial<ClipOverrides>[];
 }
 
 export function encodeCreateJob(request: NewJobRequest<RequestedParameters>): CreateJobRequest {
@@ -135,49 +94,6 @@ export function decodeCreateJob(request: CreateJobRequest): NewJobRequest<RawPar
   };
 }
 
-export function encodeDryRun(view: DryRunView, parameters: JobParameters): DryRun {
-  return {
-    ...view,
-    nodes: view.nodes.map((node) => ({
-      ...node,
-      memoryBytes: BigInt(node.memoryBytes),
-      tooSmallFor: node.tooSmallFor.map((stage) => STAGE_ON_WIRE[stage]),
-    })),
-    whyNotNow: [...view.whyNotNow],
-    etaSeconds: view.etaSeconds ?? undefined,
-    parameters: encodeJobParameters(parameters),
-  };
-}
-
-/** @throws FarmError "invalid-argument" naming the field */
-export function decodeDryRun(message: DryRun | undefined): {
-  readonly view: DryRunView;
-  readonly parameters: JobParameters;
-} {
-  const { parameters, plan, etaSeconds, nodes, ...rest } = check.present(message, "dry_run");
-  return {
-    view: {
-      ...rest,
-      nodes: nodes.map(decodeDryRunNode),
-      plan: plan === "pair" ? "pair" : "single",
-      etaSeconds: etaSeconds ?? null,
-    },
-    parameters: decodeJobParameters(parameters, "dry_run.parameters"),
-  };
-}
-
-function decodeDryRunNode(node: DryRun_Node): DryRunNode {
-  const { nodeId, whyNot, memoryBytes, tooSmallFor } = node;
-  const field = "dry_run.nodes";
-  return {
-    ...{ nodeId, whyNot },
-    memoryBytes: check.safeInteger(memoryBytes, `${field}.memory_bytes`),
-    tooSmallFor: tooSmallFor.map((stage) =>
-      check.fromWire(STAGE_ON_WIRE, stage, `${field}.too_small_for`),
-    ),
-  };
-}
-
 export function encodeState(state: JobState): wire.JobState {
   return STATE_ON_WIRE[state];
 }
@@ -185,6 +101,11 @@ export function encodeState(state: JobState): wire.JobState {
 /** @throws FarmError "invalid-argument" for a state that there is not */
 export function decodeState(state: wire.JobState, field: string): JobState {
   return check.fromWire(STATE_ON_WIRE, state, field);
+}
+
+export function encodePreview({ clipIndex, step, image }: ClipPreview): WirePreview {
+  const { buffer, byteOffset, byteLength } = image;
+  return { clipIndex, step, image: Buffer.from(buffer, byteOffset, byteLength) };
 }
 
 export function encodeJob(job: JobView): wire.Job {
@@ -199,7 +120,7 @@ export function encodeJob(job: JobView): wire.Job {
     startTime: job.startedAtMs === null ? undefined : new Date(job.startedAtMs),
     endTime: job.endedAtMs === null ? undefined : new Date(job.endedAtMs),
     options: encodeOptions(job.options),
-    usage: { seconds: job.usage.used, wastedSeconds: job.usage.wasted },
+    usage: encodeUsage(job.usage),
     waitsFor: [...job.waitsFor],
     run: job.run,
   };
@@ -219,19 +140,37 @@ export function decodeJob(message: wire.Job | undefined, field = "job"): JobView
     startedAtMs: job.startTime?.getTime() ?? null,
     endedAtMs: job.endTime?.getTime() ?? null,
     options: decodeOptions(job.options),
-    usage: { used: job.usage?.seconds ?? 0, wasted: job.usage?.wastedSeconds ?? 0 },
+    usage: decodeUsage(job.usage),
     waitsFor: job.waitsFor,
     run: job.run,
   };
 }
 
+export function encodeUsage({ used, wasted }: Seconds): wire.Usage {
+  return { seconds: used, wastedSeconds: wasted };
+}
+
+export function decodeUsage(usage: wire.Usage | undefined): Seconds {
+  return { used: usage?.seconds ?? 0, wasted: usage?.wastedSeconds ?? 0 };
+}
+
+export function encodeStage(stage: Stage): wire.Stage {
+  return STAGE_ON_WIRE[stage];
+}
+
+/** @throws FarmError "invalid-argument" for a stage that there is not */
+export function decodeStageName(stage: wire.Stage, field: string): Stage {
+  return check.fromWire(STAGE_ON_WIRE, stage, field);
+}
+
 function encodeOptions(options: JobOptions): wire.JobOptions {
-  const { owner, priority, startAfterMs, dependsOn, branch } = options;
+  const { owner, priority, startAfterMs, dependsOn, branch, preview } = options;
   const startAfterTime = startAfterMs === null ? undefined : new Date(startAfterMs);
   return {
     ...{ owner, priority, startAfterTime },
     dependsOn: [...dependsOn],
     branch: branch ?? undefined,
+    preview,
   };
 }
 
@@ -252,84 +191,8 @@ function decodeOptions(message: wire.JobOptions | undefined): JobOptions {
     startAfterMs: message?.startAfterTime?.getTime() ?? null,
     dependsOn: given.dependsOn.map((id, i) => check.jobId(id, `options.depends_on[${i}]`)),
     branch: message?.branch ? decodeBranch(message.branch, "options.branch") : null,
+    preview: message?.preview ?? false,
   };
-}
-
-function encodeJobParameters(parameters: RequestedParameters): wire.RenderParameters {
-  const { numInferenceSteps, sigmas, seeds, latents, formats, pair, ...others } = parameters;
-  const { guidance, fit, clips, preset, schedule, ...rest } = others;
-  return {
-    ...rest,
-    numInferenceSteps: numInferenceSteps ?? undefined,
-    sigmas: [...(sigmas ?? [])],
-    seeds: seeds && { values: [...seeds] },
-    latents: latents ? encodeBlobRef(latents) : undefined,
-    formats: (formats ?? []).map(encodeOutputFormat),
-    pair: pair ? PAIR_ON_WIRE[pair] : wire.PairPolicy.UNSPECIFIED,
-    guidance: guidance && encodeGuidance(guidance),
-    fit: fit ? encodeFit(fit) : wire.Fit.UNSPECIFIED,
-    preset: preset ? PRESET_ON_WIRE[preset] : wire.Preset.UNSPECIFIED,
-    schedule: schedule ? SCHEDULE_ON_WIRE[schedule] : wire.Schedule.UNSPECIFIED,
-    clips: (clips ?? []).map(encodeClipOverrides),
-  };
-}
-
-/** Parameters of an accepted job: every default is filled in. */
-function decodeJobParameters(
-  message: wire.RenderParameters | undefined,
-  field: string,
-): JobParameters {
-  const p = check.present(message, field);
-  const numFrames = check.present(p.numFrames, `${field}.num_frames`);
-  return {
-    height: check.present(p.height, `${field}.height`),
-    width: check.present(p.width, `${field}.width`),
-    numFrames,
-    numInferenceSteps: p.numInferenceSteps ?? null,
-    sigmas: p.sigmas.length > 0 ? p.sigmas : null,
-    minGuidanceScale: check.present(p.minGuidanceScale, `${field}.min_guidance_scale`),
-    maxGuidanceScale: check.present(p.maxGuidanceScale, `${field}.max_guidance_scale`),
-    fps: check.present(p.fps, `${field}.fps`),
-    motionBucketId: check.present(p.motionBucketId, `${field}.motion_bucket_id`),
-    noiseAugStrength: check.present(p.noiseAugStrength, `${field}.noise_aug_strength`),
-    decodeChunkSize: check.present(p.decodeChunkSize, `${field}.decode_chunk_size`),
-    numVideosPerPrompt: check.present(p.numVideosPerPrompt, `${field}.num_videos_per_prompt`),
-    seeds: check.present(p.seeds, `${field}.seeds`).values,
-    latents: p.latents ? decodeBlobRef(p.latents, `${field}.latents`) : null,
-    formats: p.formats.map((f, i) => decodeOutputFormat(f, `${field}.formats[${i}]`)),
-    pair: check.fromWire(PAIR_ON_WIRE, p.pair, `${field}.pair`),
-    guidance: decodeGuidance(p.guidance, numFrames, `${field}.guidance`),
-    fit: decodeFit(p.fit, `${field}.fit`),
-    clips: p.clips.map((clip, i) => decodeClipOverrides(clip, numFrames, `${field}.clips[${i}]`)),
-  };
-}
-
-/** Numbers and unknown names go on as they are: whoever validates names all of them at once. */
-function decodeRawParameters(p: wire.RenderParameters): RawParameters {
-  const { sigmas, seeds, latents, formats, pair, ...others } = p;
-  const { guidance, fit, preset, schedule, clips, ...numbers } = others;
-  return {
-    ...numbers,
-    guidance: decodeRawGuidance(guidance),
-    fit: optionalName(fit, "FIT_"),
-    preset: presetName(preset),
-    schedule: optionalName(schedule, "SCHEDULE_"),
-    clips: clips.map(decodeRawClip),
-    sigmas,
-    seeds: seeds?.values,
-    latents: latents ? decodeBlobRef(latents, "latents") : null,
-    formats: formats.map((format) => format.replace("OUTPUT_FORMAT_", "").toLowerCase()),
-    pair:
-      pair === wire.PairPolicy.UNSPECIFIED
-        ? undefined
-        : pair.replace("PAIR_POLICY_", "").toLowerCase(),
-  };
-}
-
-/** The dot of a version is no character of an enum. */
-function presetName(preset: wire.Preset): string | undefined {
-  const known = Object.entries(PRESET_ON_WIRE).find(([, onWire]) => onWire === preset);
-  return known ? known[0] : optionalName(preset, "PRESET_");
 }
 
 function encodeClip(clip: ClipView): wire.Clip {

@@ -6,6 +6,7 @@ import {
   NodePreference as WirePreference,
 } from "../../../proto/gen/renderfarm/v1/node_service.js";
 import { isFarmErrorCode } from "../../core/errors.js";
+import { PREVIEW_BYTES_MAX } from "../../farm/limits.js";
 import type { ModelInfo, NodePreference, TaskAssignment, TaskReport } from "../../farm/work.js";
 import { decodeModelInfo, encodeModelInfo } from "./model-codec.js";
 import * as check from "./wire-checks.js";
@@ -49,6 +50,14 @@ export type NodeMessage =
       readonly taskId: string;
       readonly epoch: number;
       readonly report: TaskReport;
+    }
+  /** What a clip looks like after `step` steps: a webp. */
+  | {
+      readonly kind: "preview";
+      readonly taskId: string;
+      readonly epoch: number;
+      readonly step: number;
+      readonly image: Uint8Array;
     };
 
 /** Coordinator -> node. The first message of a stream is "welcome". */
@@ -82,6 +91,12 @@ export function encodeNodeMessage(message: NodeMessage): ConnectRequest {
       return { report: { $case: "heartbeat", value: {} } };
     case "stopping":
       return { report: { $case: "stopping", value: {} } };
+    case "preview": {
+      const { taskId, epoch, step, image } = message;
+      const { buffer, byteOffset, byteLength } = image;
+      const bytes = Buffer.from(buffer, byteOffset, byteLength);
+      return { report: { $case: "preview", value: { taskId, epoch, step, image: bytes } } };
+    }
     case "report":
       return { report: encodeReport(message.taskId, message.epoch, message.report) };
   }
@@ -96,6 +111,8 @@ export function decodeNodeMessage(wire: ConnectRequest): NodeMessage {
     case "heartbeat":
     case "stopping":
       return { kind };
+    case "preview":
+      return { kind, ...decodeTarget(value, kind), ...decodePreview(value) };
     default:
       return {
         kind: "report",
@@ -104,6 +121,16 @@ export function decodeNodeMessage(wire: ConnectRequest): NodeMessage {
         report: decodeReport(wire.report!),
       };
   }
+}
+
+/** @throws FarmError "invalid-argument" for a picture that no node makes */
+function decodePreview({ step, image }: { step: number; image: Uint8Array }) {
+  const isWebp = Buffer.from(image.subarray(8, 12)).toString("latin1") === "WEBP";
+  if (!isWebp || image.length > PREVIEW_BYTES_MAX) {
+    const legal = `no webp of at most ${PREVIEW_BYTES_MAX}`;
+    check.refuseField("preview.image", `${image.length} bytes are ${legal}`);
+  }
+  return { step, image: Uint8Array.from(image) };
 }
 
 export function encodeNodeOrder(order: NodeOrder): ConnectResponse {

@@ -72,7 +72,7 @@ describe("a status without details of ours is read by its canonical code", () =>
   const cases: [name: string, error: ServiceError, code: FarmErrorCode][] = [
     ["no server there", foreign(status.UNAVAILABLE), "unreachable"],
     ["too late", foreign(status.DEADLINE_EXCEEDED), "deadline"],
-    ["a refused token", foreign(status.UNAUTHENTICATED), "exhausted"],
+    ["a refused token", foreign(status.UNAUTHENTICATED), "unauthenticated"],
     ["an unknown status", foreign(status.UNKNOWN), "runtime-failed"],
     [
       "details that are no message",

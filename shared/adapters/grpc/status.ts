@@ -1,15 +1,22 @@
 /**
  * @file FarmError as a gRPC status and back: the canonical code for everyone, and a google.rpc.Status
- * in the trailers with one ErrorInfo (our own code) and every field violation.
+ * in the trailers with one ErrorInfo (our own code), every field violation, and for a bound that was
+ * reached whose it is and when to come back.
  *
  * @source AIP-193; google/rpc/status.proto and error_details.proto
  */
 import { Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import type { Any } from "../../../proto/gen/google/protobuf/any.js";
-import { BadRequest, ErrorInfo } from "../../../proto/gen/google/rpc/error_details.js";
+import {
+  BadRequest,
+  ErrorInfo,
+  QuotaFailure,
+  RetryInfo,
+} from "../../../proto/gen/google/rpc/error_details.js";
 import { Status } from "../../../proto/gen/google/rpc/status.js";
 import {
   asFarmError,
+  type Bound,
   FarmError,
   type FarmErrorCode,
   isFarmErrorCode,
@@ -22,6 +29,8 @@ const DETAILS_KEY = "grpc-status-details-bin";
 const TYPE_PREFIX = "type.googleapis.com/";
 const ERROR_INFO_TYPE = `${TYPE_PREFIX}google.rpc.ErrorInfo`;
 const BAD_REQUEST_TYPE = `${TYPE_PREFIX}google.rpc.BadRequest`;
+const QUOTA_FAILURE_TYPE = `${TYPE_PREFIX}google.rpc.QuotaFailure`;
+const RETRY_INFO_TYPE = `${TYPE_PREFIX}google.rpc.RetryInfo`;
 /** Bounds of a status: it travels in trailers, and proxies allow few KiB of those. */
 const MESSAGE_LENGTH_MAX = 2_000;
 const DESCRIPTION_LENGTH_MAX = 300;
@@ -33,6 +42,8 @@ const STATUS_OF_CODE = {
   "graph-shape-mismatch": status.INTERNAL,
   "not-found": status.NOT_FOUND,
   "wrong-state": status.FAILED_PRECONDITION,
+  unauthenticated: status.UNAUTHENTICATED,
+  "permission-denied": status.PERMISSION_DENIED,
   exhausted: status.RESOURCE_EXHAUSTED,
   unreachable: status.UNAVAILABLE,
   deadline: status.DEADLINE_EXCEEDED,
@@ -54,8 +65,8 @@ const CODE_OF_STATUS: Partial<Record<status, FarmErrorCode>> = {
   [status.NOT_FOUND]: "not-found",
   [status.FAILED_PRECONDITION]: "wrong-state",
   [status.RESOURCE_EXHAUSTED]: "exhausted",
-  [status.PERMISSION_DENIED]: "exhausted",
-  [status.UNAUTHENTICATED]: "exhausted",
+  [status.PERMISSION_DENIED]: "permission-denied",
+  [status.UNAUTHENTICATED]: "unauthenticated",
   [status.UNAVAILABLE]: "unreachable",
   [status.DEADLINE_EXCEEDED]: "deadline",
   [status.CANCELLED]: "cancelled",
@@ -73,6 +84,47 @@ export function toServiceError(error: unknown): ServiceError {
   return Object.assign(new Error(message), { code, details: message, metadata });
 }
 
+/** google.rpc.Status in proto3 JSON. */
+export interface StatusJson {
+  readonly code: number;
+  readonly message: string;
+  readonly details: readonly object[];
+}
+
+/** Any thrown value as what an HTTP answer holds: the same status, with the same details. */
+export function toStatusJson(error: unknown): StatusJson {
+  const known = asFarmError(error);
+  return {
+    code: STATUS_OF_CODE[known.code],
+    message: known.detail.slice(0, MESSAGE_LENGTH_MAX),
+    details: encodeDetails(known).map(({ typeUrl, value }) => ({
+      "@type": typeUrl,
+      ...decodeDetail(typeUrl, value),
+    })),
+  };
+}
+
+function decodeDetail(typeUrl: string, value: Uint8Array): object {
+  switch (typeUrl) {
+    case BAD_REQUEST_TYPE:
+      return BadRequest.decode(value);
+    case QUOTA_FAILURE_TYPE:
+      return { violations: QuotaFailure.decode(value).violations.map(subjectOf) };
+    case RETRY_INFO_TYPE: {
+      const { seconds = 0n, nanos = 0 } = RetryInfo.decode(value).retryDelay ?? {};
+      // A google.protobuf.Duration is a text in JSON.
+      return { retryDelay: `${Number(seconds) + nanos / 1e9}s` };
+    }
+    default:
+      return ErrorInfo.decode(value);
+  }
+}
+
+const subjectOf = ({ subject, description }: { subject: string; description: string }) => ({
+  subject,
+  description,
+});
+
 /** A failed call as our error; one that carries no details of ours is read by its status. */
 export function fromServiceError(error: ServiceError): FarmError {
   const { code, violations } = decodeDetails(error);
@@ -84,7 +136,7 @@ export function fromServiceError(error: ServiceError): FarmError {
 
 function encodeDetails(error: FarmError): Any[] {
   const info: ErrorInfo = { reason: toReason(error.code), domain: ERROR_DOMAIN, metadata: {} };
-  const details = [
+  const details: Any[] = [
     { typeUrl: ERROR_INFO_TYPE, value: Buffer.from(ErrorInfo.encode(info).finish()) },
   ];
   if (error.violations.length > 0) {
@@ -95,7 +147,19 @@ function encodeDetails(error: FarmError): Any[] {
     const request = BadRequest.encode(BadRequest.fromPartial({ fieldViolations }));
     details.push({ typeUrl: BAD_REQUEST_TYPE, value: Buffer.from(request.finish()) });
   }
+  if (error.bound !== null) details.push(...encodeBound(error.bound, error.detail));
   return details;
+}
+
+function encodeBound({ subject, retryAfterMs }: Bound, description: string): Any[] {
+  const quota = QuotaFailure.fromPartial({ violations: [{ subject, description }] });
+  const seconds = BigInt(Math.floor(retryAfterMs / 1_000));
+  const retryDelay = { seconds, nanos: Math.round(retryAfterMs % 1_000) * 1_000_000 };
+  const retry = RetryInfo.fromPartial({ retryDelay });
+  return [
+    { typeUrl: QUOTA_FAILURE_TYPE, value: Buffer.from(QuotaFailure.encode(quota).finish()) },
+    { typeUrl: RETRY_INFO_TYPE, value: Buffer.from(RetryInfo.encode(retry).finish()) },
+  ];
 }
 
 /** Nothing where the other side sent no details, or none that can be read. */

@@ -49,12 +49,20 @@ const works: [name: string, work: Work][] = [
   ],
   [
     "denoise alone",
-    { stage: "denoise", parameters, conditioning: blob("c"), resume: null, pair: null },
+    {
+      stage: "denoise",
+      parameters,
+      conditioning: blob("c"),
+      resume: null,
+      pair: null,
+      preview: false,
+    },
   ],
   [
     "denoise in a pair, from a checkpoint on",
     {
       stage: "denoise",
+      preview: true,
       parameters,
       conditioning: blob("c"),
       resume: { step: 7, blob: blob("step-7") },

@@ -183,6 +183,7 @@ function decodeWork(work: NonNullable<wire.TaskAssignment["work"]>): Work {
         parameters,
         conditioning: decodeBlobRef(value.conditioning, `${stage}.conditioning`),
         resume: value.resume ? decodeCheckpoint(value.resume, `${stage}.resume`) : null,
+        preview: value.preview,
         pair: decodePair(value, stage),
       };
     case "decode":
@@ -277,6 +278,7 @@ function encodeDenoise(work: DenoiseWork): wire.DenoiseWork {
     partner: work.pair ? { ...work.pair.partner } : undefined,
     half: work.pair ? HALF_ON_WIRE[work.pair.half] : WireHalf.UNSPECIFIED,
     resume: work.resume ? encodeCheckpoint(work.resume) : undefined,
+    preview: work.preview,
   };
 }
 

@@ -1,11 +1,14 @@
 /** @file A process's registry with the port that serves it, or nothing where no port was asked for. */
 import { Registry } from "prom-client";
-import { type MetricsServer, type MetricsTls, startMetricsServer } from "./metrics-server.js";
-import {
-  type CertificateFile,
-  registerCertificateExpiry,
-  registerProcessMetrics,
-} from "./process-metrics.js";
+import type { TlsMaterial } from "../tls/tls-files.js";
+import { type MetricsServer, startMetricsServer } from "./metrics-server.js";
+import { registerCertificateExpiry, registerProcessMetrics } from "./process-metrics.js";
+
+/** The process's certificate; it may change while it runs. */
+export interface CertificateSource {
+  readonly current: TlsMaterial;
+  onChange(listener: (material: TlsMaterial) => void): void;
+}
 
 export interface MetricsOptions {
   readonly version: string;
@@ -14,9 +17,7 @@ export interface MetricsOptions {
   /** Why the process cannot do its work now; null when it can. */
   readonly whyNotReady: () => string | null;
   /** Null: plain HTTP, for loopback. */
-  readonly tls?: MetricsTls | null;
-  /** Certificates to say the end of. */
-  readonly certificates?: readonly CertificateFile[];
+  readonly tls?: CertificateSource | null;
 }
 
 export interface Metrics extends MetricsServer {
@@ -32,12 +33,14 @@ export async function openMetrics(
   options: MetricsOptions,
 ): Promise<Metrics | null> {
   if (listen === null) return null;
-  const { version, ortVersion = "", whyNotReady, tls = null, certificates = [] } = options;
+  const { version, ortVersion = "", whyNotReady, tls = null } = options;
   const registry = new Registry();
   const commit = process.env["RENDERFARM_COMMIT"] ?? "";
   const stop = registerProcessMetrics(registry, { version, commit, ortVersion });
-  if (certificates.length > 0) registerCertificateExpiry(registry, certificates);
-  const server = await startMetricsServer({ listen, registry, whyNotReady, tls });
+  if (tls) registerCertificateExpiry(registry, () => tls.current.endsAtMs);
+  const material = tls?.current ?? null;
+  const server = await startMetricsServer({ listen, registry, whyNotReady, tls: material });
+  tls?.onChange((next) => server.renew(next));
   return {
     ...server,
     registry,

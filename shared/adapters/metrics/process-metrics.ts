@@ -1,12 +1,10 @@
 /**
  * @file What every process of the farm says of itself: its build, time, memory, event loop and the
- * ends of its certificates.
+ * end of its certificate.
  *
  * prom-client's own default metrics are not used: they come with some gauges whose names end in
  * `_total`, and with a dozen series that nobody looks at.
  */
-import { X509Certificate } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { Counter, Gauge, type Registry } from "prom-client";
 
@@ -89,40 +87,14 @@ function registerLoopLag(registry: Registry): () => void {
   return () => delays.disable();
 }
 
-/** A certificate file to watch the end of. */
-export interface CertificateFile {
-  /** What it is for: "server", "ca". */
-  readonly name: string;
-  readonly path: string;
-}
-
-/**
- * The first certificate of each file, read anew at every scrape, so that a rotation shows. A file
- * that cannot be read has no value, which the alert on it takes for the worst.
- */
-export function registerCertificateExpiry(
-  registry: Registry,
-  files: readonly CertificateFile[],
-): void {
+/** When this process's certificate ends; read anew at every scrape, so that a rotation shows. */
+export function registerCertificateExpiry(registry: Registry, endsAtMs: () => number): void {
   new Gauge({
     name: "renderfarm_certificate_expiry_timestamp_seconds",
-    help: "When a certificate of this process ends, in seconds since 1970.",
-    labelNames: ["certificate"],
+    help: "When the certificate of this process ends, in seconds since 1970.",
     registers: [registry],
     collect() {
-      this.reset();
-      for (const { name, path } of files) {
-        const endMs = certificateEndMs(path);
-        if (endMs !== null) this.set({ certificate: name }, endMs / 1_000);
-      }
+      this.set(endsAtMs() / 1_000);
     },
   });
-}
-
-function certificateEndMs(path: string): number | null {
-  try {
-    return Date.parse(new X509Certificate(readFileSync(path)).validTo);
-  } catch {
-    return null;
-  }
 }

@@ -65,7 +65,12 @@ export function decodeBusMessage(
   const [, kind, sent, got, part, parts] = LINE.exec(line) ?? [];
   if (!kind) return null;
   const frame = json === "" ? null : decodeFrameHeader(Buffer.from(json));
-  const message = { sent: Number(sent), got: Number(got), part: Number(part), parts: Number(parts) };
+  const message = {
+    sent: Number(sent),
+    got: Number(got),
+    part: Number(part),
+    parts: Number(parts),
+  };
   const isFirst = kind === "frame" && message.part === 0;
   if (isFirst !== (frame !== null) || message.part >= message.parts) return null;
   return { kind: kind as BusMessage["kind"], ...message, frame };

@@ -39,7 +39,9 @@ export class HeadWitness {
 
   /** @throws FarmError "wrong-state" when a record is not the one that was witnessed */
   check(head: JournalHead): void {
-    const other = this.#kept.find(({ number, hash }) => number === head.number && hash !== head.hash);
+    const other = this.#kept.find(
+      ({ number, hash }) => number === head.number && hash !== head.hash,
+    );
     if (!other) return;
     const text = `record ${head.number} of the stream ${this.#stream} is not the one that was written`;
     throw new FarmError("wrong-state", `${text}; ${this.#wayOut()}`);

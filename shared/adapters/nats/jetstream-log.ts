@@ -6,10 +6,10 @@ import type { Log } from "../../ports/log.js";
 import { type BatchPiece, BatchReader } from "./jetstream-batch.js";
 import {
   DiscardPolicy,
-  jetStreamCode,
   type JetStreamClient,
   type JetStreamManager,
   type JsMsg,
+  jetStreamCode,
   type NatsClient,
   RetentionPolicy,
   StorageType,

@@ -9,12 +9,18 @@
 import { FarmError } from "../../core/errors.js";
 import type { CancelTimer, Clock } from "../../ports/clock.js";
 import type { Log } from "../../ports/log.js";
-import { jetStreamCode, type KV, type NatsClient, StorageType, unreachable } from "./nats-client.js";
+import {
+  jetStreamCode,
+  type KV,
+  type NatsClient,
+  StorageType,
+  unreachable,
+} from "./nats-client.js";
 import { type FarmNames, leaseBucket } from "./nats-names.js";
 
 const KEY = "leader";
 const WRONG_LAST_SEQUENCE = 10_071;
-export const LEASE_MS = 10_000;
+const LEASE_MS = 10_000;
 /** Of the lease: how often it is renewed, and how long before its end the holder stops. */
 const RENEWALS_PER_LEASE = 5;
 const MARGIN_PART = 0.2;
@@ -26,6 +32,8 @@ export interface LeaseOptions {
   readonly holder: string;
   readonly clock: Clock;
   readonly log: Log;
+  /** Servers that keep a copy of it; 1 unless told. */
+  readonly replicas?: number;
   /** How long a lease lasts without a renewal; 10 s unless told. */
   readonly leaseMs?: number;
 }
@@ -42,7 +50,11 @@ export class NatsLease {
   #cancelRenewal: CancelTimer = () => {};
   #cancelEnd: CancelTimer = () => {};
 
-  private constructor(options: LeaseOptions, bucket: KV, held: { revision: number; sentMs: number }) {
+  private constructor(
+    options: LeaseOptions,
+    bucket: KV,
+    held: { revision: number; sentMs: number },
+  ) {
     this.#options = options;
     this.#leaseMs = options.leaseMs ?? LEASE_MS;
     this.#bucket = bucket;
@@ -65,6 +77,7 @@ export class NatsLease {
       const bucket = await views.kv(leaseBucket(names), {
         ttl: leaseMs,
         history: 1,
+        replicas: options.replicas ?? 1,
         storage: StorageType.File,
         allow_direct: false,
       });

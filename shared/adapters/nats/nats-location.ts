@@ -2,6 +2,7 @@
  * @file Where a NATS server is and as whom it is asked: a URL, and a key from the environment.
  *
  *     nats://HOST:PORT[,HOST:PORT...][/FARM]?ca=FILE&cert=FILE&key=FILE&prefix=rf
+ *     &replicas=3
  */
 import { type FarmError, refusal, refuseViolations, type Violation } from "../../core/errors.js";
 import type { NatsSettings } from "./nats-client.js";
@@ -11,6 +12,8 @@ import { FARM_DEFAULT, type FarmNames, NAME_PATTERN, PREFIX_DEFAULT } from "./na
 export interface NatsLocation {
   readonly names: FarmNames;
   readonly connection: Pick<NatsSettings, "servers" | "seed" | "tls">;
+  /** Servers that keep a copy of what is made here: a cluster of three keeps 3. Default: 1. */
+  readonly replicas: number;
 }
 
 /** What the reading of a location takes from the process around it. */
@@ -23,10 +26,10 @@ interface Surroundings {
   readonly readFile: (path: string) => string;
 }
 
-export const NATS_FORM = "nats://HOST:PORT[,HOST:PORT][/FARM]?ca=FILE";
+const NATS_FORM = "nats://HOST:PORT[,HOST:PORT][/FARM]?ca=FILE";
 const URL_PATTERN = /^nats:\/\/([^/?]+)(?:\/([^/?]*))?(?:\?(.*))?$/;
 const SERVER_PATTERN = /^(\[[0-9a-f:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})$/;
-const PARAMETERS = ["ca", "cert", "key", "prefix"];
+const PARAMETERS = ["ca", "cert", "key", "prefix", "replicas"];
 const LOOPBACK = new Set(["127.0.0.1", "localhost", "[::1]"]);
 const SEED = "RENDERFARM_NATS_NKEY_SEED";
 /** Of a user: "SU", as nkeys begin. */
@@ -58,6 +61,8 @@ export function parseNatsLocation(text: string, around: Surroundings): NatsLocat
   for (const name of Object.values(names)) {
     check(NAME_PATTERN.test(name), `"${name}" is not 1 to 32 characters of [a-z0-9-]`);
   }
+  const replicas = Number(parameters.get("replicas") ?? 1);
+  check([1, 3, 5].includes(replicas), `replicas=${parameters.get("replicas")} is not 1, 3 or 5`);
   const file = (name: string): string | null => {
     const path = parameters.get(name);
     return path === null ? null : textOf(`${around.flag} ${name}=`, path, around, violations);
@@ -73,7 +78,7 @@ export function parseNatsLocation(text: string, around: Surroundings): NatsLocat
   check(isLocal || seed !== null, "is missing; a server beyond this machine asks for a key", SEED);
   refuseViolations(violations);
   const tls = ca === null ? null : { ca, ...(cert && key ? { cert, key } : {}) };
-  return { names, connection: { servers, seed, tls } };
+  return { names, connection: { servers, seed, tls }, replicas };
 }
 
 function isServer(text: string): boolean {

@@ -72,7 +72,9 @@ export function rolePermissions(role: NatsRole, names: FarmNames): RolePermissio
       return {
         publish: [
           "$JS.API.INFO",
-          ...["INFO", "CREATE", "PURGE", "MSG.GET"].map((verb) => `$JS.API.STREAM.${verb}.${stream}`),
+          ...["INFO", "CREATE", "PURGE", "MSG.GET"].map(
+            (verb) => `$JS.API.STREAM.${verb}.${stream}`,
+          ),
           `$JS.API.CONSUMER.CREATE.${stream}.>`,
           `$JS.API.CONSUMER.DELETE.${stream}.>`,
           `$JS.API.CONSUMER.INFO.${stream}.>`,

@@ -1,5 +1,5 @@
 /** @file One pair's channel: a connection of our own to send on, the partner's to receive on. */
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import type { Partner } from "../../farm/work.js";
 import type { CancelTimer, Clock } from "../../ports/clock.js";
 import type { BusChannel, ChannelEvents, FrameHeader } from "../../ports/tensor-bus.js";
@@ -22,17 +22,27 @@ export type BusCount =
   | "frames_dropped_checksum"
   | "frames_dropped_cut"
   | "connections_refused_greeting"
+  | "connections_refused_identity"
   | "connections_refused_token"
   | "connections_refused_duplicate"
   | "connections_refused_unjoined"
   | "connections_refused_excess"
   | "connections_lost_framing";
 
+/** A connection that comes about. */
+export interface Dialled {
+  readonly socket: Socket;
+  /** The event by which it is there. */
+  readonly ready: "connect" | "secureConnect";
+}
+
 export interface ChannelParts {
   readonly channelId: string;
   readonly partner: Partner;
   readonly events: ChannelEvents;
   readonly clock: Clock;
+  /** Opens a connection to the partner; it greets at once and is written before it is there. */
+  readonly dial: (partner: Partner) => Dialled;
   readonly count: (what: BusCount) => void;
   /** The channel has ended and takes no connection any more. */
   readonly onEnded: () => void;
@@ -49,15 +59,15 @@ export class SocketChannel implements BusChannel {
   /** Dials the partner at once. */
   constructor(parts: ChannelParts) {
     this.#parts = parts;
-    const { partner, channelId, clock } = parts;
-    const socket = connect(endpointOf(partner.busAddress));
+    const { partner, channelId, clock, dial } = parts;
+    const { socket, ready } = dial(partner);
     this.#outbound = socket;
     this.#cancelTimer = clock.after(CONNECT_MS_MAX, () => {
       socket.destroy(new Error(`no connection within ${CONNECT_MS_MAX} ms`));
     });
     let why = "it closed the connection";
     socket.setNoDelay(true);
-    socket.once("connect", () => {
+    socket.once(ready, () => {
       this.#connected = true;
       this.#cancelTimer();
     });
@@ -96,6 +106,11 @@ export class SocketChannel implements BusChannel {
   destroy(): void {
     this.#end();
     this.#outbound.destroy();
+  }
+
+  /** Whose frames it takes. */
+  get partnerId(): string {
+    return this.#parts.partner.nodeId;
   }
 
   /**
@@ -163,11 +178,4 @@ export class SocketChannel implements BusChannel {
     this.#inbound?.destroy();
     this.#parts.onEnded();
   }
-}
-
-/** @param address host:port, the host in brackets where it is an IPv6 address */
-export function endpointOf(address: string): { host: string; port: number } {
-  const colon = address.lastIndexOf(":");
-  const host = address.slice(0, colon).replace(/^\[(.*)\]$/, "$1");
-  return { host, port: Number(address.slice(colon + 1)) };
 }

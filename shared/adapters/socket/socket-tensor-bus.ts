@@ -1,21 +1,26 @@
 /**
- * @file TensorBus over plain TCP, from node to node: the fastest way where nodes reach each other.
+ * @file TensorBus over TCP, from node to node: the fastest way where nodes reach each other.
  *
  * Every channel has two connections, one dialled by each side, each carrying frames one way. Who
- * dials shows the listener's token and names the channel. Loopback only: a bare socket has no TLS.
+ * dials shows the listener's token and names the channel. Beyond loopback both sides also show a
+ * node's certificate, and a channel takes its partner's connection only.
  */
-import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import { TLSSocket } from "node:tls";
 import { assert } from "../../core/assert.js";
+import { endpointOf, isLoopback } from "../../core/endpoint.js";
 import { FarmError } from "../../core/errors.js";
 import type { Partner } from "../../farm/work.js";
 import type { CancelTimer, Clock } from "../../ports/clock.js";
 import type { BusChannel, ChannelEvents, TensorBus } from "../../ports/tensor-bus.js";
 import { systemErrorCode } from "../files/durable.js";
+import type { BusTls } from "../tls/bus-tls.js";
 import { GreetingReader, tokensMatch } from "./frame-codec.js";
-import { type BusCount, SocketChannel } from "./socket-channel.js";
+import { type BusCount, type Dialled, SocketChannel } from "./socket-channel.js";
 
 /** How long a connection may wait: for its own greeting, then for our side to join the channel. */
 const WAIT_MS_MAX = 10_000;
+const HOST_DEFAULT = "127.0.0.1";
 /** Connections that wait; a node takes part in one pair at a time. */
 const WAITING_MAX = 16;
 
@@ -29,6 +34,8 @@ export interface SocketBusOptions {
   readonly port?: number;
   /** Hears of every connection and frame that came and was not taken. */
   readonly onRefused?: (what: BusCount) => void;
+  /** Null: bare sockets, on loopback only. */
+  readonly tls?: BusTls | null;
 }
 
 export class SocketTensorBus implements TensorBus {
@@ -44,13 +51,16 @@ export class SocketTensorBus implements TensorBus {
 
   private constructor(options: SocketBusOptions) {
     this.#options = options;
-    this.#server = createServer((socket) => this.#accept(socket));
+    const { tls = null, host = HOST_DEFAULT } = options;
+    assert(tls !== null || isLoopback(`${host}:0`), `${host} to be loopback without TLS`);
+    const accept = (socket: Socket) => this.#accept(socket);
+    this.#server = tls?.createServer(accept) ?? createServer(accept);
   }
 
   /** @throws FarmError "unreachable" when the address cannot be listened on */
   static async listen(options: SocketBusOptions): Promise<SocketTensorBus> {
     const bus = new SocketTensorBus(options);
-    const { host = "127.0.0.1", port = 0 } = options;
+    const { host = HOST_DEFAULT, port = 0 } = options;
     await new Promise<void>((resolve, reject) => {
       bus.#server.once("error", (error) => {
         const text = `tensor bus: cannot listen on ${host}:${port} (${systemErrorCode(error)})`;
@@ -79,6 +89,7 @@ export class SocketTensorBus implements TensorBus {
       partner,
       events,
       clock: this.#options.clock,
+      dial: (to) => this.#dial(to),
       count: (what) => this.#count(what),
       onEnded: () => {
         if (this.#channels.get(channelId) === channel) this.#channels.delete(channelId);
@@ -89,7 +100,7 @@ export class SocketTensorBus implements TensorBus {
     if (held) {
       this.#held.delete(channelId);
       held.cancelDeadline();
-      channel.attach(held.socket);
+      this.#attach(channel, held.socket);
     }
     return channel;
   }
@@ -145,12 +156,25 @@ export class SocketTensorBus implements TensorBus {
     if (rest.length > 0) socket.unshift(rest);
     const channel = this.#channels.get(channelId);
     if (channel) {
-      if (!channel.attach(socket)) this.#refuse(socket, "connections_refused_duplicate");
+      this.#attach(channel, socket);
       return;
     }
     if (this.#held.has(channelId)) this.#refuse(socket, "connections_refused_duplicate");
     else if (this.#held.size >= WAITING_MAX) this.#refuse(socket, "connections_refused_excess");
     else this.#hold(socket, channelId);
+  }
+
+  #dial(partner: Partner): Dialled {
+    const { tls } = this.#options;
+    if (tls) return { socket: tls.connect(partner), ready: "secureConnect" };
+    return { socket: connect(endpointOf(partner.busAddress)), ready: "connect" };
+  }
+
+  #attach(channel: SocketChannel, socket: Socket): void {
+    const isPartner =
+      !(socket instanceof TLSSocket) || this.#options.tls?.nodeIdOf(socket) === channel.partnerId;
+    if (!isPartner) this.#refuse(socket, "connections_refused_identity");
+    else if (!channel.attach(socket)) this.#refuse(socket, "connections_refused_duplicate");
   }
 
   /** Our partner was assigned its half before we were: what it sends waits in its socket. */

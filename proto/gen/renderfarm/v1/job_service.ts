@@ -36,6 +36,7 @@ import {
   stageFromJSON,
   stageToJSON,
   stageToNumber,
+  Usage,
 } from "./job.js";
 import { ModelInfo } from "./model.js";
 import {
@@ -117,7 +118,20 @@ export interface WatchJobRequest {
 }
 
 export interface WatchJobResponse {
-  job: Job | undefined;
+  job:
+    | Job
+    | undefined;
+  /** Previews that this stream has not told yet, a few at a time; of jobs that ask for them. */
+  previews: ClipPreview[];
+}
+
+/** What a clip looks like on its way. */
+export interface ClipPreview {
+  clipIndex: number;
+  /** Steps done. */
+  step: number;
+  /** A webp: some frames of the clip side by side, the first and the last among them. */
+  image: Buffer;
 }
 
 export interface CancelJobRequest {
@@ -252,6 +266,20 @@ export interface GetFarmRequest {
 export interface GetFarmResponse {
   models: ModelInfo[];
   nodes: FarmNode[];
+  /** Seconds that nodes were held, by whose jobs; also those of deleted jobs. */
+  usageByOwner: OwnerUsage[];
+  /** The same seconds, by what was done in them. */
+  usageByStage: StageUsage[];
+}
+
+export interface OwnerUsage {
+  owner: string;
+  usage: Usage | undefined;
+}
+
+export interface StageUsage {
+  stage: Stage;
+  usage: Usage | undefined;
 }
 
 /** A node that is connected now. */
@@ -1100,13 +1128,16 @@ export const WatchJobRequest: MessageFns<WatchJobRequest> = {
 };
 
 function createBaseWatchJobResponse(): WatchJobResponse {
-  return { job: undefined };
+  return { job: undefined, previews: [] };
 }
 
 export const WatchJobResponse: MessageFns<WatchJobResponse> = {
   encode(message: WatchJobResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.job !== undefined) {
       Job.encode(message.job, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.previews) {
+      ClipPreview.encode(v!, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -1132,6 +1163,14 @@ export const WatchJobResponse: MessageFns<WatchJobResponse> = {
             message.job = Job.decode(reader, reader.uint32());
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.previews.push(ClipPreview.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1145,13 +1184,21 @@ export const WatchJobResponse: MessageFns<WatchJobResponse> = {
   },
 
   fromJSON(object: any): WatchJobResponse {
-    return { job: isSet(object.job) ? Job.fromJSON(object.job) : undefined };
+    return {
+      job: isSet(object.job) ? Job.fromJSON(object.job) : undefined,
+      previews: globalThis.Array.isArray(object?.previews)
+        ? object.previews.map((e: any) => ClipPreview.fromJSON(e))
+        : [],
+    };
   },
 
   toJSON(message: WatchJobResponse): unknown {
     const obj: any = {};
     if (message.job !== undefined) {
       obj.job = Job.toJSON(message.job);
+    }
+    if (message.previews?.length) {
+      obj.previews = message.previews.map((e) => ClipPreview.toJSON(e));
     }
     return obj;
   },
@@ -1162,6 +1209,112 @@ export const WatchJobResponse: MessageFns<WatchJobResponse> = {
   fromPartial<I extends Exact<DeepPartial<WatchJobResponse>, I>>(object: I): WatchJobResponse {
     const message = createBaseWatchJobResponse();
     message.job = (object.job !== undefined && object.job !== null) ? Job.fromPartial(object.job) : undefined;
+    message.previews = object.previews?.map((e) => ClipPreview.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseClipPreview(): ClipPreview {
+  return { clipIndex: 0, step: 0, image: Buffer.alloc(0) };
+}
+
+export const ClipPreview: MessageFns<ClipPreview> = {
+  encode(message: ClipPreview, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.clipIndex !== 0) {
+      writer.uint32(8).uint32(message.clipIndex);
+    }
+    if (message.step !== 0) {
+      writer.uint32(16).uint32(message.step);
+    }
+    if (message.image.length !== 0) {
+      writer.uint32(26).bytes(message.image);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ClipPreview {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseClipPreview();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.clipIndex = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.step = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.image = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ClipPreview {
+    return {
+      clipIndex: isSet(object.clipIndex)
+        ? globalThis.Number(object.clipIndex)
+        : isSet(object.clip_index)
+        ? globalThis.Number(object.clip_index)
+        : 0,
+      step: isSet(object.step) ? globalThis.Number(object.step) : 0,
+      image: isSet(object.image) ? Buffer.from(bytesFromBase64(object.image)) : Buffer.alloc(0),
+    };
+  },
+
+  toJSON(message: ClipPreview): unknown {
+    const obj: any = {};
+    if (message.clipIndex !== 0) {
+      obj.clipIndex = Math.round(message.clipIndex);
+    }
+    if (message.step !== 0) {
+      obj.step = Math.round(message.step);
+    }
+    if (message.image.length !== 0) {
+      obj.image = base64FromBytes(message.image);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ClipPreview>, I>>(base?: I): ClipPreview {
+    return ClipPreview.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ClipPreview>, I>>(object: I): ClipPreview {
+    const message = createBaseClipPreview();
+    message.clipIndex = object.clipIndex ?? 0;
+    message.step = object.step ?? 0;
+    message.image = object.image ?? Buffer.alloc(0);
     return message;
   },
 };
@@ -3232,7 +3385,7 @@ export const GetFarmRequest: MessageFns<GetFarmRequest> = {
 };
 
 function createBaseGetFarmResponse(): GetFarmResponse {
-  return { models: [], nodes: [] };
+  return { models: [], nodes: [], usageByOwner: [], usageByStage: [] };
 }
 
 export const GetFarmResponse: MessageFns<GetFarmResponse> = {
@@ -3242,6 +3395,12 @@ export const GetFarmResponse: MessageFns<GetFarmResponse> = {
     }
     for (const v of message.nodes) {
       FarmNode.encode(v!, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.usageByOwner) {
+      OwnerUsage.encode(v!, writer.uint32(26).fork()).join();
+    }
+    for (const v of message.usageByStage) {
+      StageUsage.encode(v!, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -3275,6 +3434,22 @@ export const GetFarmResponse: MessageFns<GetFarmResponse> = {
             message.nodes.push(FarmNode.decode(reader, reader.uint32()));
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.usageByOwner.push(OwnerUsage.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.usageByStage.push(StageUsage.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3291,6 +3466,16 @@ export const GetFarmResponse: MessageFns<GetFarmResponse> = {
     return {
       models: globalThis.Array.isArray(object?.models) ? object.models.map((e: any) => ModelInfo.fromJSON(e)) : [],
       nodes: globalThis.Array.isArray(object?.nodes) ? object.nodes.map((e: any) => FarmNode.fromJSON(e)) : [],
+      usageByOwner: globalThis.Array.isArray(object?.usageByOwner)
+        ? object.usageByOwner.map((e: any) => OwnerUsage.fromJSON(e))
+        : globalThis.Array.isArray(object?.usage_by_owner)
+        ? object.usage_by_owner.map((e: any) => OwnerUsage.fromJSON(e))
+        : [],
+      usageByStage: globalThis.Array.isArray(object?.usageByStage)
+        ? object.usageByStage.map((e: any) => StageUsage.fromJSON(e))
+        : globalThis.Array.isArray(object?.usage_by_stage)
+        ? object.usage_by_stage.map((e: any) => StageUsage.fromJSON(e))
+        : [],
     };
   },
 
@@ -3302,6 +3487,12 @@ export const GetFarmResponse: MessageFns<GetFarmResponse> = {
     if (message.nodes?.length) {
       obj.nodes = message.nodes.map((e) => FarmNode.toJSON(e));
     }
+    if (message.usageByOwner?.length) {
+      obj.usageByOwner = message.usageByOwner.map((e) => OwnerUsage.toJSON(e));
+    }
+    if (message.usageByStage?.length) {
+      obj.usageByStage = message.usageByStage.map((e) => StageUsage.toJSON(e));
+    }
     return obj;
   },
 
@@ -3312,6 +3503,178 @@ export const GetFarmResponse: MessageFns<GetFarmResponse> = {
     const message = createBaseGetFarmResponse();
     message.models = object.models?.map((e) => ModelInfo.fromPartial(e)) || [];
     message.nodes = object.nodes?.map((e) => FarmNode.fromPartial(e)) || [];
+    message.usageByOwner = object.usageByOwner?.map((e) => OwnerUsage.fromPartial(e)) || [];
+    message.usageByStage = object.usageByStage?.map((e) => StageUsage.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseOwnerUsage(): OwnerUsage {
+  return { owner: "", usage: undefined };
+}
+
+export const OwnerUsage: MessageFns<OwnerUsage> = {
+  encode(message: OwnerUsage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.owner !== "") {
+      writer.uint32(10).string(message.owner);
+    }
+    if (message.usage !== undefined) {
+      Usage.encode(message.usage, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OwnerUsage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOwnerUsage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.owner = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.usage = Usage.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): OwnerUsage {
+    return {
+      owner: isSet(object.owner) ? globalThis.String(object.owner) : "",
+      usage: isSet(object.usage) ? Usage.fromJSON(object.usage) : undefined,
+    };
+  },
+
+  toJSON(message: OwnerUsage): unknown {
+    const obj: any = {};
+    if (message.owner !== "") {
+      obj.owner = message.owner;
+    }
+    if (message.usage !== undefined) {
+      obj.usage = Usage.toJSON(message.usage);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<OwnerUsage>, I>>(base?: I): OwnerUsage {
+    return OwnerUsage.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<OwnerUsage>, I>>(object: I): OwnerUsage {
+    const message = createBaseOwnerUsage();
+    message.owner = object.owner ?? "";
+    message.usage = (object.usage !== undefined && object.usage !== null) ? Usage.fromPartial(object.usage) : undefined;
+    return message;
+  },
+};
+
+function createBaseStageUsage(): StageUsage {
+  return { stage: Stage.UNSPECIFIED, usage: undefined };
+}
+
+export const StageUsage: MessageFns<StageUsage> = {
+  encode(message: StageUsage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.stage !== Stage.UNSPECIFIED) {
+      writer.uint32(8).int32(stageToNumber(message.stage));
+    }
+    if (message.usage !== undefined) {
+      Usage.encode(message.usage, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StageUsage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStageUsage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.stage = stageFromJSON(reader.int32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.usage = Usage.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StageUsage {
+    return {
+      stage: isSet(object.stage) ? stageFromJSON(object.stage) : Stage.UNSPECIFIED,
+      usage: isSet(object.usage) ? Usage.fromJSON(object.usage) : undefined,
+    };
+  },
+
+  toJSON(message: StageUsage): unknown {
+    const obj: any = {};
+    if (message.stage !== Stage.UNSPECIFIED) {
+      obj.stage = stageToJSON(message.stage);
+    }
+    if (message.usage !== undefined) {
+      obj.usage = Usage.toJSON(message.usage);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<StageUsage>, I>>(base?: I): StageUsage {
+    return StageUsage.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<StageUsage>, I>>(object: I): StageUsage {
+    const message = createBaseStageUsage();
+    message.stage = object.stage ?? Stage.UNSPECIFIED;
+    message.usage = (object.usage !== undefined && object.usage !== null) ? Usage.fromPartial(object.usage) : undefined;
     return message;
   },
 };

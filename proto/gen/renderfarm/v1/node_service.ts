@@ -108,6 +108,7 @@ export interface ConnectRequest {
     | { $case: "checkpointed"; value: TaskCheckpointed }
     | { $case: "yielded"; value: TaskYielded }
     | { $case: "stopping"; value: Stopping }
+    | { $case: "preview"; value: TaskPreview }
     | undefined;
 }
 
@@ -192,6 +193,16 @@ export interface TaskYielded {
   checkpoint: StepCheckpoint | undefined;
 }
 
+/** What a clip looks like on its way; dropped where the stream is slow. */
+export interface TaskPreview {
+  taskId: string;
+  epoch: number;
+  /** Steps done. */
+  step: number;
+  /** A webp of at most 20,000 bytes: some frames side by side. */
+  image: Buffer;
+}
+
 /** The node will stop: it wants no new work, and ends its stream once it has none. */
 export interface Stopping {
 }
@@ -255,6 +266,9 @@ export const ConnectRequest: MessageFns<ConnectRequest> = {
         break;
       case "stopping":
         Stopping.encode(message.report.value, writer.uint32(74).fork()).join();
+        break;
+      case "preview":
+        TaskPreview.encode(message.report.value, writer.uint32(98).fork()).join();
         break;
     }
     return writer;
@@ -345,6 +359,14 @@ export const ConnectRequest: MessageFns<ConnectRequest> = {
             message.report = { $case: "stopping", value: Stopping.decode(reader, reader.uint32()) };
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.report = { $case: "preview", value: TaskPreview.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -379,6 +401,8 @@ export const ConnectRequest: MessageFns<ConnectRequest> = {
         ? { $case: "yielded", value: TaskYielded.fromJSON(object.yielded) }
         : isSet(object.stopping)
         ? { $case: "stopping", value: Stopping.fromJSON(object.stopping) }
+        : isSet(object.preview)
+        ? { $case: "preview", value: TaskPreview.fromJSON(object.preview) }
         : undefined,
     };
   },
@@ -403,6 +427,8 @@ export const ConnectRequest: MessageFns<ConnectRequest> = {
       obj.yielded = TaskYielded.toJSON(message.report.value);
     } else if (message.report?.$case === "stopping") {
       obj.stopping = Stopping.toJSON(message.report.value);
+    } else if (message.report?.$case === "preview") {
+      obj.preview = TaskPreview.toJSON(message.report.value);
     }
     return obj;
   },
@@ -464,6 +490,12 @@ export const ConnectRequest: MessageFns<ConnectRequest> = {
       case "stopping": {
         if (object.report?.value !== undefined && object.report?.value !== null) {
           message.report = { $case: "stopping", value: Stopping.fromPartial(object.report.value) };
+        }
+        break;
+      }
+      case "preview": {
+        if (object.report?.value !== undefined && object.report?.value !== null) {
+          message.report = { $case: "preview", value: TaskPreview.fromPartial(object.report.value) };
         }
         break;
       }
@@ -1688,6 +1720,127 @@ export const TaskYielded: MessageFns<TaskYielded> = {
   },
 };
 
+function createBaseTaskPreview(): TaskPreview {
+  return { taskId: "", epoch: 0, step: 0, image: Buffer.alloc(0) };
+}
+
+export const TaskPreview: MessageFns<TaskPreview> = {
+  encode(message: TaskPreview, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.taskId !== "") {
+      writer.uint32(10).string(message.taskId);
+    }
+    if (message.epoch !== 0) {
+      writer.uint32(16).uint32(message.epoch);
+    }
+    if (message.step !== 0) {
+      writer.uint32(24).uint32(message.step);
+    }
+    if (message.image.length !== 0) {
+      writer.uint32(34).bytes(message.image);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TaskPreview {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTaskPreview();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.taskId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.epoch = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.step = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.image = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TaskPreview {
+    return {
+      taskId: isSet(object.taskId)
+        ? globalThis.String(object.taskId)
+        : isSet(object.task_id)
+        ? globalThis.String(object.task_id)
+        : "",
+      epoch: isSet(object.epoch) ? globalThis.Number(object.epoch) : 0,
+      step: isSet(object.step) ? globalThis.Number(object.step) : 0,
+      image: isSet(object.image) ? Buffer.from(bytesFromBase64(object.image)) : Buffer.alloc(0),
+    };
+  },
+
+  toJSON(message: TaskPreview): unknown {
+    const obj: any = {};
+    if (message.taskId !== "") {
+      obj.taskId = message.taskId;
+    }
+    if (message.epoch !== 0) {
+      obj.epoch = Math.round(message.epoch);
+    }
+    if (message.step !== 0) {
+      obj.step = Math.round(message.step);
+    }
+    if (message.image.length !== 0) {
+      obj.image = base64FromBytes(message.image);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<TaskPreview>, I>>(base?: I): TaskPreview {
+    return TaskPreview.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<TaskPreview>, I>>(object: I): TaskPreview {
+    const message = createBaseTaskPreview();
+    message.taskId = object.taskId ?? "";
+    message.epoch = object.epoch ?? 0;
+    message.step = object.step ?? 0;
+    message.image = object.image ?? Buffer.alloc(0);
+    return message;
+  },
+};
+
 function createBaseStopping(): Stopping {
   return {};
 }
@@ -2183,6 +2336,14 @@ export const NodeServiceClient = makeGenericClientConstructor(
   service: typeof NodeServiceService;
   serviceName: string;
 };
+
+function bytesFromBase64(b64: string): Uint8Array {
+  return Uint8Array.from(globalThis.Buffer.from(b64, "base64"));
+}
+
+function base64FromBytes(arr: Uint8Array): string {
+  return globalThis.Buffer.from(arr).toString("base64");
+}
 
 function floatToJson(value: number | null | undefined): number | string | null | undefined {
   return typeof value === "number" && !globalThis.Number.isFinite(value) ? globalThis.String(value) : value;

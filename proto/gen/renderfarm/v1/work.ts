@@ -152,7 +152,11 @@ export interface DenoiseWork {
   partner: Partner | undefined;
   half: GuidanceHalf;
   /** Where to begin; absent: at the initial noise. */
-  resume: StepCheckpoint | undefined;
+  resume:
+    | StepCheckpoint
+    | undefined;
+  /** Send a preview every few steps. */
+  preview: boolean;
 }
 
 /** Frames [first_frame, first_frame + frame_count) of finished latents -> pictures. */
@@ -1025,6 +1029,7 @@ function createBaseDenoiseWork(): DenoiseWork {
     partner: undefined,
     half: GuidanceHalf.UNSPECIFIED,
     resume: undefined,
+    preview: false,
   };
 }
 
@@ -1044,6 +1049,9 @@ export const DenoiseWork: MessageFns<DenoiseWork> = {
     }
     if (message.resume !== undefined) {
       StepCheckpoint.encode(message.resume, writer.uint32(42).fork()).join();
+    }
+    if (message.preview !== false) {
+      writer.uint32(48).bool(message.preview);
     }
     return writer;
   },
@@ -1101,6 +1109,14 @@ export const DenoiseWork: MessageFns<DenoiseWork> = {
             message.resume = StepCheckpoint.decode(reader, reader.uint32());
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.preview = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1120,6 +1136,7 @@ export const DenoiseWork: MessageFns<DenoiseWork> = {
       partner: isSet(object.partner) ? Partner.fromJSON(object.partner) : undefined,
       half: isSet(object.half) ? guidanceHalfFromJSON(object.half) : GuidanceHalf.UNSPECIFIED,
       resume: isSet(object.resume) ? StepCheckpoint.fromJSON(object.resume) : undefined,
+      preview: isSet(object.preview) ? globalThis.Boolean(object.preview) : false,
     };
   },
 
@@ -1139,6 +1156,9 @@ export const DenoiseWork: MessageFns<DenoiseWork> = {
     }
     if (message.resume !== undefined) {
       obj.resume = StepCheckpoint.toJSON(message.resume);
+    }
+    if (message.preview !== false) {
+      obj.preview = message.preview;
     }
     return obj;
   },
@@ -1161,6 +1181,7 @@ export const DenoiseWork: MessageFns<DenoiseWork> = {
     message.resume = (object.resume !== undefined && object.resume !== null)
       ? StepCheckpoint.fromPartial(object.resume)
       : undefined;
+    message.preview = object.preview ?? false;
     return message;
   },
 };

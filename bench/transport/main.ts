@@ -1,0 +1,17 @@
+/** @file `npm run bench -- transport [--only GROUP,...] [--json]`: halves and events on their way. */
+import type { Figure } from "../farm/figures.js";
+import { benchGroups } from "../farm/main.js";
+import { measureBrokerBytes } from "./measure-broker-bytes.js";
+import { measureExchange } from "./measure-exchange.js";
+import { measureJournal } from "./measure-journal.js";
+
+const GROUPS: Readonly<Record<string, () => Promise<Figure[]>>> = {
+  exchange: measureExchange,
+  bytes: measureBrokerBytes,
+  journal: measureJournal,
+};
+
+/** @returns whether every figure is reached */
+export function benchTransport(args: readonly string[]): Promise<boolean> {
+  return benchGroups(GROUPS, args);
+}

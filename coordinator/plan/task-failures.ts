@@ -1,0 +1,26 @@
+/** @file What the failures of a task mean for its next try. Pure. */
+import type { FarmErrorCode } from "../../shared/core/errors.js";
+import { FAILED_NODES_MAX, FAILURES_MAX, NUMERICAL_FAILURES_MAX } from "./limits.js";
+
+/**
+ * Failures after which the latest latents are not gone on from: those that became NaN may have been
+ * on their way there for some steps, and those that cannot be read fail every node.
+ */
+export const DISTRUSTED: ReadonlySet<FarmErrorCode> = new Set([
+  "numerical",
+  "blob-missing",
+  "blob-corrupt",
+]);
+
+/** Whether so many failures are the task's own fault. */
+export function isSpent(
+  failures: readonly { readonly nodeId: string; readonly code: FarmErrorCode }[],
+): boolean {
+  // A node without memory enough says nothing of the task; where the job is at fault, it is stopped.
+  const blaming = failures.filter(({ code }) => code !== "out-of-memory");
+  return (
+    new Set(blaming.map((f) => f.nodeId)).size >= FAILED_NODES_MAX ||
+    failures.length >= FAILURES_MAX ||
+    failures.filter(({ code }) => code === "numerical").length >= NUMERICAL_FAILURES_MAX
+  );
+}

@@ -1,0 +1,68 @@
+/** @file A recorded graph as data: what the builder makes and the encoding writes. */
+import type { GraphCosts } from "./graph-costs.js";
+
+export type ElementType = "float32" | "float16" | "bfloat16" | "int64";
+
+/** Operator sets: "" is ONNX's own, "com.microsoft" is onnxruntime's. */
+export type Domain = "" | "com.microsoft";
+
+/** A constant argument of a node, tagged with the ONNX type that the operator asks for. */
+export type Attribute =
+  | { readonly float: number }
+  | { readonly int: number }
+  | { readonly ints: readonly number[] }
+  | { readonly string: string };
+
+export type Attributes = Readonly<Record<string, Attribute>>;
+
+/** One call of an operator; it has exactly one output, named like the node. */
+export interface GraphNode {
+  readonly name: string;
+  readonly opType: string;
+  readonly domain: Domain;
+  /** Names of values; "" stands for an optional input left out. */
+  readonly inputs: readonly string[];
+  readonly attributes: Attributes;
+}
+
+/** A constant: its bytes inline, or a byte range of a file of the checkpoint. */
+export interface Initializer {
+  readonly name: string;
+  readonly elementType: ElementType;
+  readonly shape: readonly number[];
+  readonly data: Uint8Array | FileRange;
+}
+
+export interface FileRange {
+  /** File name inside the folder that the session is told of. */
+  readonly file: string;
+  readonly offset: number;
+  readonly byteLength: number;
+}
+
+/** A float32 input or output of a graph. */
+export interface Port {
+  readonly name: string;
+  readonly shape: readonly number[];
+}
+
+/** A finished graph, ready for an engine that is told where the checkpoint's files are. */
+export interface BuiltGraph {
+  /** An ONNX ModelProto; weights are external data. */
+  readonly bytes: Uint8Array;
+  readonly inputs: readonly Port[];
+  readonly outputs: readonly Port[];
+  /** Values in all parameters of the checkpoint that the graph stands for. */
+  readonly parameterCount: number;
+  readonly nodeCount: number;
+  /** Of one run. */
+  readonly costs: GraphCosts;
+}
+
+export interface GraphRecord {
+  readonly inputs: readonly Port[];
+  readonly outputs: readonly Port[];
+  /** In topological order. */
+  readonly nodes: readonly GraphNode[];
+  readonly initializers: readonly Initializer[];
+}
