@@ -24,6 +24,8 @@ export class S3Farm {
   readonly #server: TestS3Server;
   readonly #processes = new Map<string, FarmProcess>();
   #client: FarmClient | null = null;
+  /** Where the JSON API is. */
+  httpUrl = "";
 
   private constructor(server: TestS3Server, proxy: TcpProxy) {
     this.#server = server;
@@ -34,9 +36,11 @@ export class S3Farm {
     const farm = new S3Farm(server, await TcpProxy.start(server.address));
     try {
       const blobs = ["--blobs", farm.blobsUrl];
-      const at = ["--listen", "127.0.0.1:0", "--data", join(farm.#folder, "data")];
-      const { address } = await farm.#launch("coordinator", "coordinator", [...at, ...blobs]).ready;
+      const at = ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"];
+      const args = [...at, "--data", join(farm.#folder, "data"), ...blobs];
+      const { address, httpAddress } = await farm.#launch("coordinator", "coordinator", args).ready;
       farm.#client = new FarmClient(address);
+      farm.httpUrl = `http://${httpAddress}`;
       const nodes = Array.from({ length: nodeCount }, (_, i) => `node-${i + 1}`).map((nodeId) => {
         const args = ["--coordinator", address, "--checkpoint", CHECKPOINT, "--node-id", nodeId];
         return farm.#launch(nodeId, "gpu-node", [...args, ...blobs]).ready;
@@ -99,17 +103,19 @@ export class S3Farm {
   }
 
   #launch(name: string, entry: "coordinator" | "gpu-node", args: readonly string[]): FarmProcess {
-    const { accessKey, secretKey } = this.#server.credentials();
-    const env = { RENDERFARM_S3_ACCESS_KEY: accessKey, RENDERFARM_S3_SECRET_KEY: secretKey };
-    Object.assign(process.env, env);
-    try {
-      const logPath = this.#logPath(name);
-      const started = new FarmProcess({ name, entry, args, logPath, readyMs: READY_MS });
-      this.#processes.set(name, started);
-      return started;
-    } finally {
-      for (const variable of Object.keys(env)) delete process.env[variable];
-    }
+    const own = this.#server.credentials(entry === "coordinator" ? "coordinator" : "node");
+    const signer = this.#server.credentials("signer");
+    const env = {
+      ...{ RENDERFARM_S3_ACCESS_KEY: own.accessKey, RENDERFARM_S3_SECRET_KEY: own.secretKey },
+      ...(entry === "coordinator" && {
+        RENDERFARM_S3_SIGNER_ACCESS_KEY: signer.accessKey,
+        RENDERFARM_S3_SIGNER_SECRET_KEY: signer.secretKey,
+      }),
+    };
+    const logPath = this.#logPath(name);
+    const started = new FarmProcess({ name, entry, args, logPath, env, readyMs: READY_MS });
+    this.#processes.set(name, started);
+    return started;
   }
 
   #logPath(name: string): string {
