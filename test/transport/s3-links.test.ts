@@ -59,6 +59,7 @@ describe.each(kinds)("links of %s", (kind) => {
       expect((await fetch(link, { method, body })).status).toBe(403);
     }
     expect(Buffer.from(await store.get(ref)).equals(bytes)).toBe(true);
+    expect(await store.remove("v1/j/0/out/other.mp4")).toBe(true);
   });
 
   test("a link ends with its time", async () => {

@@ -14,7 +14,7 @@ export async function serversAtHand(): Promise<S3ServerKind[]> {
   return kinds.filter((_, i) => paths[i] !== null);
 }
 
-const FARM = `${BUCKET}/farm`;
+const FARM = `${BUCKET}/farm/*`;
 /** The users of a farm as docs/s3.md says, in SeaweedFS's words. */
 export const S3_ROLES: Readonly<Record<string, readonly string[]>> = {
   coordinator: [`Read:${FARM}`, `Write:${FARM}`, `List:${FARM}`],
