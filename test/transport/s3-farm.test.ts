@@ -75,6 +75,7 @@ describe.each(kinds)("a farm on %s", (kind) => {
     farm.proxy.setBoth({ kind: "timeout" });
     await job.until(({ clips }) => clips[0]!.stepsDone === clips[0]!.stepsTotal);
     await swallowed;
+    expect(await farm.client.getJob(jobId)).toMatchObject({ state: "running" });
     farm.proxy.heal();
     const ended = await job.end();
     expect(await published(ended)).toEqual(expected);
