@@ -1,11 +1,12 @@
 /**
  * @file `npm run bench`: the engine; `npm run bench -- farm`: the farm around it;
  * `npm run bench -- diffusers`: both beside diffusers; `npm run bench -- transport`: what goes between
- * the processes.
+ * the processes; `npm run bench -- full-size`: SVD's own size with random weights.
  */
 import { benchDiffusers } from "./diffusers/main.js";
 import { benchEngine } from "./engine-table.js";
 import { benchFarm } from "./farm/main.js";
+import { benchFullSize } from "./full-size/main.js";
 import { benchTransport } from "./transport/main.js";
 
 const [subject, ...args] = process.argv.slice(2);
@@ -14,6 +15,7 @@ const BENCHES: Readonly<Record<string, (args: readonly string[]) => Promise<bool
   farm: benchFarm,
   diffusers: benchDiffusers,
   transport: benchTransport,
+  "full-size": benchFullSize,
 };
 const bench = BENCHES[subject ?? "engine"];
 if (!bench) {

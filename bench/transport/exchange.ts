@@ -190,7 +190,13 @@ function headerOf(half: Float32Array): FrameHeader {
 }
 
 function connectTo(address: string): Promise<NatsClient> {
-  const settings = { servers: [address], role: "node", seed: null, tls: null, name: "bench" } as const;
+  const settings = {
+    servers: [address],
+    role: "node",
+    seed: null,
+    tls: null,
+    name: "bench",
+  } as const;
   return NatsClient.connect(settings, { clock: systemClock, log: silentLog });
 }
 

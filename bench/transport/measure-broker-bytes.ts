@@ -28,7 +28,9 @@ export async function measureBrokerBytes(): Promise<Figure[]> {
       }
       // Each half goes in once and out once.
       const ratio = (counter.bytes() - before) / (STEPS * 4 * half.byteLength);
-      figures.push(noted(`bytes on the wire of a step of ${name}`, ratio * 4 * half.byteLength, "B"));
+      figures.push(
+        noted(`bytes on the wire of a step of ${name}`, ratio * 4 * half.byteLength, "B"),
+      );
       figures.push(atMost(`bytes through the server / minimum, ${name}`, ratio, LIMIT, ""));
       for (const end of ends) await end.close();
     }

@@ -32,9 +32,14 @@ export async function measureExchange(): Promise<Figure[]> {
       const isLarge = floats > 100_000;
       const nats = ms("nats-bus") / ms("bare-nats");
       const socket = ms("socket-bus") / ms("bare-tcp");
-      const titles = [`${name} over NATS / two bare clients`, `${name} by socket / bare TCP`] as const;
+      const titles = [
+        `${name} over NATS / two bare clients`,
+        `${name} by socket / bare TCP`,
+      ] as const;
       figures.push(isLarge ? atMost(titles[0], nats, LIMIT_NATS, "") : noted(titles[0], nats, ""));
-      figures.push(isLarge ? atMost(titles[1], socket, LIMIT_SOCKET, "") : noted(titles[1], socket, ""));
+      figures.push(
+        isLarge ? atMost(titles[1], socket, LIMIT_SOCKET, "") : noted(titles[1], socket, ""),
+      );
     }
     return figures;
   } finally {

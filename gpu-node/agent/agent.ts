@@ -165,6 +165,9 @@ function superviseChild({
       variant: settings.variant,
       provider: settings.provider,
       intraOpThreads: settings.threads,
+      offload: settings.offload,
+      // What else an accelerator's memory holds, and whose it is, the engine alone knows.
+      memoryBytes: settings.provider === "cpu" ? memoryOf(settings) : settings.memoryBytes,
     },
     clock: systemClock,
     onRestart: ({ detail }) => {
@@ -173,6 +176,11 @@ function superviseChild({
     },
     onGone: onBroken,
   });
+}
+
+/** Bytes that the runtime may use. */
+function memoryOf({ memoryBytes }: NodeSettings): number {
+  return memoryBytes ?? usableMemory(process.constrainedMemory(), totalmem());
 }
 
 function identityOf(
@@ -197,7 +205,7 @@ function identityOf(
     busAddress: settings.busAdvertise ?? bus.address,
     busToken: bus.token,
     hasFfmpeg,
-    memoryBytes: settings.memoryBytes ?? usableMemory(process.constrainedMemory(), totalmem()),
+    memoryBytes: memoryOf(settings),
     prefers: settings.prefers,
   };
 }

@@ -34,6 +34,8 @@ export interface NodeSettings {
   readonly busListen: string;
   /** host:port under which partners reach the tensor bus; null: where it listens. */
   readonly busAdvertise: string | null;
+  /** Keeps the models of the stage at hand only. */
+  readonly offload: boolean;
   /** Bytes that the runtime may use; null: what the machine has, or its container. */
   readonly memoryBytes: number | null;
   /** The work it takes first when several kinds wait. */
@@ -63,6 +65,8 @@ export const USAGE = `usage: node dist/gpu-node/main.js [flags]
   --bus-advertise HOST:PORT  what partners dial (bus-listen)       RENDERFARM_BUS_ADVERTISE
   --memory BYTES             what the runtime may use, as 24GiB   RENDERFARM_MEMORY
                              (all that the machine has)
+  --offload                  keeps the models of one stage only:   RENDERFARM_OFFLOAD=1
+                             less memory, loading at each change
   --prefer KIND              denoise, decode or any (any): taken   RENDERFARM_PREFER
                              first when both wait, else anything
   --tls-ca FILE              roots that are trusted                RENDERFARM_TLS_CA
@@ -96,6 +100,7 @@ const FLAGS = {
   "bus-listen": { type: "string" },
   "bus-advertise": { type: "string" },
   memory: { type: "string" },
+  offload: { type: "boolean" },
   prefer: { type: "string" },
   ...TLS_FLAGS,
   metrics: { type: "string" },
@@ -123,6 +128,7 @@ export function readSettings(args: readonly string[], env: Environment): NodeSet
     busListen: reader.text("bus-listen", "127.0.0.1:0"),
     busAdvertise: reader.optional("bus-advertise"),
     memoryBytes: readMemory(reader),
+    offload: reader.isSet("offload"),
     prefers: reader.choice("prefer", NODE_PREFERENCES, "any"),
     metrics: readMetricsAddress(reader),
     logLevel: env["LOG_LEVEL"] || "info",

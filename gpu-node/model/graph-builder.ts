@@ -151,6 +151,7 @@ export class GraphBuilder {
       inputs: this.#inputs,
       outputs,
       parameterCount,
+      ...weightsOf(initializers),
       nodeCount: nodes.length,
       costs: costsOf(
         new Map(this.#inputs.map(({ name, shape }) => [name, 4 * elementCount(shape)])),
@@ -201,6 +202,17 @@ export class GraphBuilder {
     this.#names.add(name);
     return name;
   }
+}
+
+/** Parameters are widened to float32 at load, whatever they are stored in. */
+function weightsOf(initializers: readonly Initializer[]) {
+  let [weightBytes, convertedBytes] = [0, 0];
+  for (const { elementType, shape, data } of initializers) {
+    if (data instanceof Uint8Array) continue;
+    weightBytes += BYTES_OF.float32 * elementCount(shape);
+    if (elementType !== "float32") convertedBytes += data.byteLength;
+  }
+  return { weightBytes, convertedBytes };
 }
 
 function bytesOf({ elementType, shape }: Value): number {

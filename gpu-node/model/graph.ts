@@ -54,6 +54,10 @@ export interface BuiltGraph {
   readonly outputs: readonly Port[];
   /** Values in all parameters of the checkpoint that the graph stands for. */
   readonly parameterCount: number;
+  /** Bytes of the parameters that a run reads, in the type in which it computes with them. */
+  readonly weightBytes: number;
+  /** Bytes in the files of those of them that are stored in another type. */
+  readonly convertedBytes: number;
   readonly nodeCount: number;
   /** Of one run. */
   readonly costs: GraphCosts;
