@@ -1,12 +1,15 @@
 /**
  * @file `npm run bench`: the engine; `npm run bench -- farm`: the farm around it;
  * `npm run bench -- diffusers`: both beside diffusers; `npm run bench -- transport`: what goes between
- * the processes; `npm run bench -- full-size`: SVD's own size with random weights.
+ * the processes; `npm run bench -- full-size`: SVD's own size with random weights;
+ * `npm run bench -- memory`: what is foreseen of peaks; `npm run bench -- guard`: what got worse.
  */
 import { benchDiffusers } from "./diffusers/main.js";
 import { benchEngine } from "./engine-table.js";
 import { benchFarm } from "./farm/main.js";
 import { benchFullSize } from "./full-size/main.js";
+import { benchGuard } from "./guard.js";
+import { benchMemory } from "./memory/main.js";
 import { benchTransport } from "./transport/main.js";
 
 const [subject, ...args] = process.argv.slice(2);
@@ -15,6 +18,8 @@ const BENCHES: Readonly<Record<string, (args: readonly string[]) => Promise<bool
   farm: benchFarm,
   diffusers: benchDiffusers,
   transport: benchTransport,
+  memory: benchMemory,
+  guard: benchGuard,
   "full-size": benchFullSize,
 };
 const bench = BENCHES[subject ?? "engine"];

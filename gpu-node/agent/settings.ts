@@ -10,7 +10,7 @@ import { NODE_PREFERENCES, type NodePreference } from "../../shared/farm/work.js
 import { readMetricsAddress } from "../../shared/settings/metrics-address.js";
 import { type Environment, SettingReader } from "../../shared/settings/setting-reader.js";
 import { readTlsPaths, TLS_FLAGS } from "../../shared/settings/tls-settings.js";
-import { PROVIDERS, type Provider } from "../runtime/provider.js";
+import { PROVIDER_CHOICES, type ProviderChoice } from "../runtime/provider.js";
 import { BUS_FORM, isBusUrl } from "./open-bus.js";
 
 export interface NodeSettings {
@@ -25,7 +25,7 @@ export interface NodeSettings {
   /** Threads of one run of a graph. */
   readonly threads: number;
   /** What runs the graphs. */
-  readonly provider: Provider;
+  readonly provider: ProviderChoice;
   /** Which files of the checkpoint: "auto" takes those without a variant, else the fp16 ones. */
   readonly variant: "auto" | "fp32" | "fp16";
   /** How halves go from node to node: tcp, or nats://... */
@@ -57,7 +57,8 @@ export const USAGE = `usage: node dist/gpu-node/main.js [flags]
   --blob-dir DIR             the same as --blobs file:DIR          RENDERFARM_BLOB_DIR
   --node-id ID               name in the farm (HOSTNAME-PID)       RENDERFARM_NODE_ID
   --threads N                threads of a run (1)                  RENDERFARM_THREADS
-  --provider NAME            cpu or cuda: what runs graphs (cpu)   RENDERFARM_PROVIDER
+  --provider NAME            cpu, webgpu, cuda, tensorrt or auto:  RENDERFARM_PROVIDER
+                             what runs graphs (cpu)
   --variant NAME             auto, fp32 or fp16 (auto)             RENDERFARM_VARIANT
   --bus HOW                  tcp (default): from node to node, or  RENDERFARM_BUS
                              nats://HOST:PORT?ca=FILE: by a server
@@ -122,7 +123,7 @@ export function readSettings(args: readonly string[], env: Environment): NodeSet
     blobs: blobsOf(reader),
     nodeId: reader.text("node-id", defaultNodeId()),
     threads: reader.integer("threads", [1, THREADS_MAX], 1),
-    provider: reader.choice("provider", PROVIDERS, "cpu"),
+    provider: reader.choice("provider", PROVIDER_CHOICES, "cpu"),
     variant: reader.choice("variant", VARIANTS, "auto"),
     bus: reader.text("bus", "tcp"),
     busListen: reader.text("bus-listen", "127.0.0.1:0"),

@@ -8,15 +8,17 @@
 import { assert } from "../../shared/core/assert.js";
 import { FarmError } from "../../shared/core/errors.js";
 import { elementCount } from "../../shared/tensor/tensor.js";
-import type {
-  Attributes,
-  BuiltGraph,
-  Domain,
-  ElementType,
-  FileRange,
-  GraphNode,
-  Initializer,
-  Port,
+import {
+  type Attributes,
+  type BuiltGraph,
+  CPU_VARIANT,
+  type Domain,
+  type ElementType,
+  type FileRange,
+  type GraphNode,
+  type GraphVariant,
+  type Initializer,
+  type Port,
 } from "./graph.js";
 import { type CostedNode, costsOf } from "./graph-costs.js";
 import { encodeModel } from "./graph-encoding.js";
@@ -53,6 +55,8 @@ const BYTES_OF: Readonly<Record<ElementType, number>> = {
 };
 
 export class GraphBuilder {
+  /** What the operators and layers choose their forms by. */
+  readonly variant: GraphVariant;
   readonly #name: string;
   readonly #names = new Set<string>();
   readonly #inputs: Port[] = [];
@@ -64,8 +68,9 @@ export class GraphBuilder {
   readonly #constants = new Map<string, Value>();
 
   /** @param name of the graph, for people who look at it in a viewer */
-  constructor(name: string) {
+  constructor(name: string, variant: GraphVariant = CPU_VARIANT) {
     this.#name = name;
+    this.variant = variant;
   }
 
   /** A float32 tensor that every run is given. */

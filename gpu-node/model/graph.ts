@@ -63,6 +63,15 @@ export interface BuiltGraph {
   readonly costs: GraphCosts;
 }
 
+/** What differs between the graphs of one model for several execution providers. */
+export interface GraphVariant {
+  /** "fused": one operator, which never holds a whole matrix of scores; "products": plain ones. */
+  readonly attention: "fused" | "products";
+}
+
+/** What the CPU provider runs fastest. */
+export const CPU_VARIANT: GraphVariant = { attention: "fused" };
+
 export interface GraphRecord {
   readonly inputs: readonly Port[];
   readonly outputs: readonly Port[];

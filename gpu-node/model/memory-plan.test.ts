@@ -25,7 +25,7 @@ describe("bytes of a process", () => {
 });
 
 describe("the arena", () => {
-  const after = (...events: (readonly [name: string, mib?: number])[]) => {
+  const touched = (...events: (readonly [name: string, mib?: number])[]) => {
     const arena = new Arena();
     for (const [name, mib] of events) {
       if (mib === undefined) arena.free(name);
@@ -35,19 +35,19 @@ describe("the arena", () => {
   };
 
   test("what is held at one time lies side by side", () => {
-    expect(after(["a", 4], ["b", 4], ["c", 2])).toBe(10);
+    expect(touched(["a", 4], ["b", 4], ["c", 2])).toBe(10);
   });
 
   test("what was given back is used again", () => {
-    expect(after(["a", 4], ["a"], ["b", 4], ["b"], ["c", 3])).toBe(4);
+    expect(touched(["a", 4], ["a"], ["b", 4], ["b"], ["c", 3])).toBe(4);
   });
 
   test("neighbours that are given back make room for something larger", () => {
-    expect(after(["a", 4], ["b", 2], ["c", 2], ["b"], ["c"], ["d", 4])).toBe(8);
+    expect(touched(["a", 4], ["b", 2], ["c", 2], ["b"], ["c"], ["d", 4])).toBe(8);
   });
 
   test("a chunk less than twice as large is taken whole", () => {
-    expect(after(["a", 8], ["a"], ["b", 5], ["c", 3])).toBe(11);
+    expect(touched(["a", 8], ["a"], ["b", 5], ["c", 3])).toBe(11);
   });
 });
 

@@ -8,10 +8,12 @@ import { digestCheckpoint } from "../checkpoint/digest-checkpoint.js";
 import { type Checkpoint, openCheckpoint } from "../checkpoint/open-checkpoint.js";
 import { buildVaeDecoder, buildVaeEncoder } from "../model/autoencoder-kl-temporal-decoder.js";
 import { buildImageEncoder } from "../model/clip-vision.js";
-import type { BuiltGraph } from "../model/graph.js";
+import type { BuiltGraph, GraphVariant } from "../model/graph.js";
 import { type GraphSize, processBytes } from "../model/memory-plan.js";
 import { buildUnet } from "../model/unet-spatio-temporal-condition.js";
 import { refuseOverMemory } from "./memory-guard.js";
+import { probeProvider } from "./probe-provider.js";
+import { VARIANT_OF_PROVIDER } from "./provider.js";
 import {
   describeGraph,
   type GraphSpec,
@@ -49,6 +51,7 @@ export async function openInProcessRuntime(settings: RuntimeSettings): Promise<I
   const checkpoint = await openCheckpoint(settings.checkpointDir, {
     variant: settings.variant ?? "auto",
   });
+  await probeProvider(settings);
   const { digest } = await digestCheckpoint(checkpoint);
   const info: RuntimeInfo = {
     model: describeCheckpoint(checkpoint, digest),
@@ -59,13 +62,14 @@ export async function openInProcessRuntime(settings: RuntimeSettings): Promise<I
   const sessions: OpenSessions = new Map();
   let last: Promise<unknown> = Promise.resolve();
 
+  const variant = VARIANT_OF_PROVIDER[settings.provider];
   const sessionFor = async (graph: GraphSpec): Promise<Session> => {
     const { module } = graph;
     const kept = sessions.get(module) ?? new Map<string, OpenSession>();
     const key = describeGraph(graph);
     let open = kept.get(key);
     if (open === undefined) {
-      const { built, folder } = buildGraph(checkpoint, graph);
+      const { built, folder } = buildGraph(checkpoint, graph, variant);
       await makeRoom(checkpoint, sessions, { graph, built }, settings);
       const [oldest] = kept;
       if (oldest !== undefined && kept.size === SESSIONS_MAX[module]) {
@@ -119,12 +123,13 @@ async function makeRoom(
   checkpoint: Checkpoint,
   sessions: OpenSessions,
   { graph, built }: { readonly graph: GraphSpec; readonly built: BuiltGraph },
-  { offload = false, memoryBytes = null }: RuntimeSettings,
+  { provider, offload = false, memoryBytes = null }: RuntimeSettings,
 ): Promise<void> {
   const stage = STAGE_OF_MODULE[graph.module];
+  const variant = VARIANT_OF_PROVIDER[provider];
   if (memoryBytes !== null) {
     const withFrames = (frames: number) =>
-      buildGraph(checkpoint, "frames" in graph ? { ...graph, frames } : graph).built;
+      buildGraph(checkpoint, "frames" in graph ? { ...graph, frames } : graph, variant).built;
     refuseOverMemory({ graph, size: built, memoryBytes, withFrames });
   }
   const sizes = [...sessions.values()].flatMap((kept) => [...kept.values()].map((o) => o.size));
@@ -145,18 +150,25 @@ async function closeOtherStages(sessions: OpenSessions, kept: ModelStage | null)
 function buildGraph(
   { components, configs }: Checkpoint,
   graph: GraphSpec,
+  variant: GraphVariant,
 ): { readonly built: BuiltGraph; readonly folder: string } {
   const { unet, vae, image_encoder } = components;
   switch (graph.module) {
     case "unet":
-      return { built: buildUnet(configs.unet, unet.weights, graph), folder: unet.folder };
+      return { built: buildUnet(configs.unet, unet.weights, graph, variant), folder: unet.folder };
     case "vae_decoder":
-      return { built: buildVaeDecoder(configs.vae, vae.weights, graph), folder: vae.folder };
+      return {
+        built: buildVaeDecoder(configs.vae, vae.weights, graph, variant),
+        folder: vae.folder,
+      };
     case "vae_encoder":
-      return { built: buildVaeEncoder(configs.vae, vae.weights, graph), folder: vae.folder };
+      return {
+        built: buildVaeEncoder(configs.vae, vae.weights, graph, variant),
+        folder: vae.folder,
+      };
     case "image_encoder":
       return {
-        built: buildImageEncoder(configs.image_encoder, image_encoder.weights),
+        built: buildImageEncoder(configs.image_encoder, image_encoder.weights, variant),
         folder: image_encoder.folder,
       };
     default:
