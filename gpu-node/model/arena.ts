@@ -13,8 +13,9 @@ const ALIGNMENT = 256;
 const FIRST_REGION_BYTES = 2 ** 20;
 /** A chunk is cut when more than this would be wasted, however large it is. */
 const DEAD_BYTES_MAX = 128 * 2 ** 20;
-/** What is touched is counted in pieces of this: a page of memory, or several. */
-const PAGE_BYTES = 2 ** 16;
+/** What is touched is counted in so many pieces of a region at the most, of no less than a page. */
+const PIECES_MAX = 2 ** 14;
+const PAGE_BYTES = 2 ** 12;
 
 interface Chunk {
   readonly region: number;
@@ -26,8 +27,8 @@ interface Chunk {
 export class Arena {
   /** In the order of their addresses; neighbours of one region are never both free. */
   readonly #chunks: Chunk[] = [];
-  /** A byte a page of each region: whether anything was ever written there. */
-  readonly #touched: Uint8Array[] = [];
+  /** A byte a piece of each region: whether anything was ever written there. */
+  readonly #regions: { readonly pieceBytes: number; readonly touched: Uint8Array }[] = [];
   readonly #held = new Map<string, Chunk>();
   #regionBytes = FIRST_REGION_BYTES;
 
@@ -39,8 +40,9 @@ export class Arena {
     if (chunk.size >= 2 * size || chunk.size - size >= DEAD_BYTES_MAX) this.#cut(chunk, size);
     chunk.free = false;
     this.#held.set(name, chunk);
-    const first = Math.floor(chunk.start / PAGE_BYTES);
-    this.#touched[chunk.region]!.fill(1, first, Math.ceil((chunk.start + size) / PAGE_BYTES));
+    const { pieceBytes, touched } = this.#regions[chunk.region]!;
+    const first = Math.floor(chunk.start / pieceBytes);
+    touched.fill(1, first, Math.ceil((chunk.start + size) / pieceBytes));
   }
 
   free(name: string): void {
@@ -55,11 +57,11 @@ export class Arena {
 
   /** Bytes that were ever written to: what the process holds from then on. */
   get touchedBytes(): number {
-    const pages = this.#touched.reduce(
-      (sum, region) => sum + region.reduce((count, page) => count + page, 0),
+    return this.#regions.reduce(
+      (sum, { pieceBytes, touched }) =>
+        sum + pieceBytes * touched.reduce((count, piece) => count + piece, 0),
       0,
     );
-    return pages * PAGE_BYTES;
   }
 
   #smallestFit(size: number): Chunk | null {
@@ -75,9 +77,10 @@ export class Arena {
   #extend(size: number): Chunk {
     const wasLarge = this.#regionBytes >= size;
     while (this.#regionBytes < size) this.#regionBytes *= 2;
-    const region = this.#touched.length;
+    const region = this.#regions.length;
     const chunk = { region, start: 0, size: this.#regionBytes, free: true };
-    this.#touched.push(new Uint8Array(this.#regionBytes / PAGE_BYTES));
+    const pieceBytes = Math.max(PAGE_BYTES, this.#regionBytes / PIECES_MAX);
+    this.#regions.push({ pieceBytes, touched: new Uint8Array(this.#regionBytes / pieceBytes) });
     this.#chunks.push(chunk);
     if (wasLarge) this.#regionBytes *= 2;
     return chunk;
