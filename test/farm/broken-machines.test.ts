@@ -140,7 +140,7 @@ describe.each(PRLIMIT ? ["prlimit"] : [])("with %s", () => {
     const journal = join(farm.data, "journal");
     const sizes = readdirSync(journal).map((name) => statSync(join(journal, name)).size);
     const { coordinator } = farm;
-    limit(coordinator!.pid!, `--fsize=${Math.max(...sizes) + 20_000}`);
+    limit(coordinator!.pid!, `--fsize=${Math.max(...sizes) + 8_000}`);
     const accepted: string[] = [];
     let refusal: unknown = null;
     for (let i = 0; refusal === null; i++) {
