@@ -31,8 +31,8 @@ import { Janitor } from "./shell/janitor.js";
 import { NodeSessions } from "./shell/node-sessions.js";
 import { type Publication, publishClip } from "./shell/publish.js";
 import { sweepJob } from "./shell/sweep.js";
-import { JobTraces } from "./shell/traces.js";
 import { Timeline } from "./shell/timeline.js";
+import { JobTraces } from "./shell/traces.js";
 
 /** How long open streams may take to end before the server closes them. */
 const SHUTDOWN_MS = 2_000;
