@@ -22,6 +22,11 @@ export interface ListFlags extends JobFlags {
   readonly limit?: string;
 }
 
+export interface LinkFlags extends JobFlags {
+  readonly clip?: string;
+  readonly file: string;
+}
+
 export interface RetryFlags extends JobFlags {
   readonly clip?: string;
   readonly chunk?: string;
@@ -62,6 +67,17 @@ export async function list(flags: ListFlags): Promise<void> {
 export async function get(jobId: string, flags: JobFlags): Promise<void> {
   checkJobId(jobId);
   printJob(await withFarm(flags, (client) => client.getJob(jobId)), flags);
+}
+
+/** A URL of one finished file, for a browser or a program without a key. */
+export async function link(jobId: string, flags: LinkFlags): Promise<void> {
+  checkJobId(jobId);
+  const clipIndex = readWhole("--clip", flags.clip ?? "1", 1, 10_000) - 1;
+  const found = await withFarm(flags, (client) => client.outputLink(jobId, clipIndex, flags.file));
+  const until = new Date(found.expiresAtMs).toISOString();
+  printOne({ url: found.url, expireTime: until }, flags, {
+    ...{ name: found.url, text: `${found.url}\n` },
+  });
 }
 
 /** cancel, pause, resume: one word on a job, answered with its state. */

@@ -17,7 +17,9 @@ import {
   gc,
   get,
   type JobFlags,
+  type LinkFlags,
   type ListFlags,
+  link,
   list,
   priority,
   type RetryFlags,
@@ -105,6 +107,10 @@ function addJobVerbs(program: Command): void {
   verb("get <job>", "one job and its clips").action((job: string, flags: JobFlags) =>
     get(job, flags),
   );
+  verb("link <job>", "a URL of a finished file, good for five minutes, where the store gives any")
+    .requiredOption("--file <name>", "the file, e.g. clip.mp4")
+    .option("--clip <n>", "of this clip, from 1 (default: 1)")
+    .action((job: string, flags: LinkFlags) => link(job, flags));
   verb("cancel <job>", "cancel a job").action((job: string, flags: JobFlags) =>
     change("cancelJob", job, flags),
   );

@@ -12,6 +12,7 @@ import {
   type DeleteJobResponse,
   type DrainNodeResponse,
   type GetFarmResponse,
+  type GetOutputLinkResponse,
   JobServiceClient,
   type ListJobsResponse,
   type ListOutputsResponse,
@@ -64,6 +65,13 @@ const TRANSFER_MS_MAX = 300_000;
 /** A watch survives a coordinator that is away for this long. */
 const WATCH_AWAY_MS_MAX = 30_000;
 const WATCH_RETRY_MS = 500;
+
+/** A link to a finished file. */
+export interface OutputLink {
+  readonly url: string;
+  /** Milliseconds since 1970; from then on the store refuses it. */
+  readonly expiresAtMs: number;
+}
 
 /** One connection to a coordinator; every method throws FarmError and nothing else. */
 export class FarmClient {
@@ -320,6 +328,25 @@ export class FarmClient {
         `${fileName} of clip ${clipIndex} came with sha256 ${sha256} instead of ${blob.sha256}`,
       );
     }
+  }
+
+  /**
+   * A URL that reads a finished output from the farm's store, for whoever has it, for some minutes.
+   *
+   * @throws FarmError "wrong-state" where the farm's store gives no links; `download` always works
+   */
+  async outputLink(
+    jobId: string,
+    clipIndex: number,
+    fileName: string,
+    signal?: AbortSignal,
+  ): Promise<OutputLink> {
+    const request = { jobId, clipIndex, fileName };
+    const { url, expireTime } = await this.#unary<GetOutputLinkResponse>(
+      (done, options) => this.#stub.getOutputLink(request, new Metadata(), options, done),
+      signal,
+    );
+    return { url, expiresAtMs: expireTime?.getTime() ?? 0 };
   }
 
   /** A call whose answer is a job. */

@@ -46,6 +46,7 @@ export const USAGE = `usage: node dist/coordinator/main.js [flags]
   --blobs URL                where blobs lie instead, file:DIR or    RENDERFARM_BLOBS
                              s3://BUCKET[/PREFIX]?endpoint=https://HOST[:PORT]
                                &region=us-east-1&style=path|virtual&ca=FILE
+                               &public-endpoint=https://HOST[:PORT] (docs/s3.md)
   --journal URL              where events are kept instead, file:DIR RENDERFARM_JOURNAL
                              or nats://HOST:PORT[,HOST:PORT]/FARM
                                ?ca=FILE&cert=FILE&key=FILE&prefix=rf&replicas=1|3|5
@@ -59,6 +60,7 @@ export const USAGE = `usage: node dist/coordinator/main.js [flags]
 ${POLICY_USAGE}  --help                     print this and exit
 
 RENDERFARM_S3_ACCESS_KEY, RENDERFARM_S3_SECRET_KEY: for s3://, or files that ..._FILE name.
+RENDERFARM_S3_SIGNER_ACCESS_KEY, RENDERFARM_S3_SIGNER_SECRET_KEY: who signs links to finished files.
 RENDERFARM_NATS_NKEY_SEED: this role's key for nats://, or a file that ..._FILE names.
 Beyond loopback nothing listens without TLS and keys: docs/security.md.
 Exit codes: 0 stopped, 1 broke down, 2 bad settings.

@@ -7,6 +7,7 @@ import {
   DrainNodeRequest,
   GetFarmRequest,
   GetJobRequest,
+  GetOutputLinkRequest,
   ListJobsRequest,
   ListOutputsRequest,
   PauseJobRequest,
@@ -66,6 +67,7 @@ export interface Route {
 export function farmRoutes(parts: RouteParts): readonly Route[] {
   const { api } = parts;
   const job = "/v1/jobs/{jobId}";
+  const outputs = `${job}/clips/{clipIndex}/outputs`;
   return [
     ask("POST", "/v1/jobs", "CreateJobRequest", api.createJob),
     ask("GET", "/v1/jobs", "ListJobsRequest", api.listJobs),
@@ -79,14 +81,13 @@ export function farmRoutes(parts: RouteParts): readonly Route[] {
     ask("GET", "/v1/farm", "GetFarmRequest", api.getFarm),
     ask("POST", "/v1/nodes/{nodeId}:drain", "DrainNodeRequest", api.drainNode),
     ask("POST", "/v1/nodes/{nodeId}:undrain", "UndrainNodeRequest", api.undrainNode),
-    ask("GET", `${job}/clips/{clipIndex}/outputs`, "ListOutputsRequest", api.listOutputs),
+    ask("GET", outputs, "ListOutputsRequest", api.listOutputs),
+    ask("GET", `${outputs}/{fileName}:link`, "GetOutputLinkRequest", api.getOutputLink),
     look("/v1/events", "GetFarm", (exchange) => followFarm(parts, exchange)),
     look(`${job}/events`, "WatchJob", (exchange) => followJob(parts, exchange)),
     look(`${job}/inputs`, "GetJob", (exchange) => listInputs(parts, exchange)),
     look(`${job}/inputs/{index}`, "DownloadOutput", (exchange) => sendInput(parts, exchange)),
-    look(`${job}/clips/{clipIndex}/outputs/{fileName}`, "DownloadOutput", (exchange) =>
-      sendOutput(parts, exchange),
-    ),
+    look(`${outputs}/{fileName}`, "DownloadOutput", (exchange) => sendOutput(parts, exchange)),
     look("/v1/timeline", "GetFarm", (exchange) => sendTimeline(parts, exchange)),
     {
       ...{ method: "POST", path: "/v1/inputs", rpc: "UploadInput", isStream: true },
@@ -114,6 +115,7 @@ const REQUESTS = {
   DrainNodeRequest,
   GetFarmRequest,
   GetJobRequest,
+  GetOutputLinkRequest,
   ListJobsRequest,
   ListOutputsRequest,
   PauseJobRequest,

@@ -26,7 +26,11 @@ export function reduceNodeRecord(record: NodeRecord, event: NodeRecordEvent): No
     case "joined":
       return holdDown(record, event.atMs);
     case "lost":
-      return { ...record, lostAtMs: [...recent(record, event.atMs), event.atMs] };
+      // More of them would say nothing more.
+      return {
+        ...record,
+        lostAtMs: [...recent(record, event.atMs), event.atMs].slice(-NODE_LOSSES_MAX),
+      };
     case "task-done":
       return record.failedJobIds.length === 0 ? record : { ...record, failedJobIds: [] };
     case "task-failed": {

@@ -66,6 +66,10 @@ test("SIGINT of submit leaves the job to the farm; watch fetches it, cancel ends
   const watched = await runCli(["watch", jobId!, "--out", out, ...at]);
   expect(watched).toMatchObject({ exitCode: 0, stdout: `${out}\n` });
   expect(readFileSync(out).subarray(0, 6).toString("latin1")).toBe("GIF89a");
+  // Files of a folder have no links; the way out is said.
+  const linked = await runCli(["link", jobId!, "--file", "clip.gif", ...at]);
+  expect(linked).toMatchObject({ exitCode: 4, stdout: "" });
+  expect(linked.stderr).toMatch(/wrong-state.* gives no links; use DownloadOutput/);
 
   const long = ["--num-inference-steps", "1000", "--detach"];
   const detached = await runCli(["submit", PICTURE, ...at, ...SMALL, ...long]);

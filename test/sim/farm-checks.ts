@@ -14,8 +14,8 @@ import { digest } from "./digest.js";
 import type { SimSnapshot } from "./journal.js";
 import { hold } from "./violation.js";
 
-/** Losses of one node that are remembered: a minute of a node that comes and goes each second. */
-const LOSSES_REMEMBERED_MAX = 100;
+/** Losses of one node that are remembered, and jobs that failed on it: as many as decide anything. */
+const LOSSES_REMEMBERED_MAX = 20;
 
 export type Failure = Task["failures"][number];
 

@@ -203,13 +203,9 @@ export class NatsFarm {
     onMessage: (message: unknown) => void = () => {},
   ): FarmProcess {
     const role: NatsRole = entry === "coordinator" ? "coordinator" : "node";
-    process.env["RENDERFARM_NATS_NKEY_SEED"] = this.server.seedOf(role);
-    try {
-      const logPath = this.#logPath(name);
-      return new FarmProcess({ name, entry, args, logPath, readyMs: READY_MS, onMessage });
-    } finally {
-      delete process.env["RENDERFARM_NATS_NKEY_SEED"];
-    }
+    const env = { RENDERFARM_NATS_NKEY_SEED: this.server.seedOf(role) };
+    const logPath = this.#logPath(name);
+    return new FarmProcess({ name, entry, args, logPath, env, readyMs: READY_MS, onMessage });
   }
 
   #logPath(name: string): string {
