@@ -167,7 +167,11 @@ export class Users {
     const create = (admitted: NewJob) => {
       if (admitted.branchLatents) oracle.count("job branched");
       const created: Occurrence = { kind: "job-created", job: admitted };
-      loop.apply([created], () => answer(loop.farm.jobIdByRequestId.get(requestId) ?? jobId));
+      loop.apply([created], () => {
+        const made = loop.farm.jobIdByRequestId.get(requestId) ?? jobId;
+        // A job of the same request may have come first and be deleted by now: there is none to tell of.
+        if (loop.farm.jobs.has(made)) answer(made);
+      });
     };
     const wanted = { ...job, jobId, dependsOn };
     if (this.#plan.branched === null) {
