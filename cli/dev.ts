@@ -9,10 +9,12 @@ import { flagName } from "./render-flags.js";
 
 export interface DevFlags extends FarmFlags {
   readonly port?: string;
+  readonly httpPort?: string;
 }
 
 const PORT = { min: 0, max: 65_535 };
 const PORT_DEFAULT = Number(DEFAULT_ADDRESS.split(":")[1]);
+const HTTP_PORT_DEFAULT = PORT_DEFAULT + 1;
 
 /** A node takes 30 s at most to stop in good order; a little more for its process to end. */
 const DRAIN_MS = 32_000;
@@ -23,6 +25,9 @@ export async function dev(flags: DevFlags, signal: AbortSignal): Promise<void> {
   const farm = checkFarmFlags(flags, violations);
   const checks = new FieldChecks(flagName);
   const port = checks.whole("port", flags.port, PORT, PORT_DEFAULT);
+  // Whoever takes any free port for the one wants no fixed one for the other.
+  const httpDefault = port === 0 ? 0 : HTTP_PORT_DEFAULT;
+  const httpPort = checks.whole("http_port", flags.httpPort, PORT, httpDefault);
   violations.push(...checks.violations);
   const { checkpoint, variant } = farm;
   const opened = checkpoint === "" ? null : await openForRequest(checkpoint, variant, violations);
@@ -35,15 +40,16 @@ export async function dev(flags: DevFlags, signal: AbortSignal): Promise<void> {
   const note = (line: string) => process.stderr.write(`${line}\n`);
   const nodes = farm.nodeCount === 1 ? "1 node" : `${farm.nodeCount} nodes`;
   note(`starting a farm of ${nodes} with ${farm.checkpoint}`);
-  const listen = `127.0.0.1:${port}`;
+  const addresses = { listen: `127.0.0.1:${port}`, http: `127.0.0.1:${httpPort}` };
   const started = await startLocalFarm({
-    ...{ ...farm, listen, signal },
+    ...{ ...farm, ...addresses, signal },
     onNote: note,
     restartsNodes: true,
   });
   try {
     process.stdout.write(`${started.address}\n`);
     const where = started.address === DEFAULT_ADDRESS ? "" : ` --address ${started.address}`;
+    note(`console: http://${started.httpAddress}/`);
     note(
       `the farm is up; in another terminal:\n  renderfarm submit photo.jpg --out clip.mp4${where}`,
     );

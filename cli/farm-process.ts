@@ -12,6 +12,8 @@ export interface FarmProcessOptions {
   readonly args: readonly string[];
   /** Where its output is kept; null: it goes to our stderr. */
   readonly logPath: string | null;
+  /** Variables beside our own. */
+  readonly env?: Readonly<Record<string, string>>;
   /** How long it may take to be ready. */
   readonly readyMs: number;
   /** Hears everything that it says over its channel. */
@@ -22,6 +24,8 @@ export interface FarmProcessOptions {
 export interface Ready {
   /** host:port of a coordinator, "" of a node. */
   readonly address: string;
+  /** host:port of a coordinator's console and JSON gateway, "" where there is none. */
+  readonly httpAddress: string;
 }
 
 /** How long a process may take to end before it is killed, unless told. */
@@ -48,6 +52,7 @@ export class FarmProcess {
     this.#child = spawn(process.execPath, [entryPath(options.entry), ...options.args], {
       stdio: ["ignore", log, log, "ipc"],
       detached: true,
+      env: { ...process.env, ...options.env },
     });
     if (log !== 2) closeSync(log);
     if (options.onMessage) this.#child.on("message", options.onMessage);
@@ -132,8 +137,9 @@ function complaintOf(line: string): string[] {
 /** {kind: "ready", address?} or {kind: "failed", code, detail}; anything else is not for us. */
 function readMessage(message: unknown): Ready | FarmError | null {
   if (typeof message !== "object" || message === null) return null;
-  const { kind, address, code, detail } = message as Partial<Record<string, unknown>>;
-  if (kind === "ready") return { address: typeof address === "string" ? address : "" };
+  const { kind, address, httpAddress, code, detail } = message as Partial<Record<string, unknown>>;
+  const textOf = (value: unknown) => (typeof value === "string" ? value : "");
+  if (kind === "ready") return { address: textOf(address), httpAddress: textOf(httpAddress) };
   if (kind !== "failed") return null;
   const known = typeof code === "string" && isFarmErrorCode(code) ? code : "runtime-failed";
   return new FarmError(known, String(detail));

@@ -9,8 +9,8 @@ const read = (flags: JobOptionFlags) => {
   return { options, fields: violations.map((v) => v.field) };
 };
 
-test("no flag: the defaults", () => {
-  expect(read({})).toEqual({ options: JOB_OPTIONS_DEFAULT, fields: [] });
+test("no flag: the defaults; whose job it is, the farm knows", () => {
+  expect(read({})).toEqual({ options: { ...JOB_OPTIONS_DEFAULT, owner: "" }, fields: [] });
 });
 
 test.each<[string, JobOptionFlags, object]>([

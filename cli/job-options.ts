@@ -51,7 +51,7 @@ export function readJobOptions(
   const refuse = (field: string, description: string) => violations.push({ field, description });
   // The farm knows who has sent a job without a name: by the key, or as its only user.
   const { owner = "" } = flags;
-  if (owner !== "" && !OWNER_PATTERN.test(owner)) {
+  if (flags.owner !== undefined && !OWNER_PATTERN.test(owner)) {
     refuse("--owner", `'${owner.slice(0, 70)}' is not up to 63 of [a-z0-9-]`);
   }
   const priority = Number(flags.priority ?? JOB_OPTIONS_DEFAULT.priority);

@@ -4,16 +4,27 @@ import type { FarmClient } from "../client/farm-client.js";
 import { refuseViolations } from "../shared/core/errors.js";
 import { JOB_STATES, type JobState, type JobView, PRIORITY_MAX } from "../shared/farm/job.js";
 import { type ConnectionFlags, connect, withWayOut } from "./connection.js";
-import { printTable } from "./table.js";
+import {
+  formatList,
+  type OutputFlags,
+  outputFormat,
+  printList,
+  printOne,
+  type Shown,
+} from "./output.js";
+import { formatTable } from "./table.js";
 import { checkJobId } from "./watch.js";
 
-export interface JobFlags extends ConnectionFlags {
-  readonly json?: boolean;
-}
+export interface JobFlags extends ConnectionFlags, OutputFlags {}
 
 export interface ListFlags extends JobFlags {
   readonly state?: string;
   readonly limit?: string;
+}
+
+export interface LinkFlags extends JobFlags {
+  readonly clip?: string;
+  readonly file: string;
 }
 
 export interface RetryFlags extends JobFlags {
@@ -50,14 +61,23 @@ export async function list(flags: ListFlags): Promise<void> {
     } while (token !== "" && found.length < limit);
     return found.slice(0, limit);
   });
-  if (flags.json) process.stdout.write(`${JSON.stringify(jobs.map(summary), null, 2)}\n`);
-  else
-    printTable(["JOB", "STATE", "PRIORITY", "OWNER", "CLIPS", "MODEL", "CREATED"], jobs.map(row));
+  printList(jobs, flags, SHOWN_JOB);
 }
 
 export async function get(jobId: string, flags: JobFlags): Promise<void> {
   checkJobId(jobId);
   printJob(await withFarm(flags, (client) => client.getJob(jobId)), flags);
+}
+
+/** A URL of one finished file, for a browser or a program without a key. */
+export async function link(jobId: string, flags: LinkFlags): Promise<void> {
+  checkJobId(jobId);
+  const clipIndex = readWhole("--clip", flags.clip ?? "1", 1, 10_000) - 1;
+  const found = await withFarm(flags, (client) => client.outputLink(jobId, clipIndex, flags.file));
+  const until = new Date(found.expiresAtMs).toISOString();
+  printOne({ url: found.url, expireTime: until }, flags, {
+    ...{ name: found.url, text: `${found.url}\n` },
+  });
 }
 
 /** cancel, pause, resume: one word on a job, answered with its state. */
@@ -92,7 +112,7 @@ export async function priority(jobId: string, value: string, flags: JobFlags): P
 export async function remove(jobId: string, flags: JobFlags): Promise<void> {
   checkJobId(jobId);
   await withFarm(flags, (client) => client.deleteJob(jobId));
-  if (!flags.json) process.stdout.write(`${jobId} deleted\n`);
+  printOne({ jobId, deleted: true }, flags, { name: jobId, text: `${jobId} deleted\n` });
 }
 
 /** Removes blobs that no job owns any more, or with --dry-run only counts them. */
@@ -101,7 +121,7 @@ export async function gc(flags: JobFlags & { readonly dryRun?: boolean }): Promi
   const found = await withFarm(flags, (client) => client.collectGarbage(dryRun));
   const verb = dryRun ? "would be removed" : "removed";
   const text = `${found.blobs} blobs, ${found.bytes} bytes ${verb}\n`;
-  process.stdout.write(flags.json ? `${JSON.stringify(found)}\n` : text);
+  printOne(found, flags, { name: String(found.blobs), text });
 }
 
 /** @throws FarmError "invalid-argument" naming the field and its range */
@@ -129,32 +149,37 @@ function readStates(text: string | undefined): JobState[] {
   return names.filter(isState);
 }
 
-function row(job: JobView): string[] {
-  const done = job.clips.filter((clip) => clip.state === "succeeded").length;
-  return [
-    job.jobId,
-    job.state,
-    String(job.options.priority),
-    job.options.owner,
-    `${done}/${job.clips.length}`,
-    job.modelName,
-    new Date(job.createdAtMs).toISOString(),
-  ];
+const SHOWN_JOB: Shown<JobView> = {
+  columns: [
+    { heading: "JOB", cell: (job) => job.jobId },
+    { heading: "STATE", cell: (job) => job.state },
+    { heading: "PRIORITY", cell: (job) => String(job.options.priority) },
+    { heading: "OWNER", cell: (job) => job.options.owner },
+    { heading: "CLIPS", cell: (job) => `${countDone(job)}/${job.clips.length}` },
+    { heading: "MODEL", cell: (job) => job.modelName },
+    { heading: "CREATED", cell: (job) => new Date(job.createdAtMs).toISOString() },
+    { heading: "STARTED", cell: (job) => timeOf(job.startedAtMs), isWide: true },
+    { heading: "ENDED", cell: (job) => timeOf(job.endedAtMs), isWide: true },
+    { heading: "SECONDS", cell: (job) => job.usage.used.toFixed(1), isWide: true },
+    { heading: "SEEDS", cell: (job) => job.parameters.seeds.join(","), isWide: true },
+  ],
+  name: (job) => job.jobId,
+};
+
+function countDone({ clips }: JobView): number {
+  return clips.filter((clip) => clip.state === "succeeded").length;
+}
+
+function timeOf(ms: number | null): string {
+  return ms === null ? "" : new Date(ms).toISOString();
 }
 
 function printState(job: JobView, flags: JobFlags): void {
-  if (flags.json) printJob(job, flags);
-  else process.stdout.write(`${job.jobId} ${job.state}\n`);
+  printOne(job, flags, { name: job.jobId, text: `${job.jobId} ${job.state}\n` });
 }
 
 function printJob(job: JobView, flags: JobFlags): void {
-  if (flags.json) {
-    process.stdout.write(`${JSON.stringify(summary(job), null, 2)}\n`);
-    return;
-  }
-  printTable(["JOB", "STATE", "PRIORITY", "OWNER", "CLIPS", "MODEL", "CREATED"], [row(job)]);
-  process.stdout.write("\n");
-  printTable(
+  const clips = formatTable(
     ["CLIP", "STATE", "STEPS", "KEPT", "CHUNKS", "PLAN", "NODES", "ERROR"],
     job.clips.map((clip) => [
       String(clip.index + 1),
@@ -167,13 +192,7 @@ function printJob(job: JobView, flags: JobFlags): void {
       clip.error ? `${clip.error.code}: ${clip.error.detail}` : "",
     ]),
   );
-}
-
-/** A job as data: 64-bit seeds are texts, as JSON numbers cannot hold them. */
-function summary(job: JobView): unknown {
-  return JSON.parse(
-    JSON.stringify(job, (_key, value: unknown) =>
-      typeof value === "bigint" ? value.toString() : value,
-    ),
-  );
+  const format = outputFormat(flags) === "wide" ? "wide" : "table";
+  const text = `${formatList([job], format, SHOWN_JOB)}\n${clips}`;
+  printOne(job, flags, { name: job.jobId, text });
 }

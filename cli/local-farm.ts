@@ -24,6 +24,8 @@ export interface LocalFarmOptions {
   readonly offload?: boolean;
   /** host:port of the coordinator; port 0 takes a free one. */
   readonly listen: string;
+  /** host:port of its console and JSON gateway; absent: neither. */
+  readonly http?: string;
   /** Whether the processes' logs go to stderr; else they are kept, and shown when one fails. */
   readonly verbose: boolean;
   /** Hears what a user should know, line by line. */
@@ -36,6 +38,8 @@ export interface LocalFarmOptions {
 export interface LocalFarm {
   /** host:port of the coordinator. */
   readonly address: string;
+  /** host:port of its console and JSON gateway, "" without them. */
+  readonly httpAddress: string;
   /** Rejects when the farm cannot go on: its coordinator has ended, or its last node for good. */
   readonly broken: Promise<never>;
   /**
@@ -71,6 +75,7 @@ export async function startLocalFarm(options: LocalFarmOptions): Promise<LocalFa
 
 class ProcessFarm implements LocalFarm {
   address = "";
+  httpAddress = "";
   readonly broken: Promise<never>;
   readonly #options: LocalFarmOptions;
   readonly #folder: string;
@@ -93,13 +98,16 @@ class ProcessFarm implements LocalFarm {
   }
 
   async start(): Promise<void> {
-    const { nodeCount, listen, signal } = this.#options;
+    const { nodeCount, listen, http, signal } = this.#options;
     const aborted = onAbort(signal);
     const coordinator = this.#launch("coordinator", "coordinator", COORDINATOR_READY_MS, [
       ...["--listen", listen, "--data", this.#folder],
+      ...(http === undefined ? [] : ["--http", http]),
     ]);
     this.#coordinator = coordinator;
-    this.address = (await Promise.race([coordinator.ready, aborted])).address;
+    const { address, httpAddress } = await Promise.race([coordinator.ready, aborted]);
+    this.address = address;
+    this.httpAddress = httpAddress;
 
     for (let i = 0; i < nodeCount; i++) {
       this.#restarts.push({ timer: null, delay: new RestartDelay() });

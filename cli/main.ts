@@ -3,8 +3,11 @@ import { Command, CommanderError } from "commander";
 import { packageVersion } from "../shared/adapters/files/package-version.js";
 import { FarmError } from "../shared/core/errors.js";
 import { addCertVerbs } from "./certs.js";
+import { addCompletionVerb } from "./completion.js";
+import { addConfigVerbs } from "./config.js";
 import { addConnection } from "./connection.js";
 import { type DevFlags, dev } from "./dev.js";
+import { addDoctorVerb } from "./doctor.js";
 import { exitCodeOf, explain } from "./failures.js";
 import { addFarmFlags, type FarmFlags } from "./farm-flags.js";
 import { Interrupts } from "./interrupts.js";
@@ -14,7 +17,9 @@ import {
   gc,
   get,
   type JobFlags,
+  type LinkFlags,
   type ListFlags,
+  link,
   list,
   priority,
   type RetryFlags,
@@ -23,9 +28,12 @@ import {
 } from "./jobs.js";
 import { addKeyVerbs } from "./keys.js";
 import { drain, nodes, undrain, usage } from "./nodes.js";
+import { addOutput } from "./output.js";
 import { addRenderFlags, type RenderFlags } from "./render-flags.js";
 import { run } from "./run.js";
+import { addSettings } from "./settings.js";
 import { type SubmitFlags, submit } from "./submit.js";
+import { addWaitLimit } from "./wait-limit.js";
 import { type WatchFlags, watch } from "./watch.js";
 
 const EXAMPLES = `Examples:
@@ -37,7 +45,7 @@ const EXAMPLES = `Examples:
 
 const EXIT_CODES = `
 Exit codes: 0 done, 1 the job failed, 2 bad flags or files, 3 the farm cannot be reached,
-4 refused, 5 cancelled, 130 interrupted.`;
+4 refused, 5 cancelled, 124 waited long enough, 130 interrupted.`;
 
 function buildProgram(signal: AbortSignal): Command {
   const program = new Command("renderfarm")
@@ -58,18 +66,21 @@ function buildProgram(signal: AbortSignal): Command {
 
   addFarmFlags(program.command("dev").description("keep a farm up on this machine"))
     .option("--port <n>", "where the coordinator listens (default: 7433)")
+    .option("--http-port <n>", "where the console is (default: 7434)")
     .action((flags: DevFlags) => dev(flags, signal));
 
   const submitCommand = program
     .command("submit [image...]")
     .description("send a job to a farm, wait, fetch the files");
-  addConnection(addJobOptions(addRenderFlags(submitCommand)))
+  addWaitLimit(addConnection(addJobOptions(addRenderFlags(submitCommand))))
     .option("--model <name>", "a checkpoint of the farm, by name or digest")
     .option("--dry-run", "print what would become of the job, and send nothing")
     .option("--detach", "print the job's id and do not wait")
     .action((images: string[], flags: SubmitFlags) => submit(images, flags, signal));
 
-  addConnection(program.command("watch <job>").description("wait for a job, fetch its files"))
+  addWaitLimit(
+    addConnection(program.command("watch <job>").description("wait for a job, fetch its files")),
+  )
     .option("-o, --out <path>", "a file, or a folder")
     .option("--json", "one JSON object on stdout in place of the paths")
     .action((job: string, flags: WatchFlags) => watch(job, flags, signal));
@@ -78,15 +89,16 @@ function buildProgram(signal: AbortSignal): Command {
   addNodeVerbs(program);
   addCertVerbs(program);
   addKeyVerbs(program);
+  addConfigVerbs(program, process.env, process.cwd());
+  addCompletionVerb(program);
+  addDoctorVerb(program);
+  addSettings(program, process.env, process.cwd());
   return program;
 }
 
 function addJobVerbs(program: Command): void {
   const verb = (name: string, description: string) =>
-    addConnection(program.command(name).description(description)).option(
-      "--json",
-      "JSON on stdout",
-    );
+    addOutput(addConnection(program.command(name).description(description)));
 
   verb("list", "jobs, the newest first")
     .option("--state <states>", "only those: queued, running, paused, succeeded, failed, cancelled")
@@ -95,6 +107,10 @@ function addJobVerbs(program: Command): void {
   verb("get <job>", "one job and its clips").action((job: string, flags: JobFlags) =>
     get(job, flags),
   );
+  verb("link <job>", "a URL of a finished file, good for five minutes, where the store gives any")
+    .requiredOption("--file <name>", "the file, e.g. clip.mp4")
+    .option("--clip <n>", "of this clip, from 1 (default: 1)")
+    .action((job: string, flags: LinkFlags) => link(job, flags));
   verb("cancel <job>", "cancel a job").action((job: string, flags: JobFlags) =>
     change("cancelJob", job, flags),
   );
@@ -121,10 +137,7 @@ function addJobVerbs(program: Command): void {
 
 function addNodeVerbs(program: Command): void {
   const verb = (name: string, description: string) =>
-    addConnection(program.command(name).description(description)).option(
-      "--json",
-      "JSON on stdout",
-    );
+    addOutput(addConnection(program.command(name).description(description)));
 
   verb("nodes", "the farm's nodes").action((flags: JobFlags) => nodes(flags));
   verb("usage", "seconds that nodes were held, by owner and by stage").action((flags: JobFlags) =>

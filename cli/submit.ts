@@ -5,16 +5,18 @@ import { FarmError, refuseViolations, type Violation } from "../shared/core/erro
 import type { ModelInfo } from "../shared/farm/work.js";
 import { type ConnectionFlags, connect, withWayOut } from "./connection.js";
 import { printDryRun } from "./dry-run.js";
+import { WaitTimeout } from "./failures.js";
 import { type JobOptionFlags, readJobOptions } from "./job-options.js";
 import { prepareRequest } from "./prepare-request.js";
 import { showProgress } from "./progress.js";
 import type { RenderFlags } from "./render-flags.js";
 import { finishJob, reportJob, sendJob } from "./render-job.js";
+import { type WaitFlags, waitLimit } from "./wait-limit.js";
 
 /** Stands for a picture that is not sent: a dry run only counts them. */
 const NO_PICTURE = { key: "v1/none", sha256: "0".repeat(64), size: 0 };
 
-export interface SubmitFlags extends RenderFlags, ConnectionFlags, JobOptionFlags {
+export interface SubmitFlags extends RenderFlags, ConnectionFlags, JobOptionFlags, WaitFlags {
   readonly model?: string;
   readonly detach?: boolean;
   readonly dryRun?: boolean;
@@ -38,6 +40,7 @@ export async function submit(
     const out = flags.detach || flags.dryRun ? (flags.out ?? "clips") : flags.out;
     const given = out === undefined ? flags : { ...flags, out };
     const options = readJobOptions(flags, Date.now(), violations);
+    const limit = waitLimit(flags, violations);
     const request = await prepareRequest(images, given, surroundings, violations);
     refuseViolations(violations);
 
@@ -58,9 +61,10 @@ export async function submit(
     const progress = showProgress(process.stderr, process.env);
     const finished = await finishJob(client, jobId, request!.outputs, {
       progress,
-      signal,
+      signal: AbortSignal.any([signal, limit]),
     }).catch((error: unknown) => {
-      throw signal.aborted ? detached(jobId, flags) : error;
+      if (signal.aborted) throw new FarmError("cancelled", detached(jobId, flags));
+      throw limit.aborted ? new WaitTimeout("deadline", detached(jobId, flags)) : error;
     });
     reportJob(finished, request!.picturePaths, flags.json ?? false);
   } finally {
@@ -68,16 +72,14 @@ export async function submit(
   }
 }
 
-function detached(jobId: string, { out, address }: SubmitFlags): FarmError {
+/** What to type to go on with a job that is not waited for any more. */
+function detached(jobId: string, { out, address }: SubmitFlags): string {
   const where = address === undefined ? "" : ` --address ${address}`;
-  return new FarmError(
-    "cancelled",
-    [
-      `detached; job ${jobId} goes on`,
-      `  renderfarm watch ${jobId} --out ${out}${where}   waits for it and fetches its files`,
-      `  renderfarm cancel ${jobId}${where}`,
-    ].join("\n"),
-  );
+  return [
+    `detached; job ${jobId} goes on`,
+    `  renderfarm watch ${jobId} --out ${out}${where}   waits for it and fetches its files`,
+    `  renderfarm cancel ${jobId}${where}`,
+  ].join("\n");
 }
 
 /** The checkpoint asked for by name or digest, or the only one. */

@@ -1,13 +1,15 @@
 /** @file `renderfarm watch`: waits for a job that was sent before. */
 import { stat } from "node:fs/promises";
-import { FarmError, refuseViolations } from "../shared/core/errors.js";
+import { FarmError, refuseViolations, type Violation } from "../shared/core/errors.js";
 import { ID_PATTERN } from "../shared/core/ids.js";
 import { type ConnectionFlags, connect, withWayOut } from "./connection.js";
+import { WaitTimeout } from "./failures.js";
 import { planOutputs } from "./output-plan.js";
 import { showProgress } from "./progress.js";
 import { finishJob, reportJob } from "./render-job.js";
+import { type WaitFlags, waitLimit } from "./wait-limit.js";
 
-export interface WatchFlags extends ConnectionFlags {
+export interface WatchFlags extends ConnectionFlags, WaitFlags {
   readonly out?: string;
   readonly json?: boolean;
 }
@@ -16,7 +18,10 @@ export interface WatchFlags extends ConnectionFlags {
 export async function watch(jobId: string, flags: WatchFlags, signal: AbortSignal): Promise<void> {
   checkJobId(jobId);
   const out = flags.out ?? "";
-  if (out === "") refuseViolations([{ field: "--out", description: "is missing; name a folder" }]);
+  const violations: Violation[] = [];
+  const limit = waitLimit(flags, violations);
+  if (out === "") violations.push({ field: "--out", description: "is missing; name a folder" });
+  refuseViolations(violations);
   const client = connect(flags);
   try {
     const { parameters, clips } = await client.getJob(jobId).catch((error: unknown) => {
@@ -32,7 +37,13 @@ export async function watch(jobId: string, flags: WatchFlags, signal: AbortSigna
     });
     if (typeof plan === "string") throw new FarmError("invalid-argument", `--out ${plan}`);
     const progress = showProgress(process.stderr, process.env);
-    const finished = await finishJob(client, jobId, plan, { progress, signal });
+    const finished = await finishJob(client, jobId, plan, {
+      progress,
+      signal: AbortSignal.any([signal, limit]),
+    }).catch((error: unknown) => {
+      const isLate = limit.aborted && !signal.aborted;
+      throw isLate ? new WaitTimeout("deadline", `job ${jobId} goes on`) : error;
+    });
     reportJob(finished, [], flags.json ?? false);
   } finally {
     client.close();

@@ -12,6 +12,7 @@ import {
   type DeleteJobResponse,
   type DrainNodeResponse,
   type GetFarmResponse,
+  type GetOutputLinkResponse,
   JobServiceClient,
   type ListJobsResponse,
   type ListOutputsResponse,
@@ -19,7 +20,7 @@ import {
   type UploadInputResponse,
 } from "../proto/gen/renderfarm/v1/job_service.js";
 import { decodeBlobRef } from "../shared/adapters/grpc/blob-codec.js";
-import { clientOptions } from "../shared/adapters/grpc/connection-options.js";
+import { clientOptions, targetOf } from "../shared/adapters/grpc/connection-options.js";
 import { decodeDryRun } from "../shared/adapters/grpc/dry-run-codec.js";
 import {
   decodeJob,
@@ -28,9 +29,9 @@ import {
   encodeCreateJob,
   encodeState,
   type NewJobRequest,
-  type RequestedParameters,
 } from "../shared/adapters/grpc/job-codec.js";
 import { decodeModelInfo } from "../shared/adapters/grpc/model-codec.js";
+import type { RequestedParameters } from "../shared/adapters/grpc/parameters-codec.js";
 import { fromServiceError } from "../shared/adapters/grpc/status.js";
 import { decodeOutput } from "../shared/adapters/grpc/work-codec.js";
 import { insecureChannel } from "../shared/adapters/tls/grpc-credentials.js";
@@ -65,20 +66,28 @@ const TRANSFER_MS_MAX = 300_000;
 const WATCH_AWAY_MS_MAX = 30_000;
 const WATCH_RETRY_MS = 500;
 
+/** A link to a finished file. */
+export interface OutputLink {
+  readonly url: string;
+  /** Milliseconds since 1970; from then on the store refuses it. */
+  readonly expiresAtMs: number;
+}
+
 /** One connection to a coordinator; every method throws FarmError and nothing else. */
 export class FarmClient {
   readonly address: string;
   readonly #stub: JobServiceClient;
 
   /**
-   * @param address host:port; the connection is made with the first call
+   * @param address host:port, or of each coordinator that may lead, with commas between; the
+   *   connection is made with the first call
    * @param entry null: a farm on this machine, which asks for nothing
    * @throws FarmError "invalid-argument" when a certificate or key cannot be used
    */
   constructor(address: string, entry: Entry | null = null) {
     this.address = address;
     const channel = entry ? channelFor(address, entry) : insecureChannel();
-    this.#stub = new JobServiceClient(address, channel.credentials, {
+    this.#stub = new JobServiceClient(targetOf(address), channel.credentials, {
       ...clientOptions,
       ...channel.options,
     });
@@ -319,6 +328,25 @@ export class FarmClient {
         `${fileName} of clip ${clipIndex} came with sha256 ${sha256} instead of ${blob.sha256}`,
       );
     }
+  }
+
+  /**
+   * A URL that reads a finished output from the farm's store, for whoever has it, for some minutes.
+   *
+   * @throws FarmError "wrong-state" where the farm's store gives no links; `download` always works
+   */
+  async outputLink(
+    jobId: string,
+    clipIndex: number,
+    fileName: string,
+    signal?: AbortSignal,
+  ): Promise<OutputLink> {
+    const request = { jobId, clipIndex, fileName };
+    const { url, expireTime } = await this.#unary<GetOutputLinkResponse>(
+      (done, options) => this.#stub.getOutputLink(request, new Metadata(), options, done),
+      signal,
+    );
+    return { url, expiresAtMs: expireTime?.getTime() ?? 0 };
   }
 
   /** A call whose answer is a job. */

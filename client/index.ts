@@ -11,6 +11,7 @@ export type {
 } from "../shared/farm/job.js";
 export type { ClipParameters, JobParameters, OutputFormat } from "../shared/farm/parameters.js";
 export type { ModelInfo, Output } from "../shared/farm/work.js";
+export type { OutputLink } from "./farm-client.js";
 export type { FarmView, NodeView } from "./farm-view.js";
 export {
   type JobRequest,

@@ -5,7 +5,7 @@ import { mkdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import type { RequestedParameters } from "../shared/adapters/grpc/job-codec.js";
+import type { RequestedParameters } from "../shared/adapters/grpc/parameters-codec.js";
 import { FarmError, refuseViolations } from "../shared/core/errors.js";
 import {
   type ClipPreview,

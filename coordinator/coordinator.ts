@@ -1,4 +1,5 @@
 /** @file The coordinator put together: loop, node sessions and the gRPC server over given ports. */
+import { randomBytes } from "node:crypto";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { HealthImplementation } from "grpc-health-check";
 import type { Logger } from "pino";
@@ -6,13 +7,16 @@ import { JobServiceService } from "../proto/gen/renderfarm/v1/job_service.js";
 import { NodeServiceService } from "../proto/gen/renderfarm/v1/node_service.js";
 import { serverOptions } from "../shared/adapters/grpc/connection-options.js";
 import { FarmServerCredentials } from "../shared/adapters/tls/grpc-credentials.js";
+import type { JobTracer } from "../shared/adapters/tracing/job-tracer.js";
 import { assert } from "../shared/core/assert.js";
 import { isLoopback } from "../shared/core/endpoint.js";
 import { FarmError } from "../shared/core/errors.js";
+import { idFromBytes } from "../shared/core/ids.js";
 import type { BlobStore } from "../shared/ports/blob-store.js";
 import type { Clock } from "../shared/ports/clock.js";
 import type { Journal } from "../shared/ports/journal.js";
 import type { Access } from "./access/access.js";
+import { type HttpServer, type HttpServerParts, startHttpServer } from "./http/http-server.js";
 import type { CoordinatorMeters } from "./measured.js";
 import { guardOf } from "./rpc/guard.js";
 import { jobApi } from "./rpc/job-api.js";
@@ -20,21 +24,29 @@ import { jobServiceHandlers } from "./rpc/job-service.js";
 import { connectHandler } from "./rpc/node-service.js";
 import { REFLECTION_SERVICES, reflectionHandlers } from "./rpc/reflection.js";
 import type { Failpoint } from "./shell/failpoint.js";
+import { FarmFeed } from "./shell/farm-feed.js";
 import { FarmLoop, type FarmPolicy } from "./shell/farm-loop.js";
+import { observers } from "./shell/farm-observer.js";
 import { Janitor } from "./shell/janitor.js";
 import { NodeSessions } from "./shell/node-sessions.js";
 import { type Publication, publishClip } from "./shell/publish.js";
 import { sweepJob } from "./shell/sweep.js";
+import { Timeline } from "./shell/timeline.js";
+import { JobTraces } from "./shell/traces.js";
 
 /** How long open streams may take to end before the server closes them. */
 const SHUTDOWN_MS = 2_000;
 /** What health checks ask for: the whole, or one service. */
 const SERVED = ["", "renderfarm.v1.JobService", "renderfarm.v1.NodeService"];
+const SERVING = Object.fromEntries(SERVED.map((service) => [service, "SERVING" as const]));
 /** A publication that failed is tried again after this long: the store may be back. */
 const PUBLISH_RETRY_MS = 1_000;
 
 /** How often blobs that no job owns are looked for. */
 const CLEANING_MS = 3_600_000;
+
+/** What the HTTP edge needs beyond what the coordinator has itself. */
+type HttpSettings = Pick<HttpServerParts, "listen" | "consoleFolder" | "version">;
 
 export interface CoordinatorParts {
   /** HOST:PORT; port 0 takes a free one. */
@@ -50,15 +62,21 @@ export interface CoordinatorParts {
   readonly onBroken: (error: unknown) => void;
   /** Where a test lets this process die. */
   readonly failpoint?: Failpoint | null;
+  /** The console and the JSON gateway; null or absent: gRPC alone. */
+  readonly http?: HttpSettings | null;
   /** Who may call what; null: everybody everything, on loopback only. */
   readonly access?: Access | null;
   /** Null or absent: nothing is measured. */
   readonly meters?: CoordinatorMeters | null;
+  /** Null or absent: nothing is traced. */
+  readonly tracer?: JobTracer | null;
 }
 
 export interface Coordinator {
   /** host:port it listens on. */
   readonly address: string;
+  /** host:port of console and JSON gateway; null without them. */
+  readonly httpAddress: string | null;
   readonly loop: FarmLoop;
   /** Refuses new calls, ends the streams of nodes and watchers, closes the journal. */
   stop(): Promise<void>;
@@ -77,7 +95,7 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
   const loop = new FarmLoop(journal, parts.wallMs, parts.policy, {
     log,
     failpoint: parts.failpoint ?? null,
-    observer: meters?.farm ?? null,
+    observer: observers(meters?.farm, parts.tracer && new JobTraces(parts.tracer)),
     onBroken: (error) => {
       if (!hasClosed) onBroken(error);
     },
@@ -123,7 +141,7 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
   });
   sessions.start();
 
-  const { access = null } = parts;
+  const { access = null, http: settings = null } = parts;
   const { interceptors, callerOf } = guardOf(access);
   const outer = meters ? [meters.interceptor] : [];
   const server = new Server({ ...serverOptions, interceptors: [...outer, ...interceptors] });
@@ -132,20 +150,21 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
   server.addService(NodeServiceService, {
     connect: connectHandler({ loop, sessions, clock, callerOf, onError: onBroken }),
   });
-  const health = new HealthImplementation(
-    Object.fromEntries(SERVED.map((service) => [service, "SERVING" as const])),
-  );
+  const health = new HealthImplementation(SERVING);
   health.addToServer(server);
   for (const service of REFLECTION_SERVICES)
     server.addService(service, { ...reflectionHandlers() });
   const address = await listen(server, parts.listen, access);
+  const http = await openHttp(settings, { api, loop, blobs, clock, log, access });
   return {
     address,
+    httpAddress: http?.address ?? null,
     loop,
     async stop() {
       // First of all, so that nobody is sent here any more.
       for (const service of SERVED) health.setStatus(service, "NOT_SERVING");
       cancelCleaning();
+      await http?.stop();
       const ended = shutDown(server, clock);
       sessions.stop();
       await ended;
@@ -153,6 +172,25 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
       meters?.farm.ended();
       await journal.close();
       await access?.audit.flush();
+    },
+  };
+}
+
+/** The HTTP edge with what it alone remembers: the latest changes and who worked on what. */
+async function openHttp(
+  settings: HttpSettings | null,
+  parts: Pick<HttpServerParts, "api" | "loop" | "blobs" | "clock" | "log" | "access">,
+): Promise<HttpServer | null> {
+  if (settings === null) return null;
+  const feed = new FarmFeed(parts.loop, idFromBytes(randomBytes(16)));
+  const timeline = new Timeline(parts.loop);
+  const server = await startHttpServer({ ...parts, ...settings, feed, timeline });
+  return {
+    address: server.address,
+    async stop() {
+      feed.stop();
+      timeline.stop();
+      await server.stop();
     },
   };
 }

@@ -1,16 +1,18 @@
 /**
  * @file The coordinator process: `coordinator/main.js --listen HOST:PORT --data DIR`.
  *
- * Started with an IPC channel it tells its parent {kind: "ready", address}, and stops when the
+ * Started with an IPC channel it tells its parent {kind: "ready", address, httpAddress}, and stops when the
  * parent goes away. Exit codes: 0 stopped, 1 broke down, 2 bad settings.
  */
 import { mkdir } from "node:fs/promises";
 import { hostname } from "node:os";
-import pino from "pino";
+import { fileURLToPath } from "node:url";
 import { systemClock } from "../shared/adapters/clock/system-clock.js";
 import { packageVersion } from "../shared/adapters/files/package-version.js";
+import { farmLog } from "../shared/adapters/logs/farm-log.js";
 import { openMetrics } from "../shared/adapters/metrics/open-metrics.js";
 import { openBlobStore } from "../shared/adapters/open-blob-store.js";
+import { openTracer } from "../shared/adapters/tracing/job-tracer.js";
 import { asFarmError } from "../shared/core/errors.js";
 import { openAccess } from "./access/open-access.js";
 import { startCoordinator } from "./coordinator.js";
@@ -20,10 +22,10 @@ import { readSettings, USAGE } from "./settings.js";
 import { readFailpoint } from "./shell/failpoint.js";
 import { Leadership } from "./shell/leadership.js";
 
-const log = pino(
-  { name: "coordinator", formatters: { level: (label) => ({ level: label }) } },
-  pino.destination(2),
-);
+const log = farmLog({ name: "coordinator" });
+
+/** Beside the compiled coordinator; the build puts it there. */
+const consoleFolder = fileURLToPath(new URL("../console", import.meta.url));
 
 async function main(): Promise<void> {
   const settings = readSettings(process.argv.slice(2), process.env);
@@ -46,9 +48,12 @@ async function main(): Promise<void> {
     whyNotReady: () => whyNotReady,
   });
   const meters = metrics ? new CoordinatorMeters(metrics.registry, systemClock, Date.now) : null;
+  const tracer = await openTracer("coordinator", process.env);
   const store = await openBlobStore(settings.blobs, { env: process.env, log, role: "publishes" });
   const transport = settings.blobs.startsWith("s3:") ? "s3" : "files";
   const blobs = meters ? meters.blobs(store, transport) : store;
+  const { http: listen } = settings;
+  const http = listen === null ? null : { listen, consoleFolder, version: packageVersion() };
   const leadership = new Leadership({
     source: await openJournalSource(settings.journal, {
       ...{ env: process.env, clock: systemClock, log },
@@ -60,7 +65,8 @@ async function main(): Promise<void> {
       startCoordinator({
         ...{ journal, blobs, log, failpoint, onBroken },
         listen: address ?? settings.listen,
-        ...{ meters, access },
+        http,
+        ...{ meters, access, tracer },
         clock: systemClock,
         wallMs: Date.now,
         policy: settings.policy,
@@ -71,14 +77,22 @@ async function main(): Promise<void> {
       const ports = { metrics: metrics?.address ?? null };
       process.send?.({ kind: "standby", heldBy, ...ports });
     },
-    onLead: ({ address, loop }) => {
+    onLead: ({ address, httpAddress, loop }) => {
       whyNotReady = null;
       const jobs = loop.farm.jobs.size;
-      log.info({ address, jobs, metrics: metrics?.address ?? null }, "listening");
-      process.send?.({ kind: "ready", address, metrics: metrics?.address ?? null });
+      log.info(
+        { address, http: httpAddress, jobs, metrics: metrics?.address ?? null },
+        "listening",
+      );
+      process.send?.({ kind: "ready", address, httpAddress, metrics: metrics?.address ?? null });
     },
   });
-  stopOnSignals(leadership);
+  stopOnSignals({
+    stop: async () => {
+      await leadership.stop();
+      await tracer?.close();
+    },
+  });
   await leadership.run();
 }
 

@@ -14,6 +14,8 @@ import type { FarmPolicy } from "./shell/farm-loop.js";
 export interface CoordinatorSettings {
   /** HOST:PORT of the gRPC API; port 0 takes a free one. */
   readonly listen: string;
+  /** HOST:PORT of console and JSON gateway, port 0 takes a free one; null: neither is there. */
+  readonly http: string | null;
   /** Folder of the journal, and of the blobs unless they are elsewhere. */
   readonly data: string;
   /** The farm's blob store: file:DIR or s3://... */
@@ -39,10 +41,12 @@ export interface AccessSettings {
 export const USAGE = `usage: node dist/coordinator/main.js [flags]
 
   --listen HOST:PORT         where the API listens (127.0.0.1:7433)  RENDERFARM_LISTEN
+  --http HOST:PORT           where console and JSON API are (none)   RENDERFARM_HTTP
   --data DIR                 folder of journal and blobs             RENDERFARM_DATA
   --blobs URL                where blobs lie instead, file:DIR or    RENDERFARM_BLOBS
                              s3://BUCKET[/PREFIX]?endpoint=https://HOST[:PORT]
                                &region=us-east-1&style=path|virtual&ca=FILE
+                               &public-endpoint=https://HOST[:PORT] (docs/s3.md)
   --journal URL              where events are kept instead, file:DIR RENDERFARM_JOURNAL
                              or nats://HOST:PORT[,HOST:PORT]/FARM
                                ?ca=FILE&cert=FILE&key=FILE&prefix=rf&replicas=1|3|5
@@ -56,6 +60,7 @@ export const USAGE = `usage: node dist/coordinator/main.js [flags]
 ${POLICY_USAGE}  --help                     print this and exit
 
 RENDERFARM_S3_ACCESS_KEY, RENDERFARM_S3_SECRET_KEY: for s3://, or files that ..._FILE name.
+RENDERFARM_S3_SIGNER_ACCESS_KEY, RENDERFARM_S3_SIGNER_SECRET_KEY: who signs links to finished files.
 RENDERFARM_NATS_NKEY_SEED: this role's key for nats://, or a file that ..._FILE names.
 Beyond loopback nothing listens without TLS and keys: docs/security.md.
 Exit codes: 0 stopped, 1 broke down, 2 bad settings.
@@ -65,6 +70,7 @@ const LISTEN_DEFAULT = "127.0.0.1:7433";
 
 const FLAGS = {
   listen: { type: "string" },
+  http: { type: "string" },
   data: { type: "string" },
   blobs: { type: "string" },
   journal: { type: "string" },
@@ -91,6 +97,7 @@ export function readSettings(
   const data = reader.text("data");
   const settings = {
     listen: reader.text("listen", LISTEN_DEFAULT),
+    http: reader.optional("http"),
     data,
     blobs: reader.text("blobs", `file:${join(data, "blobs")}`),
     journal: reader.text("journal", `file:${join(data, "journal")}`),
@@ -101,9 +108,12 @@ export function readSettings(
   const { blobs, journal } = settings;
   reader.check("--journal", isJournalUrl(journal), `"${journal}" is not ${JOURNAL_FORM}`);
   reader.check("--blobs", isBlobsUrl(blobs), `"${blobs}" is not ${BLOBS_FORM}`);
-  const loopback = `without TLS and keys only loopback is allowed, as in ${LISTEN_DEFAULT}`;
-  const isAllowed = settings.access !== null || isLoopback(settings.listen);
-  reader.check("--listen", isAllowed, `"${settings.listen}": ${loopback}`);
+  for (const flag of ["listen", "http"] as const) {
+    const address = settings[flag];
+    const isAllowed = address === null || settings.access !== null || isLoopback(address);
+    const loopback = `without TLS and keys only loopback is allowed, as in ${LISTEN_DEFAULT}`;
+    reader.check(`--${flag}`, isAllowed, `"${address}": ${loopback}`);
+  }
   reader.done();
   return settings;
 }

@@ -113,7 +113,7 @@ test("opens the checkpoint, says that it is ready, joins; SIGTERM ends it with e
   const { address, heard, ended } = await listen();
   const node = new NodeProcess(good(address));
   await once(node.child, "message");
-  expect(node.said).toEqual([{ kind: "ready", nodeId: "node-7" }]);
+  expect(node.said).toEqual([{ kind: "ready", nodeId: "node-7", metrics: null }]);
   await joined(heard);
   expect(heard[0]).toMatchObject({
     kind: "hello",

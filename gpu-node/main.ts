@@ -8,9 +8,11 @@
  * one ends it at once.
  */
 import { createRequire } from "node:module";
-import pino from "pino";
+import type pino from "pino";
 import { packageVersion } from "../shared/adapters/files/package-version.js";
+import { farmLog } from "../shared/adapters/logs/farm-log.js";
 import { openMetrics } from "../shared/adapters/metrics/open-metrics.js";
+import { openTracer } from "../shared/adapters/tracing/job-tracer.js";
 import { asFarmError, type FarmErrorCode } from "../shared/core/errors.js";
 import { type Agent, openNodeTls, startAgent } from "./agent/agent.js";
 import { type NodeSettings, readSettings, USAGE } from "./agent/settings.js";
@@ -29,6 +31,7 @@ async function main(): Promise<void> {
     process.exit(0);
   }
   const log = logTo(settings);
+  const tracer = await openTracer("gpu-node", process.env);
   let agent: Agent | null = null;
   let stopping = false;
   const stop = (reason: string, putAway: (agent: Agent) => Promise<void>): void => {
@@ -45,6 +48,7 @@ async function main(): Promise<void> {
   const inOrder = async (ready: Agent): Promise<void> => {
     await ready.drain();
     await ready.close();
+    await tracer?.close();
   };
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     process.on(signal, () => stop(signal, inOrder));
@@ -61,6 +65,7 @@ async function main(): Promise<void> {
     whyNotReady: () => (agent ? agent.whyNotReady() : "opening the checkpoint"),
   });
   agent = await startAgent({
+    tracer,
     ...{ settings, version, log, onBroken, tls },
     registry: metrics?.registry ?? null,
   });
@@ -79,16 +84,8 @@ function engineVersion(): string {
 }
 
 function logTo(settings: NodeSettings): pino.Logger {
-  return pino(
-    {
-      name: "gpu-node",
-      level: settings.logLevel,
-      base: { node_id: settings.nodeId, pid: process.pid },
-      timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }) },
-    },
-    pino.destination({ fd: 2, sync: true }),
-  );
+  const { nodeId, logLevel: level } = settings;
+  return farmLog({ name: "gpu-node", level, base: { node_id: nodeId } });
 }
 
 function breakDown(log: pino.Logger, error: unknown): never {

@@ -1,4 +1,5 @@
-// `npm run generate`: writes proto/gen from proto/ with buf and ts-proto, both from npm.
+// `npm run generate`: writes proto/gen from proto/ with buf and ts-proto, both from npm, and
+// docs/parameters.md.
 // The result is committed; `buf.gen.yaml` holds the options. With `--check` nothing is written:
 // it fails when the committed files are not what the schemas give, or when the schemas break what
 // proto/released.binpb promises. `--release` makes the schemas as they are that promise.
@@ -6,6 +7,7 @@ import { spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { parameterReference } from "./parameter-reference.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const buf = join(root, "node_modules/.bin/buf");
@@ -15,6 +17,8 @@ const released = join(root, "proto/released.binpb");
 const committed = join(root, "proto/gen");
 /** In a folder that every tool passes over. */
 const fresh = join(root, "node_modules/.cache/proto-gen");
+/** The reference of parameters comes from the same sources. */
+const reference = join(root, "docs/parameters.md");
 
 copyForeignSchemas();
 runBuf(["lint"]);
@@ -24,6 +28,7 @@ if (isCheck) {
   writeDescriptors(join(fresh, "proto/gen"));
   runBuf(["breaking", "proto", "--against", released]);
   const stale = differences(join(fresh, "proto/gen"), committed);
+  if (readFileSync(reference, "utf8") !== parameterReference(root)) stale.push(reference);
   if (stale.length > 0) {
     console.error(`Not what the schemas give; run npm run generate:\n  ${stale.join("\n  ")}`);
     process.exit(1);
@@ -31,6 +36,7 @@ if (isCheck) {
 } else {
   runBuf(["generate"]);
   writeDescriptors(committed);
+  writeFileSync(reference, parameterReference(root));
   if (process.argv.includes("--release")) runBuf(["build", "proto", "-o", released]);
 }
 

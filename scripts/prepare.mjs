@@ -21,9 +21,11 @@ const SOURCE_FOLDERS = [
   "engine",
   "client",
   "cli",
+  "console",
   "proto/gen",
   "bench",
   "test/sim",
+  "test/servers",
 ];
 const SETTINGS = ["tsconfig.json", "tsconfig.build.json", "package.json", "package-lock.json"];
 /** Touched after a build that worked. */
@@ -51,6 +53,9 @@ export function build() {
   rmSync(STAMP, { force: true });
   runOrExit(process.execPath, [compiler, "-p", "tsconfig.build.json"], "the TypeScript compiler");
   removeOrphans(join(root, "dist"), root);
+  const bundler = join(root, "node_modules/vite/bin/vite.js");
+  const bundle = [bundler, "build", "console", "--logLevel", "warn"];
+  runOrExit(process.execPath, bundle, "the bundler of the console");
   mkdirSync(join(root, "dist"), { recursive: true });
   writeFileSync(STAMP, "");
 }
@@ -91,7 +96,8 @@ function hasNewer(folder, isNewer) {
   return readdirSync(folder, { withFileTypes: true }).some((entry) => {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) return hasNewer(path, isNewer);
-    return entry.name.endsWith(".ts") && !entry.name.endsWith(".test.ts") && isNewer(path);
+    const isSource = /\.(tsx?|css|html|svg)$/.test(entry.name);
+    return isSource && !entry.name.endsWith(".test.ts") && isNewer(path);
   });
 }
 
@@ -99,6 +105,8 @@ function hasNewer(folder, isNewer) {
 function removeOrphans(folder, sources) {
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name);
+    // The bundler empties its own folder.
+    if (path === join(root, "dist/console")) continue;
     if (entry.isDirectory()) removeOrphans(path, join(sources, entry.name));
     else if (/\.(js|js\.map|d\.ts)$/.test(entry.name)) {
       const source = join(sources, entry.name.replace(/\.(js|js\.map|d\.ts)$/, ".ts"));

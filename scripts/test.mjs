@@ -11,6 +11,7 @@ const bin = (name) => join(root, "node_modules/.bin", name);
 const CHECKS = [
   tool("format", bin("biome"), ["check", "--error-on-warnings", "."]),
   tool("types", bin("tsc"), ["--noEmit", "-p", "tsconfig.json"]),
+  tool("console-types", bin("tsc"), ["--noEmit", "-p", "console/tsconfig.json"]),
   tool("lint", bin("eslint"), ["--max-warnings", "0", "."]),
   tool("unused", bin("knip"), ["--no-progress"]),
   tool("proto", process.execPath, ["scripts/generate.mjs", "--check"]),
@@ -19,6 +20,12 @@ const CHECKS = [
   tests("golden", ["test/golden"]),
   tests("simulation", ["test/sim"]),
   tests("farm", ["test/farm"]),
+  tests("access", ["test/access"]),
+  tests("fuzz", ["test/fuzz"]),
+  servers("servers"),
+  tests("transport", ["test/transport"]),
+  tests("deploy", ["test/deploy"]),
+  tests("console", ["test/console"]),
 ];
 
 const wanted = chosenChecks(process.argv.slice(2));
@@ -80,6 +87,21 @@ function tests(name, folders) {
       passed: numPassedTests,
       failed: isSound ? numFailedTests : Math.max(1, numFailedTests),
     };
+  };
+  return { name, run };
+}
+
+/**
+ * Real servers and tools for the checks after it, installed here rather than while a test waits. Where
+ * one cannot be had, its tests are left out with a word of why; RENDERFARM_REQUIRE_SERVERS=1 makes
+ * that a failure.
+ */
+function servers(name) {
+  const names = ["nats-server", "seaweedfs", "minio", "kustomize", "prometheus", "promtool"];
+  const run = () => {
+    const status = exec(process.execPath, [join(root, "scripts/servers/install.mjs"), ...names]);
+    const isFailure = status !== 0 && process.env.RENDERFARM_REQUIRE_SERVERS === "1";
+    return isFailure ? { passed: 0, failed: 1 } : { passed: 1, failed: 0 };
   };
   return { name, run };
 }

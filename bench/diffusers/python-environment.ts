@@ -10,7 +10,7 @@ import { root } from "../subjects.js";
 const run = promisify(execFile);
 
 /** Where what a bench makes once is kept. */
-export function cacheFolder(): string {
+function cacheFolder(): string {
   return join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "renderfarm");
 }
 

@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { startLocalFarm } from "../../cli/local-farm.js";
 import { FarmClient } from "../../client/farm-client.js";
-import type { RequestedParameters } from "../../shared/adapters/grpc/job-codec.js";
+import type { RequestedParameters } from "../../shared/adapters/grpc/parameters-codec.js";
 import { isTerminal } from "../../shared/farm/job.js";
 import type { DiffusersSubject } from "./compare.js";
 

@@ -1,6 +1,7 @@
-/** @file `npm run bench -- transport [--only GROUP,...] [--json]`: halves and events on their way. */
+/** @file `npm run bench -- transport [--only GROUP,...] [--json]`: halves, events and blobs on their way. */
 import type { Figure } from "../farm/figures.js";
 import { benchGroups } from "../farm/main.js";
+import { measureBlobs } from "./measure-blobs.js";
 import { measureBrokerBytes } from "./measure-broker-bytes.js";
 import { measureExchange } from "./measure-exchange.js";
 import { measureJournal } from "./measure-journal.js";
@@ -9,6 +10,7 @@ const GROUPS: Readonly<Record<string, () => Promise<Figure[]>>> = {
   exchange: measureExchange,
   bytes: measureBrokerBytes,
   journal: measureJournal,
+  blobs: measureBlobs,
 };
 
 /** @returns whether every figure is reached */

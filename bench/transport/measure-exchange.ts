@@ -70,7 +70,7 @@ async function timesOf(
 }
 
 /** Both ends of one way: this process and a child. */
-export class Pair {
+class Pair {
   readonly #child: ChildProcess;
   readonly #exchange: Exchange;
 

@@ -36,6 +36,7 @@ export const RULES: ReadonlyMap<string, Rule> = new Map([
   ["/renderfarm.v1.JobService/UploadInput", changes("submit", "input.upload")],
   ["/renderfarm.v1.JobService/ListOutputs", reads],
   ["/renderfarm.v1.JobService/DownloadOutput", reads],
+  ["/renderfarm.v1.JobService/GetOutputLink", reads],
   ["/renderfarm.v1.JobService/GetFarm", reads],
   ["/renderfarm.v1.NodeService/Connect", { who: "node", action: "node.connect" }],
   ["/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", reads],

@@ -40,10 +40,44 @@ const NOTHING: Plan = { grants: [], yields: [] };
 /** Everything that can be decided now. Tasks that cannot be placed are simply not in it. */
 export function planFarm(farm: Farm, policy: SchedulePolicy, nowMs: number): Plan {
   if (farm.nodes.size === 0) return NOTHING;
-  const placing = new Placing(farm, policy, nowMs);
+  const glance = glanceAt(farm, nowMs);
+  const placing = new Placing(farm, policy, glance, nowMs);
   const unplaced = placing.placeReady();
-  const yields = [...planPreemption(farm, unplaced, nowMs), ...planPairing(farm, placing)];
+  const yields = [...planPreemption(farm, unplaced, glance), ...planPairing(farm, placing, glance)];
   return { grants: placing.grants, yields };
+}
+
+interface Running {
+  readonly task: Task;
+  readonly job: Job;
+  readonly yielding: boolean;
+}
+
+/** What a plan needs to know of all nodes: one look at each, since there may be thousands. */
+interface Glance {
+  /** Nodes that may have work. */
+  readonly usable: readonly Node[];
+  /** Denoise tasks under way. */
+  readonly running: readonly Running[];
+  /** Accelerators by owner. */
+  readonly held: Map<string, number>;
+}
+
+function glanceAt(farm: Farm, nowMs: number): Glance {
+  const usable: Node[] = [];
+  const running = new Map<string, Running>();
+  const held = new Map<string, number>();
+  for (const node of farm.nodes.values()) {
+    const isRefused = refusalOf(recordOf(farm, node.info.nodeId), nowMs) !== null;
+    if (!node.stopping && !isRefused) usable.push(node);
+    const task = node.gpuTaskId === null ? undefined : farm.tasks.get(node.gpuTaskId);
+    const job = task && farm.jobs.get(task.jobId);
+    if (!job) continue;
+    held.set(job.owner, (held.get(job.owner) ?? 0) + 1);
+    if (task.stage !== "denoise" || task.state.kind !== "granted") continue;
+    running.set(task.taskId, { task, job, yielding: task.state.yielding });
+  }
+  return { usable, running: [...running.values()], held };
 }
 
 /** One pass over the queue, with the nodes that are still free and what each owner holds. */
@@ -62,14 +96,14 @@ class Placing {
   #waiting: number;
   #muxLeft: number;
 
-  constructor(farm: Farm, policy: SchedulePolicy, nowMs: number) {
+  constructor(farm: Farm, policy: SchedulePolicy, { usable, held }: Glance, nowMs: number) {
     this.#farm = farm;
     this.#policy = policy;
     this.nowMs = nowMs;
-    this.#usable = usableNodes(farm, nowMs);
+    this.#usable = usable;
     this.idle = new Set(this.#usable.filter((node) => node.gpuTaskId === null));
     this.#idleMux = new Set(this.#usable.filter((node) => node.muxTaskId === null));
-    this.#held = heldAccelerators(farm);
+    this.#held = held;
     this.#waiting = farm.ready.countStage("denoise") + farm.ready.countStage("condition");
     this.#muxLeft = farm.ready.countStage("mux");
   }
@@ -190,10 +224,12 @@ class Placing {
  * Running denoise tasks of lower priority, one for each waiting task of a higher one that no
  * accelerator is free for; the lowest priority gives way first.
  */
-function planPreemption(farm: Farm, unplaced: readonly ReadyTask[], nowMs: number): string[] {
-  if (unplaced.length === 0) return [];
-  const usable = new Set(usableNodes(farm, nowMs).map((node) => node.info.nodeId));
-  const running = runningDenoise(farm)
+function planPreemption(farm: Farm, unplaced: readonly ReadyTask[], glance: Glance): string[] {
+  // The first of them has the highest priority.
+  const urgent = unplaced[0]?.priority ?? 0;
+  if (!glance.running.some(({ job }) => job.priority < urgent)) return [];
+  const usable = new Set(glance.usable.map((node) => node.info.nodeId));
+  const running = glance.running
     .filter(({ task }) => membersOf(task).every(({ nodeId }) => usable.has(nodeId)))
     .sort((a, b) => a.job.priority - b.job.priority);
   // A node that was asked already will be free at its next step.
@@ -224,10 +260,10 @@ function servesTask(farm: Farm, { taskId }: ReadyTask): (running: { task: Task }
  * A clip that is denoised by one node while another one idles beside an empty queue goes on as a
  * pair: it gives its node back at the next step, and both are granted together from there.
  */
-function planPairing(farm: Farm, placing: Placing): string[] {
+function planPairing(farm: Farm, placing: Placing, { running }: Glance): string[] {
   if (farm.ready.size > placing.grants.length || placing.idle.size === 0) return [];
   const idle = new Set(placing.idle);
-  return runningDenoise(farm).flatMap(({ task, job, yielding }) => {
+  return running.flatMap(({ task, job, yielding }) => {
     const members = membersOf(task);
     const { pair } = job.parameters;
     if (yielding || members.length !== 1 || pair === "never" || !isGuidedTask(job, task)) return [];
@@ -249,30 +285,4 @@ function planPairing(farm: Farm, placing: Placing): string[] {
 /** Clips of one job may differ in this. */
 function isGuidedTask(job: Job, task: Task): boolean {
   return isGuided(clipParametersOf(job.parameters, task.clipIndex));
-}
-
-function runningDenoise(farm: Farm): { task: Task; job: Job; yielding: boolean }[] {
-  const taskIds = [...farm.nodes.values()].map((node) => node.gpuTaskId);
-  return [...new Set(taskIds)].flatMap((taskId) => {
-    const task = taskId === null ? undefined : farm.tasks.get(taskId);
-    if (task?.stage !== "denoise" || task.state.kind !== "granted") return [];
-    return [{ task, job: farm.jobs.get(task.jobId)!, yielding: task.state.yielding }];
-  });
-}
-
-function usableNodes(farm: Farm, nowMs: number): Node[] {
-  return [...farm.nodes.values()].filter(
-    (node) => !node.stopping && refusalOf(recordOf(farm, node.info.nodeId), nowMs) === null,
-  );
-}
-
-/** Accelerators by owner. */
-function heldAccelerators(farm: Farm): Map<string, number> {
-  const held = new Map<string, number>();
-  for (const { gpuTaskId } of farm.nodes.values()) {
-    const task = gpuTaskId === null ? undefined : farm.tasks.get(gpuTaskId);
-    const owner = task && farm.jobs.get(task.jobId)?.owner;
-    if (owner !== undefined) held.set(owner, (held.get(owner) ?? 0) + 1);
-  }
-  return held;
 }

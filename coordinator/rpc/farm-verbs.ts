@@ -8,7 +8,8 @@ import { recordOf } from "../plan/farm-state.js";
 import { refusalOf } from "../plan/node-machine.js";
 import type { FarmLoop } from "../shell/farm-loop.js";
 
-export function viewFarm(loop: FarmLoop): wire.GetFarmResponse {
+/** @param owner whose use of the farm alone is told; null: every owner's, and that of stages */
+export function viewFarm(loop: FarmLoop, owner: string | null): wire.GetFarmResponse {
   const { nodes, nodeRecords } = loop.farm;
   const models = new Map([...nodes.values()].map(({ info }) => [info.model.digest, info.model]));
   const { byOwner, byStage } = loop.farm.usage.entries();
@@ -19,8 +20,10 @@ export function viewFarm(loop: FarmLoop): wire.GetFarmResponse {
     nodes: [...known]
       .map((nodeId) => viewNode(loop, nodeId))
       .filter((node) => node.connected || node.refusal !== ""),
-    usageByOwner: [...byOwner].map(([owner, seconds]) => ({ owner, usage: encodeUsage(seconds) })),
-    usageByStage: [...byStage].map(([stage, seconds]) => ({
+    usageByOwner: [...byOwner]
+      .filter(([name]) => owner === null || name === owner)
+      .map(([name, seconds]) => ({ owner: name, usage: encodeUsage(seconds) })),
+    usageByStage: [...(owner === null ? byStage : [])].map(([stage, seconds]) => ({
       stage: encodeStage(stage),
       usage: encodeUsage(seconds),
     })),

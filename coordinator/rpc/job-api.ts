@@ -9,7 +9,7 @@ import { encodeOutput } from "../../shared/adapters/grpc/work-codec.js";
 import { FarmError } from "../../shared/core/errors.js";
 import type { ClipPreview, JobView } from "../../shared/farm/job.js";
 import type { Output } from "../../shared/farm/work.js";
-import type { BlobRef, BlobStore } from "../../shared/ports/blob-store.js";
+import type { BlobRef } from "../../shared/ports/blob-store.js";
 import { type Caller, ownerSeenBy, senderOf } from "../access/caller.js";
 import { createJob, type JobParts } from "./create-job.js";
 import { drainNode, undrainNode, viewFarm } from "./farm-verbs.js";
@@ -48,6 +48,8 @@ export interface JobApi {
   readonly drainNode: Ask<wire.DrainNodeRequest, wire.DrainNodeResponse>;
   readonly undrainNode: Ask<wire.UndrainNodeRequest, wire.UndrainNodeResponse>;
   readonly listOutputs: Ask<wire.ListOutputsRequest, wire.ListOutputsResponse>;
+  /** @throws FarmError "not-found", "wrong-state" where the store gives no links */
+  readonly getOutputLink: Ask<wire.GetOutputLinkRequest, wire.GetOutputLinkResponse>;
   readonly getFarm: Ask<wire.GetFarmRequest, wire.GetFarmResponse>;
   readonly collectGarbage: Ask<wire.CollectGarbageRequest, wire.CollectGarbageResponse>;
   /** Bytes of an input, in pieces of any size; the bound is on their sum. */
@@ -99,7 +101,7 @@ export function jobApi(parts: JobParts): JobApi {
     listOutputs: told(async ({ jobId, clipIndex }, caller) => ({
       outputs: outputsOf(seen(caller), jobId, clipIndex).map(encodeOutput),
     })),
-    getFarm: told(async () => viewFarm(loop)),
+    getFarm: told(async (_request, caller) => viewFarm(loop, ownerSeenBy(caller))),
     collectGarbage: told(async ({ dryRun }) => {
       const found = await janitor.collect({ dryRun });
       return { blobs: BigInt(found.blobs), bytes: BigInt(found.bytes) };
@@ -112,7 +114,11 @@ export function jobApi(parts: JobParts): JobApi {
       const ref = await blobs.put(newInputKey(sender), boundedInput(pieces, admit));
       return { blob: encodeBlobRef(ref) };
     },
-    openOutput: told(async (request, caller) => openOutput(blobs, seen(caller), request)),
+    openOutput: told(async (request, caller) => {
+      const output = findOutput(seen(caller), request);
+      return { output, read: () => blobs.read(output.blob) };
+    }),
+    getOutputLink: told((request, caller) => linkTo(parts, findOutput(seen(caller), request))),
     inputsOf: told(async ({ jobId }, caller) => {
       const { farm } = seen(caller);
       findJob(seen(caller), jobId);
@@ -134,16 +140,30 @@ function outputsOf(loop: JobsLoop, jobId: string, clipIndex: number): readonly O
   throw new FarmError("not-found", `job ${jobId} has no clip ${clipIndex}`);
 }
 
-function openOutput(
-  blobs: BlobStore,
-  loop: JobsLoop,
-  request: wire.DownloadOutputRequest,
-): OpenOutput {
+/** How long a link is good: enough to begin a download, of little use to who finds it later. */
+const LINK_SECONDS = 300;
+
+/** @throws FarmError "not-found" */
+function findOutput(loop: JobsLoop, request: wire.DownloadOutputRequest): Output {
   const { jobId, clipIndex, fileName } = request;
   const output = outputsOf(loop, jobId, clipIndex).find((o) => o.fileName === fileName);
-  if (output) return { output, read: () => blobs.read(output.blob) };
+  if (output) return output;
   throw new FarmError(
     "not-found",
     `clip ${clipIndex} of job ${jobId} has no finished output '${fileName.slice(0, 80)}'`,
   );
+}
+
+async function linkTo(
+  { loop, blobs }: Pick<JobParts, "loop" | "blobs">,
+  { blob, fileName }: Output,
+): Promise<wire.GetOutputLinkResponse> {
+  if (!blobs.link) {
+    const detail =
+      "the blob store of this farm gives no links; use DownloadOutput (renderfarm watch JOB --out FILE), or give the coordinator an s3:// store and RENDERFARM_S3_SIGNER_ACCESS_KEY and _SECRET_KEY";
+    throw new FarmError("wrong-state", detail);
+  }
+  // Told before it is signed: the store never refuses a link that is still good by its own time.
+  const expireTime = new Date(loop.nowMs() + LINK_SECONDS * 1_000);
+  return { url: await blobs.link(blob.key, fileName, LINK_SECONDS), expireTime };
 }

@@ -33,6 +33,7 @@ export function jobServiceHandlers(api: JobApi, callerOf: CallerOf): wire.JobSer
     drainNode: unary(api.drainNode),
     undrainNode: unary(api.undrainNode),
     listOutputs: unary(api.listOutputs),
+    getOutputLink: unary(api.getOutputLink),
     getFarm: unary(api.getFarm),
     collectGarbage: unary(api.collectGarbage),
     watchJob: (call) => streaming(call, async () => watchJob(api, call, callerOf(call.metadata))),

@@ -43,6 +43,14 @@ export const POLICY_DEFAULT: FarmPolicy = {
 
 export type JobWatcher = (job: JobView) => void;
 
+/** Follows the whole farm; hears of nothing before it is durable. */
+export interface FarmFollower {
+  /** Events were taken in, the scheduler's grants with them, and the jobs changed by it. */
+  stepped(occurrences: readonly Occurrence[], changedJobIds: ReadonlySet<string>): void;
+  /** A running denoise task of the job reported a step, or what its clip looks like. */
+  progressed(jobId: string): void;
+}
+
 /** Effects that concern nodes and the blob store; the loop itself does the others. */
 export type OutsideEffect = Exclude<FarmEffect, { kind: "job-changed" } | { kind: "count" }>;
 
@@ -70,6 +78,7 @@ export class FarmLoop {
   readonly #progress = new Map<string, Progress>();
   readonly #previews = new PreviewBoard();
   readonly #watchers = new Map<string, Set<JobWatcher>>();
+  readonly #followers = new Set<FarmFollower>();
   /** The last append; those before it resolve before it. */
   #appended: Promise<void> = Promise.resolve();
   readonly #log: Log;
@@ -137,7 +146,8 @@ export class FarmLoop {
     } catch (error) {
       throw this.#break(error);
     }
-    this.#carryOut(effects);
+    const changed = this.#carryOut(effects);
+    for (const follower of this.#followers) follower.stepped(occurrences, changed);
     this.#keepIfDue();
   }
 
@@ -213,6 +223,7 @@ export class FarmLoop {
     if (task?.epoch !== progress.epoch || task.state.kind !== "granted") return;
     this.#progress.set(taskId, progress);
     this.#notify(task.jobId);
+    for (const follower of this.#followers) follower.progressed(task.jobId);
   }
 
   /** What a running denoise task's clip looks like; as fleeting as its progress. */
@@ -221,6 +232,7 @@ export class FarmLoop {
     if (task?.epoch !== epoch || task.state.kind !== "granted") return;
     this.#previews.put(task.jobId, { clipIndex: task.clipIndex, step, image });
     this.#notify(task.jobId);
+    for (const follower of this.#followers) follower.progressed(task.jobId);
   }
 
   /** The latest preview of each clip of a job that has one, the longest unchanged first. */
@@ -255,7 +267,14 @@ export class FarmLoop {
     };
   }
 
-  #carryOut(effects: readonly FarmEffect[]): void {
+  /** Lets somebody follow the whole farm, until the returned function is called. */
+  follow(follower: FarmFollower): () => void {
+    this.#followers.add(follower);
+    return () => this.#followers.delete(follower);
+  }
+
+  /** The jobs that changed. */
+  #carryOut(effects: readonly FarmEffect[]): ReadonlySet<string> {
     const changed = new Set<string>();
     for (const effect of effects) {
       if (effect.kind === "job-changed") changed.add(effect.jobId);
@@ -264,6 +283,7 @@ export class FarmLoop {
       } else this.#execute(effect);
     }
     for (const jobId of changed) this.#notify(jobId);
+    return changed;
   }
 
   #notify(jobId: string): void {

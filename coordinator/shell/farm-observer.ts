@@ -8,3 +8,19 @@ export interface FarmObserver {
   /** One event was applied; called in the same turn, before the event is durable. */
   applied(farm: Farm, event: FarmEvent, effects: readonly FarmEffect[]): void;
 }
+
+/** All of those that there are as one; null without any. */
+export function observers(
+  ...some: readonly (FarmObserver | null | undefined)[]
+): FarmObserver | null {
+  const all = some.filter((each) => each !== null && each !== undefined);
+  if (all.length === 0) return null;
+  return {
+    started: (farm) => {
+      for (const each of all) each.started(farm);
+    },
+    applied: (farm, event, effects) => {
+      for (const each of all) each.applied(farm, event, effects);
+    },
+  };
+}

@@ -20,7 +20,8 @@ export interface TermSource {
   close(): Promise<void>;
 }
 
-interface Led {
+/** A coordinator that leads. */
+export interface Led {
   readonly address: string;
   stop(): Promise<void>;
 }

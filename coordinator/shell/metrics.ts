@@ -89,7 +89,11 @@ export class FarmMetrics implements FarmObserver {
       buckets: APPEND_SECONDS,
       registers,
     });
-    for (const outcome of ["succeeded", "failed", "cancelled"]) this.#finished.inc({ outcome }, 0);
+    // What was never there has no rate when it comes: everything known begins at 0.
+    for (const outcome of ["succeeded", "failed", "cancelled"]) {
+      this.#finished.inc({ outcome }, 0);
+      this.#duration.zero({ outcome });
+    }
     this.#gauges();
   }
 

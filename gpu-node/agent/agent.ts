@@ -7,6 +7,7 @@ import { systemClock } from "../../shared/adapters/clock/system-clock.js";
 import type { NodeIdentity } from "../../shared/adapters/grpc/node-codec.js";
 import { openBlobStore } from "../../shared/adapters/open-blob-store.js";
 import { TlsFiles } from "../../shared/adapters/tls/tls-files.js";
+import type { JobTracer } from "../../shared/adapters/tracing/job-tracer.js";
 import { assertNever } from "../../shared/core/assert.js";
 import { FarmError } from "../../shared/core/errors.js";
 import { idFromBytes } from "../../shared/core/ids.js";
@@ -21,10 +22,13 @@ import { drain } from "./drain.js";
 import { nodeMeters } from "./measured.js";
 import { usableMemory } from "./memory.js";
 import { NodeLink, type TaskOrder } from "./node-link.js";
+import { bothNodeObservers } from "./node-observer.js";
 import { type OpenedBus, openBus } from "./open-bus.js";
 import type { NodeSettings } from "./settings.js";
+import { StepLog } from "./step-log.js";
 import { SupervisedRuntime } from "./supervised-runtime.js";
 import { TaskRunner } from "./task-runner.js";
+import { NodeTraces } from "./traces.js";
 
 export interface AgentOptions {
   readonly settings: NodeSettings;
@@ -37,6 +41,8 @@ export interface AgentOptions {
   readonly tls?: TlsFiles | null;
   /** Where the node's metrics go; null or absent: nothing is measured. */
   readonly registry?: Registry | null;
+  /** Null or absent: nothing is traced. */
+  readonly tracer?: JobTracer | null;
   /** The runtime child was started again. */
   readonly onRestart?: () => void;
   /** Default: the runtime child, with the checkpoint of the settings. */
@@ -76,7 +82,13 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const provider = chooseProvider(settings.provider, providerSurroundings());
   const measuring = { nodeId, prefers, provider };
   const meters = nodeMeters(options.registry ?? null, measuring, clock);
-  const { observer } = meters;
+  const traces = options.tracer ? new NodeTraces(options.tracer, nodeId, Date.now) : null;
+  const lookingOn = [
+    meters.observer,
+    ...(traces ? [traces.observer] : []),
+    ...(log.isLevelEnabled("debug") ? [new StepLog(log).observer] : []),
+  ];
+  const observer = lookingOn.reduce(bothNodeObservers);
   const store = await openBlobStore(settings.blobs, { env: process.env, log, role: "uses" });
   const blobs = meters.blobs(store, settings.blobs.startsWith("s3:") ? "s3" : "files");
   const ffmpeg = await findFfmpeg();

@@ -207,6 +207,7 @@ export class DenoiseShell {
         assert(frame, "a frame to keep");
         const kept = tensor(frame.header.shape, floatsOf(frame.payload));
         this.#halves.set(`${effect.half} ${effect.step}`, kept);
+        this.#parts.observer?.halfCame();
         return;
       }
       case "drop-frame":
@@ -262,6 +263,7 @@ export class DenoiseShell {
       ...{ jobId, clipId, epoch, attempt, step, half, dtype: "F32", shape },
       ...{ sha256: sha256(payload), planHash: this.#framePlanHash, latentsDigest },
     };
+    this.#parts.observer?.halfSent(payload.byteLength);
     this.#channel?.send(header, payload);
   }
 

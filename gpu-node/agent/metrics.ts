@@ -83,6 +83,7 @@ export class NodeMetrics implements NodeObserver {
       labelNames: ["model"],
       registers,
     });
+    this.#beginAtZero();
     const isUp = () => this.#isUp;
     new Gauge({
       name: "renderfarm_node_up",
@@ -95,9 +96,29 @@ export class NodeMetrics implements NodeObserver {
     });
   }
 
+  /** What was never there has no rate when it comes. */
+  #beginAtZero(): void {
+    const provider = this.#provider;
+    for (const plan of ["single", "pair"] as const) {
+      this.#steps.zero({ provider, plan });
+      this.#taskSeconds.zero({ provider, plan, stage: "denoise" });
+    }
+    for (const part of ["uncond", "cond", "combine"]) this.#parts.zero({ provider, part });
+    for (const stage of ["condition", "decode", "mux"]) {
+      this.#taskSeconds.zero({ provider, plan: "single", stage });
+    }
+    for (const stage of ["condition", "denoise", "decode", "mux"]) {
+      this.#ended.inc({ stage, outcome: "finished" }, 0);
+    }
+  }
+
   halfMade(half: GuidanceHalf, seconds: number): void {
     this.#parts.observe({ part: half, provider: this.#provider }, seconds);
   }
+
+  // Bytes and their times are counted at the bus.
+  halfSent(): void {}
+  halfCame(): void {}
 
   combined(seconds: number): void {
     this.#parts.observe({ part: "combine", provider: this.#provider }, seconds);

@@ -8,6 +8,10 @@ export type DenoisePlanKind = "single" | "pair";
 export interface DenoiseObserver {
   /** A half was computed here. */
   halfMade(half: GuidanceHalf, seconds: number): void;
+  /** The own half goes to the partner. */
+  halfSent(bytes: number): void;
+  /** The partner's half is here. */
+  halfCame(): void;
   /** Guidance and Euler step were applied. */
   combined(seconds: number): void;
   /** From the beginning of a step to its end. */
@@ -37,6 +41,8 @@ export interface NodeObserver extends DenoiseObserver {
 
 export const silentNodeObserver: NodeObserver = {
   halfMade() {},
+  halfSent() {},
+  halfCame() {},
   combined() {},
   stepMade() {},
   waited() {},
@@ -50,3 +56,31 @@ export const silentNodeObserver: NodeObserver = {
   computed() {},
   modelLoaded() {},
 };
+
+/** Both as one. */
+export function bothNodeObservers(a: NodeObserver, b: NodeObserver): NodeObserver {
+  const both =
+    <K extends keyof NodeObserver>(name: K) =>
+    (...args: Parameters<NodeObserver[K]>): void => {
+      for (const each of [a, b]) {
+        (each[name] as (...args: Parameters<NodeObserver[K]>) => void).apply(each, args);
+      }
+    };
+  return {
+    halfMade: both("halfMade"),
+    halfSent: both("halfSent"),
+    halfCame: both("halfCame"),
+    combined: both("combined"),
+    stepMade: both("stepMade"),
+    waited: both("waited"),
+    saved: both("saved"),
+    assigned: both("assigned"),
+    reported: both("reported"),
+    frameDropped: both("frameDropped"),
+    saveFailed: both("saveFailed"),
+    linked: both("linked"),
+    runtimeRestarted: both("runtimeRestarted"),
+    computed: both("computed"),
+    modelLoaded: both("modelLoaded"),
+  };
+}

@@ -56,6 +56,19 @@ test("every setting can come from the environment; a flag goes first", () => {
   });
 });
 
+test("halves may go by a NATS server, which nobody is told another address of", () => {
+  const bus = ["--bus", "nats://127.0.0.1:4222"];
+  expect(readSettings([...needed, ...bus], {})).toMatchObject({ bus: bus[1] });
+  const advertised = [...needed, ...bus, "--bus-advertise", "127.0.0.1:7"];
+  expect(() => readSettings(advertised, {})).toThrow(/--bus-advertise: only sockets/);
+  expect(() => readSettings([...needed, "--bus", "udp"], {})).toThrow(/--bus: "udp" is not tcp or/);
+});
+
+test("a node may know of several coordinators", () => {
+  const two = ["--coordinator", "127.0.0.1:7000,127.0.0.1:7001"];
+  expect(readSettings([...needed, ...two], {})).toMatchObject({ coordinator: two[1] });
+});
+
 test("all wrong settings are named at once", () => {
   const args = ["--coordinator", "10.0.0.1:7000", "--threads", "0", "--node-id", "Node 1"];
   try {

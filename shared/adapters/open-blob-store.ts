@@ -11,7 +11,10 @@ import { FileBlobStore } from "./files/file-blob-store.js";
 export const BLOBS_FORM = "file:DIR or s3://BUCKET[/PREFIX]?endpoint=https://HOST[:PORT]";
 
 export interface BlobStoreOptions {
-  /** Holds the credentials of an S3: RENDERFARM_S3_ACCESS_KEY, _SECRET_KEY and their ..._FILE. */
+  /**
+   * Holds the credentials of an S3: RENDERFARM_S3_ACCESS_KEY, _SECRET_KEY and their ..._FILE. A
+   * coordinator that gives links has RENDERFARM_S3_SIGNER_ACCESS_KEY, _SECRET_KEY (..._FILE) too.
+   */
   readonly env: Environment;
   readonly log: Log;
   /**
@@ -44,11 +47,12 @@ export async function openBlobStore(url: string, options: BlobStoreOptions): Pro
 async function openS3(url: string, { env, log, role }: BlobStoreOptions): Promise<BlobStore> {
   // Only who uses an S3 loads its client.
   const { S3BlobStore } = await import("./s3/s3-blob-store.js");
-  const { parseS3Location, readS3Credentials } = await import("./s3/s3-location.js");
+  const { parseS3Location, readS3Credentials, readS3Signer } = await import("./s3/s3-location.js");
   const around = { env, readFile: (path: string) => readFileSync(path, "utf8") };
   const location = parseS3Location(url, around);
   const credentials = readS3Credentials(location, around);
-  return S3BlobStore.open({ location, credentials, log, role });
+  const signer = role === "publishes" ? readS3Signer(location, around) : null;
+  return S3BlobStore.open({ location, credentials, signer, log, role });
 }
 
 async function refuseMissingFolder(path: string): Promise<void> {

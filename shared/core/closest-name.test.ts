@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { didYouMean } from "./closest-name.js";
 
-const known = ["fps", "num_frames", "motion_bucket_id", "seed"];
+const known = ["fit", "fps", "num_frames", "motion_bucket_id", "seed"];
 
 test.each([
   ["one letter missing", "num_frame", "num_frames"],

@@ -52,4 +52,13 @@ export interface BlobStore {
 
   /** Removes one blob; false when there is none. */
   remove(key: string): Promise<boolean>;
+
+  /**
+   * A URL that reads one blob, as a download of that name, for whoever has it; asks no server.
+   * Absent where the store gives no links.
+   *
+   * @param seconds how long it is good, 1 to 300
+   * @throws FarmError "invalid-argument"
+   */
+  link?(key: string, fileName: string, seconds: number): Promise<string>;
 }

@@ -92,6 +92,11 @@ export class DoorWorld {
       policy: POLICY_DEFAULT,
       log: pino({ enabled: false }),
       access: world.access,
+      http: {
+        listen: "127.0.0.1:0",
+        consoleFolder: join(world.folder, "console"),
+        version: "1.2.3",
+      },
       onBroken: (error) => {
         throw error;
       },
@@ -146,7 +151,10 @@ export class DoorWorld {
     const { path, requestStream, responseStream, requestSerialize, responseDeserialize } = method;
     const messages: unknown[] = [];
     let hear = (_message: unknown) => {};
-    const next = () => new Promise<unknown>((resolve) => void (hear = resolve));
+    const next = () =>
+      new Promise<unknown>((resolve) => {
+        hear = resolve;
+      });
     const first = next();
     const take = (message: unknown) => {
       messages.push(message);

@@ -7,6 +7,7 @@ import { JobOptions, RenderParameters } from "../../proto/gen/renderfarm/v1/job.
 import {
   CreateJobRequest,
   type CreateJobResponse,
+  type GetFarmResponse,
   JobServiceService,
   ListJobsRequest,
   type ListJobsResponse,
@@ -143,6 +144,18 @@ describe("a job of another owner", () => {
     const answer = await ask(JobServiceService.getJob as Method, admin, jobId);
     expect(answer.messages).toMatchObject([{ job: { jobId, options: { owner: "alice" } } }]);
   });
+});
+
+test("the use that others make of the farm is not told", async () => {
+  await world.coordinator.loop.dispatch({ kind: "job-cancelled", jobId });
+  const ownersSeenBy = async (token: string) => {
+    const { messages } = await world.call(JobServiceService.getFarm as Method, {}, { token });
+    const { usageByOwner, usageByStage } = messages[0] as GetFarmResponse;
+    return [usageByOwner.map(({ owner }) => owner), usageByStage.length > 0];
+  };
+  expect(await ownersSeenBy(admin)).toEqual([["alice"], true]);
+  expect(await ownersSeenBy(alice)).toEqual([["alice"], false]);
+  expect(await ownersSeenBy(bob)).toEqual([[], false]);
 });
 
 test("a picture of another owner is no input, as one that nobody has uploaded", async () => {

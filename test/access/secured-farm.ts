@@ -167,6 +167,13 @@ export class SecuredFarm {
     return lines.map((line) => JSON.parse(line) as Record<string, string>);
   }
 
+  /** Holds the runtime child of a node in whatever it does; the returned function lets it go. */
+  holdRuntime(nodeId: string): () => void {
+    const [child] = descendantsOf(this.nodes.get(nodeId)!.pid!);
+    process.kill(child!.pid, "SIGSTOP");
+    return () => void process.kill(child!.pid, "SIGCONT");
+  }
+
   logOf(name: string): string {
     return readFileSync(join(this.scratch, `${name}.log`), "utf8");
   }

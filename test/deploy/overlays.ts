@@ -58,7 +58,8 @@ function render(kustomize: string, overlay: Overlay): KubeObject[] {
   const folder = join(root, "deploy/k8s/overlays", overlay);
   const text = execFileSync(kustomize, ["build", folder], { encoding: "utf8" });
   return parseAllDocuments(text).map((document) => {
-    if (document.errors.length > 0) throw document.errors[0];
+    const [problem] = document.errors;
+    if (problem) throw new Error(`${overlay}: ${problem.message}`);
     return document.toJS() as KubeObject;
   });
 }

@@ -18,15 +18,18 @@ export interface Ended {
   readonly stderr: string;
 }
 
+/** Of the environment, beside those of the test. */
+type Variables = Readonly<Record<string, string>>;
+
 /** Runs a command to its end. */
-export function runCli(args: readonly string[]): Promise<Ended> {
-  return startCli(args).ended;
+export function runCli(args: readonly string[], variables: Variables = {}): Promise<Ended> {
+  return startCli(args, variables).ended;
 }
 
 /** Starts a command; what it has started is ended with the test, and has to leave no file behind. */
-export function startCli(args: readonly string[]): CliProcess {
+export function startCli(args: readonly string[], variables: Variables = {}): CliProcess {
   const scratch = makeScratch();
-  const started = new CliProcess(args, scratch);
+  const started = new CliProcess(args, scratch, variables);
   onTestFinished(async () => {
     await started.stop();
     removeEmpty(scratch);
@@ -44,12 +47,13 @@ export class CliProcess {
   /** Everything that it has started; looked for whenever it says something. */
   readonly #pids = new Set<number>();
 
-  constructor(args: readonly string[], scratch: string) {
+  constructor(args: readonly string[], scratch: string, variables: Variables) {
     this.#scratch = scratch;
     const { RENDERFARM_ADDRESS: _, ...environment } = process.env;
     this.#child = spawn(process.execPath, [RENDERFARM, ...args], {
       stdio: ["ignore", "pipe", "pipe"],
-      env: { ...environment, TMPDIR: scratch },
+      // Settings of whoever runs the tests are none of theirs.
+      env: { ...environment, ...variables, TMPDIR: scratch, XDG_CONFIG_HOME: scratch },
     });
     for (const name of ["stdout", "stderr"] as const) {
       this.#child[name]!.setEncoding("utf8").on("data", (text: string) => {

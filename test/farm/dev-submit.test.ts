@@ -25,6 +25,8 @@ async function startDev(): Promise<{ dev: CliProcess; address: string }> {
 
 test("dev says where it is and what to type next; that command makes a clip; SIGINT ends it all", async () => {
   const { dev, address } = await startDev();
+  const [, console] = await dev.said("stderr", /\nconsole: (http:\/\/127\.0\.0\.1:\d+\/)\n/);
+  expect(await (await fetch(console!)).text()).toContain("<title>renderfarm</title>");
   const [, next] = await dev.said("stderr", /\n {2}renderfarm (submit photo\.jpg .*)\n/);
   expect(next).toBe(`submit photo.jpg --out clip.mp4 --address ${address}`);
 
@@ -64,6 +66,10 @@ test("SIGINT of submit leaves the job to the farm; watch fetches it, cancel ends
   const watched = await runCli(["watch", jobId!, "--out", out, ...at]);
   expect(watched).toMatchObject({ exitCode: 0, stdout: `${out}\n` });
   expect(readFileSync(out).subarray(0, 6).toString("latin1")).toBe("GIF89a");
+  // Files of a folder have no links; the way out is said.
+  const linked = await runCli(["link", jobId!, "--file", "clip.gif", ...at]);
+  expect(linked).toMatchObject({ exitCode: 4, stdout: "" });
+  expect(linked.stderr).toMatch(/wrong-state.* gives no links; use DownloadOutput/);
 
   const long = ["--num-inference-steps", "1000", "--detach"];
   const detached = await runCli(["submit", PICTURE, ...at, ...SMALL, ...long]);

@@ -1,7 +1,7 @@
 /** @file A real nats-server on loopback, with TLS, a user for each role and JetStream in a folder. */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,12 +14,14 @@ import {
   type RolePermissions,
   rolePermissions,
 } from "../../shared/adapters/nats/nats-names.js";
+import { createAuthority, issueLeaf } from "../../shared/adapters/tls/authority.js";
 import { type Log, silentLog } from "../../shared/ports/log.js";
 import { natsConfigText } from "./nats-config.js";
 import { serverPath } from "./server-path.js";
 
 const ROLES: readonly NatsRole[] = ["coordinator", "node", "observer"];
 const READY_MS_MAX = 30_000;
+const DAY_MS = 86_400_000;
 
 /** The farm that the users of a test's server may work for. */
 export const TEST_FARM: FarmNames = { prefix: "rf", farm: "test" };
@@ -59,7 +61,7 @@ export class TestNatsServer {
   static async start(options: NatsServerOptions = {}): Promise<TestNatsServer> {
     const { farms = [TEST_FARM], ...rest } = options;
     const folder = await mkdtemp(join(tmpdir(), "nats-"));
-    const certificate = makeCertificate(folder);
+    const { files, ca } = await makeCertificate(folder);
     const keys = ROLES.map((role) => ({ role, pair: nkeys.createUser() }));
     const admin = nkeys.createUser();
     const everything = { publish: [">"], subscribe: [">"] };
@@ -72,12 +74,11 @@ export class TestNatsServer {
     ];
     const port = await freePort();
     const storeDir = join(folder, "store");
-    const config = natsConfigText({ ...rest, ...certificate, port, storeDir, users });
+    const config = natsConfigText({ ...rest, ...files, port, storeDir, users });
     await writeFile(join(folder, "nats.conf"), config);
     const textOf = (seed: Uint8Array) => new TextDecoder().decode(seed);
     const seeds = new Map(keys.map(({ role, pair }) => [role, textOf(pair.getSeed())]));
     const adminSeed = textOf(admin.getSeed());
-    const ca = await readFile(certificate.certFile, "utf8");
     const server = new TestNatsServer(folder, port, { ca, seeds, adminSeed });
     await server.run();
     return server;
@@ -169,16 +170,21 @@ function permissionsFor(role: NatsRole, farms: readonly FarmNames[]): RolePermis
   };
 }
 
-function makeCertificate(folder: string): { certFile: string; keyFile: string } {
-  const certFile = join(folder, "server.crt");
-  const keyFile = join(folder, "server.key");
-  const args = [
-    ...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"],
-    ...["-keyout", keyFile, "-out", certFile, "-days", "2", "-subj", "/CN=nats test"],
-    ...["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"],
-  ];
-  execFileSync("openssl", args, { stdio: "ignore" });
-  return { certFile, keyFile };
+/** A certificate for loopback, signed by a root of its own. */
+async function makeCertificate(folder: string): Promise<{
+  readonly files: { readonly certFile: string; readonly keyFile: string };
+  readonly ca: string;
+}> {
+  const nowMs = Date.now();
+  const validity = { notBefore: new Date(nowMs - DAY_MS), notAfter: new Date(nowMs + DAY_MS) };
+  const root = await createAuthority("test", validity);
+  const identity = { farm: "test", role: "coordinator", name: "nats" } as const;
+  const hosts = ["127.0.0.1", "localhost"];
+  const leaf = await issueLeaf(root, { ...validity, identity, hosts });
+  const files = { certFile: join(folder, "server.crt"), keyFile: join(folder, "server.key") };
+  await writeFile(files.certFile, leaf.certificate);
+  await writeFile(files.keyFile, leaf.key, { mode: 0o600 });
+  return { files, ca: root.certificate };
 }
 
 /** A port of this machine that nobody listens on now. */

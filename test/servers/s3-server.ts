@@ -68,7 +68,10 @@ export class TestS3Server {
     this.#program = program;
     this.#ports = ports;
     const names = ["admin", ...Object.keys(options.identities ?? {})];
-    this.keys = new Map(names.map((name) => [name, newKeys()]));
+    const root = newKeys();
+    // MinIO has one user, who then is all of them.
+    const keysOf = (name: string) => (kind === "minio" || name === "admin" ? root : newKeys());
+    this.keys = new Map(names.map((name) => [name, keysOf(name)]));
   }
 
   /** Starts one with an empty bucket; it answers when this resolves. */
@@ -97,7 +100,7 @@ export class TestS3Server {
   location(address = this.address, prefix = "farm"): S3Location {
     const endpoint = `${this.tls ? "https" : "http"}://${address}`;
     const rest = { region: "us-east-1", style: "path", ca: this.tls?.ca ?? null } as const;
-    return { bucket: BUCKET, prefix, endpoint, ...rest };
+    return { bucket: BUCKET, prefix, endpoint, publicEndpoint: endpoint, ...rest };
   }
 
   credentials(identity = "admin"): KeyPair {

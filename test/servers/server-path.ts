@@ -1,12 +1,10 @@
 /** @file Where the real servers of tests are; the first test that asks may have to install one. */
 import { execFile } from "node:child_process";
-import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const installer = join(
-  dirname(dirname(dirname(fileURLToPath(import.meta.url)))),
-  "scripts/servers/install.mjs",
-);
+/** Compiled, this file is a folder deeper: in dist. */
+const up = import.meta.url.endsWith(".js") ? "../../.." : "../..";
+const installer = fileURLToPath(new URL(`${up}/scripts/servers/install.mjs`, import.meta.url));
 
 type ServerName = "minio" | "seaweedfs" | "nats-server" | "kustomize" | "prometheus" | "promtool";
 

@@ -61,7 +61,8 @@ export class StubS3 {
 
   location(): S3Location {
     const endpoint = `http://${this.address}`;
-    return { bucket: BUCKET, prefix: "p", endpoint, region: "us-east-1", style: "path", ca: null };
+    const where = { bucket: BUCKET, prefix: "p", endpoint, publicEndpoint: endpoint };
+    return { ...where, region: "us-east-1", style: "path", ca: null };
   }
 
   async stop(): Promise<void> {

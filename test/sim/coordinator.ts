@@ -246,6 +246,10 @@ export class SimCoordinator {
         return;
       case "report":
         this.#takeReport(nodeId, message);
+        return;
+      default:
+        // A preview changes nothing: nobody looks at pictures here.
+        return;
     }
   }
 

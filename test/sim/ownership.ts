@@ -6,7 +6,7 @@ import { hold } from "./violation.js";
 const FINISHED = /\/(out-\d+\/[^/]+|manifest-\d+\.json)$/;
 
 /** Whether a job of the farm still has a use for a blob. */
-export function isOwned(farm: Farm, key: string): boolean {
+function isOwned(farm: Farm, key: string): boolean {
   const [, first, ...rest] = key.split("/");
   if (first !== "inputs") {
     const job = farm.jobs.get(first ?? "");

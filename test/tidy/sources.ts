@@ -19,7 +19,7 @@ export function readText(file: string): string {
 
 /** TypeScript written by hand. */
 export function ownSources(): string[] {
-  return trackedFiles().filter((f) => f.endsWith(".ts") && !f.startsWith("proto/gen/"));
+  return trackedFiles().filter((f) => /\.tsx?$/.test(f) && !f.startsWith("proto/gen/"));
 }
 
 /** What a source imports: paths from the root for our files, names for packages and node:*. */

@@ -31,6 +31,7 @@ describe("imports point one way", () => {
     "engine",
     "client",
     "cli",
+    "console",
     "proto",
     "bench",
     "test",
@@ -43,6 +44,7 @@ describe("imports point one way", () => {
     ["client", ["client", "shared", "proto"]],
     ["cli", ["cli", "client", "gpu-node", "shared", "proto"]],
     ["bench", ["bench", "cli", "client", "engine", "gpu-node", "coordinator", "shared", "proto"]],
+    ["console", ["console", "proto"]],
   ];
   test.each(allowed)("%s imports only from its own side", (folder, may) => {
     const breaks = forbidden(new RegExp(`^${folder}/`), (name) => {
@@ -54,7 +56,7 @@ describe("imports point one way", () => {
 
   test("generated types stop in codecs and at the edges of gRPC", () => {
     const edges =
-      /^(shared\/adapters\/grpc\/|coordinator\/(rpc\/|coordinator\.ts)|client\/farm-(client|view)|gpu-node\/agent\/node-link|gpu-node\/model\/graph-encoding)/;
+      /^(shared\/adapters\/grpc\/|coordinator\/(rpc\/|http\/|coordinator\.ts)|console\/src\/api\/types|client\/farm-(client|view)|gpu-node\/agent\/node-link|gpu-node\/model\/graph-encoding)/;
     const breaks = forbidden(/./, (name) => name.startsWith("proto/gen/")).filter(
       (line) => !edges.test(line),
     );

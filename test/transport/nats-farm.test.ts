@@ -1,7 +1,6 @@
 /** @file A farm whose events and halves go through a real nats-server makes the same bytes. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { hashesOf, undisturbed } from "../farm/farm-harness.js";
-import { CLIP } from "../farm/farm-harness.js";
+import { CLIP, hashesOf, undisturbed } from "../farm/farm-harness.js";
 import { natsServerPath } from "../servers/nats-server.js";
 import { NatsFarm } from "./nats-farm.js";
 

@@ -7,8 +7,8 @@ import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSy
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFailed, vi } from "vitest";
-import { FarmClient } from "../../client/farm-client.js";
 import { FarmProcess } from "../../cli/farm-process.js";
+import { FarmClient } from "../../client/farm-client.js";
 import type { NatsRole } from "../../shared/adapters/nats/nats-names.js";
 import { asFarmError } from "../../shared/core/errors.js";
 import { JOB_OPTIONS_DEFAULT, type JobView } from "../../shared/farm/job.js";
@@ -203,13 +203,9 @@ export class NatsFarm {
     onMessage: (message: unknown) => void = () => {},
   ): FarmProcess {
     const role: NatsRole = entry === "coordinator" ? "coordinator" : "node";
-    process.env["RENDERFARM_NATS_NKEY_SEED"] = this.server.seedOf(role);
-    try {
-      const logPath = this.#logPath(name);
-      return new FarmProcess({ name, entry, args, logPath, readyMs: READY_MS, onMessage });
-    } finally {
-      delete process.env["RENDERFARM_NATS_NKEY_SEED"];
-    }
+    const env = { RENDERFARM_NATS_NKEY_SEED: this.server.seedOf(role) };
+    const logPath = this.#logPath(name);
+    return new FarmProcess({ name, entry, args, logPath, env, readyMs: READY_MS, onMessage });
   }
 
   #logPath(name: string): string {

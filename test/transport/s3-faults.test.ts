@@ -47,7 +47,7 @@ describe.each(kinds)("%s", (kind) => {
       sha256: sha256(bytes),
     }));
     const acknowledged: BlobRef[] = [];
-    let killed: Promise<void> | null = null;
+    let killed: Promise<void> = Promise.resolve();
     const putAll = refs.map(async (_, i) => {
       acknowledged.push(await store.put(`kill/${i}`, contents[i]!));
       if (acknowledged.length === 20) killed = server.kill("SIGKILL");

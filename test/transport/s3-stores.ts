@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { S3BlobStore, type S3BlobStoreParts } from "../../shared/adapters/s3/s3-blob-store.js";
 import { CALL_LIMITS_DEFAULT, type CallLimits } from "../../shared/adapters/s3/s3-calls.js";
 import { silentLog } from "../../shared/ports/log.js";
-import type { S3ServerKind, TestS3Server } from "../servers/s3-server.js";
+import { BUCKET, type S3ServerKind, type TestS3Server } from "../servers/s3-server.js";
 import { serverPath } from "../servers/server-path.js";
 
 /** Servers that are there or could be installed. */
@@ -13,6 +13,14 @@ export async function serversAtHand(): Promise<S3ServerKind[]> {
   const paths = await Promise.all(kinds.map(serverPath));
   return kinds.filter((_, i) => paths[i] !== null);
 }
+
+const FARM = `${BUCKET}/farm/*`;
+/** The users of a farm as docs/s3.md says, in SeaweedFS's words. */
+export const S3_ROLES: Readonly<Record<string, readonly string[]>> = {
+  coordinator: [`Read:${FARM}`, `Write:${FARM}`, `List:${FARM}`],
+  node: [`Read:${FARM}`, `Write:${FARM}`, `List:${FARM}`],
+  signer: [`Read:${FARM}`],
+};
 
 /** Deadlines that a test can wait for; a real server on a busy machine still keeps them. */
 export const SOON: CallLimits = {

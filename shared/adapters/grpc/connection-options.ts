@@ -4,7 +4,10 @@
  * @source @grpc/grpc-js README, "Supported Channel Options"; its defaults: no client keepalive,
  *   4 MiB received at most, nothing bounded on the way out.
  */
+import { isIP } from "node:net";
 import type { ChannelOptions } from "@grpc/grpc-js";
+import { endpointOf } from "../../core/endpoint.js";
+import { FarmError } from "../../core/errors.js";
 
 /** Bytes of one message on a node's stream: control only, tensors go by bus and blob store. */
 export const CONTROL_MESSAGE_BYTES_MAX = 64 * 1024;
@@ -57,3 +60,20 @@ export const nodeClientOptions = {
   "grpc.use_local_subchannel_pool": 1,
   "grpc.enable_retries": 0,
 } satisfies ChannelOptions;
+
+/**
+ * What gRPC dials for one address, or for several with commas between: one coordinator leads, the
+ * others do not listen, and a call goes to the first that answers.
+ *
+ * @param address host:port, or several
+ * @throws FarmError "invalid-argument" when several are not IP addresses, all of one kind
+ */
+export function targetOf(address: string): string {
+  const several = address.split(",").map((each) => each.replace(/^localhost:/, "127.0.0.1:"));
+  if (several.length === 1) return address;
+  const families = new Set(several.map((each) => isIP(endpointOf(each).host)));
+  const [family] = families;
+  if (families.size === 1 && family) return `ipv${family}:${several.join(",")}`;
+  const text = `--address ${address}: several addresses have to be IP addresses, all IPv4 or all IPv6; or give one name that stands for all`;
+  throw new FarmError("invalid-argument", text);
+}

@@ -2,12 +2,8 @@
 import type { DryRun, DryRun_Node } from "../../../proto/gen/renderfarm/v1/job_service.js";
 import type { DryRunNode, DryRunView } from "../../farm/job.js";
 import type { JobParameters } from "../../farm/parameters.js";
-import {
-  decodeJobParameters,
-  decodeStageName,
-  encodeJobParameters,
-  encodeStage,
-} from "./job-codec.js";
+import { decodeStageName, encodeStage } from "./job-codec.js";
+import { decodeJobParameters, encodeJobParameters } from "./parameters-codec.js";
 import * as check from "./wire-checks.js";
 
 export function encodeDryRun(view: DryRunView, parameters: JobParameters): DryRun {

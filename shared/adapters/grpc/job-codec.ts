@@ -20,31 +20,18 @@ import {
   type Seconds,
   type StageView,
 } from "../../farm/job.js";
-import type { ClipOverrides, JobParameters, PairPolicy } from "../../farm/parameters.js";
-import type { Preset, Schedule } from "../../farm/request-looks.js";
 import type { RawParameters } from "../../farm/validate-request.js";
 import type { Stage } from "../../farm/work.js";
 import type { BlobRef } from "../../ports/blob-store.js";
 import { decodeBlobRef, encodeBlobRef } from "./blob-codec.js";
 import {
-  decodeClipOverrides,
-  decodeFit,
-  decodeGuidance,
-  decodeRawClip,
-  decodeRawGuidance,
-  encodeClipOverrides,
-  encodeFit,
-  encodeGuidance,
-  optionalName,
-} from "./look-codec.js";
+  decodeJobParameters,
+  decodeRawParameters,
+  encodeJobParameters,
+  type RequestedParameters,
+} from "./parameters-codec.js";
 import * as check from "./wire-checks.js";
-import {
-  decodeBranch,
-  decodeOutput,
-  decodeOutputFormat,
-  encodeOutput,
-  encodeOutputFormat,
-} from "./work-codec.js";
+import { decodeBranch, decodeOutput, encodeOutput } from "./work-codec.js";
 
 const STATE_ON_WIRE = {
   queued: wire.JobState.QUEUED,
@@ -62,23 +49,6 @@ const STAGE_ON_WIRE = {
   mux: wire.Stage.MUX,
 } as const satisfies Record<Stage, wire.Stage>;
 
-const PAIR_ON_WIRE = {
-  auto: wire.PairPolicy.AUTO,
-  always: wire.PairPolicy.ALWAYS,
-  never: wire.PairPolicy.NEVER,
-} as const satisfies Record<PairPolicy, wire.PairPolicy>;
-
-const PRESET_ON_WIRE = {
-  svd: wire.Preset.SVD,
-  "svd-xt": wire.Preset.SVD_XT,
-  "svd-xt-1.1": wire.Preset.SVD_XT_1_1,
-} as const satisfies Record<Preset, wire.Preset>;
-
-const SCHEDULE_ON_WIRE = {
-  default: wire.Schedule.DEFAULT,
-  "align-your-steps": wire.Schedule.ALIGN_YOUR_STEPS,
-} as const satisfies Record<Schedule, wire.Schedule>;
-
 /** AIP-155: a UUID has 36 characters. */
 const REQUEST_ID_PATTERN = /^[\x21-\x7e]{0,36}$/;
 
@@ -91,16 +61,6 @@ export interface NewJobRequest<P> {
   /** The same id never makes a second job; "" for none. */
   readonly requestId: string;
   readonly options: JobOptions;
-}
-
-/** What a client may say of a job; what it leaves out is for the farm to choose. */
-export interface RequestedParameters extends Partial<Omit<JobParameters, "clips">> {
-  /** Defaults that go before the checkpoint's. */
-  readonly preset?: Preset;
-  /** Named noise levels, in place of steps and sigmas. */
-  readonly schedule?: Schedule;
-  /** Clips that differ from each other, one entry a clip. */
-  readonly clips?: readonly Partial<ClipOverrides>[];
 }
 
 export function encodeCreateJob(request: NewJobRequest<RequestedParameters>): CreateJobRequest {
@@ -233,84 +193,6 @@ function decodeOptions(message: wire.JobOptions | undefined): JobOptions {
     branch: message?.branch ? decodeBranch(message.branch, "options.branch") : null,
     preview: message?.preview ?? false,
   };
-}
-
-export function encodeJobParameters(parameters: RequestedParameters): wire.RenderParameters {
-  const { numInferenceSteps, sigmas, seeds, latents, formats, pair, ...others } = parameters;
-  const { guidance, fit, clips, preset, schedule, ...rest } = others;
-  return {
-    ...rest,
-    numInferenceSteps: numInferenceSteps ?? undefined,
-    sigmas: [...(sigmas ?? [])],
-    seeds: seeds && { values: [...seeds] },
-    latents: latents ? encodeBlobRef(latents) : undefined,
-    formats: (formats ?? []).map(encodeOutputFormat),
-    pair: pair ? PAIR_ON_WIRE[pair] : wire.PairPolicy.UNSPECIFIED,
-    guidance: guidance && encodeGuidance(guidance),
-    fit: fit ? encodeFit(fit) : wire.Fit.UNSPECIFIED,
-    preset: preset ? PRESET_ON_WIRE[preset] : wire.Preset.UNSPECIFIED,
-    schedule: schedule ? SCHEDULE_ON_WIRE[schedule] : wire.Schedule.UNSPECIFIED,
-    clips: (clips ?? []).map(encodeClipOverrides),
-  };
-}
-
-/** Parameters of an accepted job: every default is filled in. */
-/** @throws FarmError "invalid-argument" naming the field */
-export function decodeJobParameters(
-  message: wire.RenderParameters | undefined,
-  field: string,
-): JobParameters {
-  const p = check.present(message, field);
-  const numFrames = check.present(p.numFrames, `${field}.num_frames`);
-  return {
-    height: check.present(p.height, `${field}.height`),
-    width: check.present(p.width, `${field}.width`),
-    numFrames,
-    numInferenceSteps: p.numInferenceSteps ?? null,
-    sigmas: p.sigmas.length > 0 ? p.sigmas : null,
-    minGuidanceScale: check.present(p.minGuidanceScale, `${field}.min_guidance_scale`),
-    maxGuidanceScale: check.present(p.maxGuidanceScale, `${field}.max_guidance_scale`),
-    fps: check.present(p.fps, `${field}.fps`),
-    motionBucketId: check.present(p.motionBucketId, `${field}.motion_bucket_id`),
-    noiseAugStrength: check.present(p.noiseAugStrength, `${field}.noise_aug_strength`),
-    decodeChunkSize: check.present(p.decodeChunkSize, `${field}.decode_chunk_size`),
-    numVideosPerPrompt: check.present(p.numVideosPerPrompt, `${field}.num_videos_per_prompt`),
-    seeds: check.present(p.seeds, `${field}.seeds`).values,
-    latents: p.latents ? decodeBlobRef(p.latents, `${field}.latents`) : null,
-    formats: p.formats.map((f, i) => decodeOutputFormat(f, `${field}.formats[${i}]`)),
-    pair: check.fromWire(PAIR_ON_WIRE, p.pair, `${field}.pair`),
-    guidance: decodeGuidance(p.guidance, numFrames, `${field}.guidance`),
-    fit: decodeFit(p.fit, `${field}.fit`),
-    clips: p.clips.map((clip, i) => decodeClipOverrides(clip, numFrames, `${field}.clips[${i}]`)),
-  };
-}
-
-/** Numbers and unknown names go on as they are: whoever validates names all of them at once. */
-function decodeRawParameters(p: wire.RenderParameters): RawParameters {
-  const { sigmas, seeds, latents, formats, pair, ...others } = p;
-  const { guidance, fit, preset, schedule, clips, ...numbers } = others;
-  return {
-    ...numbers,
-    guidance: decodeRawGuidance(guidance),
-    fit: optionalName(fit, "FIT_"),
-    preset: presetName(preset),
-    schedule: optionalName(schedule, "SCHEDULE_"),
-    clips: clips.map(decodeRawClip),
-    sigmas,
-    seeds: seeds?.values,
-    latents: latents ? decodeBlobRef(latents, "latents") : null,
-    formats: formats.map((format) => format.replace("OUTPUT_FORMAT_", "").toLowerCase()),
-    pair:
-      pair === wire.PairPolicy.UNSPECIFIED
-        ? undefined
-        : pair.replace("PAIR_POLICY_", "").toLowerCase(),
-  };
-}
-
-/** The dot of a version is no character of an enum. */
-function presetName(preset: wire.Preset): string | undefined {
-  const known = Object.entries(PRESET_ON_WIRE).find(([, onWire]) => onWire === preset);
-  return known ? known[0] : optionalName(preset, "PRESET_");
 }
 
 function encodeClip(clip: ClipView): wire.Clip {

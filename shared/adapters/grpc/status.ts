@@ -84,6 +84,47 @@ export function toServiceError(error: unknown): ServiceError {
   return Object.assign(new Error(message), { code, details: message, metadata });
 }
 
+/** google.rpc.Status in proto3 JSON. */
+export interface StatusJson {
+  readonly code: number;
+  readonly message: string;
+  readonly details: readonly object[];
+}
+
+/** Any thrown value as what an HTTP answer holds: the same status, with the same details. */
+export function toStatusJson(error: unknown): StatusJson {
+  const known = asFarmError(error);
+  return {
+    code: STATUS_OF_CODE[known.code],
+    message: known.detail.slice(0, MESSAGE_LENGTH_MAX),
+    details: encodeDetails(known).map(({ typeUrl, value }) => ({
+      "@type": typeUrl,
+      ...decodeDetail(typeUrl, value),
+    })),
+  };
+}
+
+function decodeDetail(typeUrl: string, value: Uint8Array): object {
+  switch (typeUrl) {
+    case BAD_REQUEST_TYPE:
+      return BadRequest.decode(value);
+    case QUOTA_FAILURE_TYPE:
+      return { violations: QuotaFailure.decode(value).violations.map(subjectOf) };
+    case RETRY_INFO_TYPE: {
+      const { seconds = 0n, nanos = 0 } = RetryInfo.decode(value).retryDelay ?? {};
+      // A google.protobuf.Duration is a text in JSON.
+      return { retryDelay: `${Number(seconds) + nanos / 1e9}s` };
+    }
+    default:
+      return ErrorInfo.decode(value);
+  }
+}
+
+const subjectOf = ({ subject, description }: { subject: string; description: string }) => ({
+  subject,
+  description,
+});
+
 /** A failed call as our error; one that carries no details of ours is read by its status. */
 export function fromServiceError(error: ServiceError): FarmError {
   const { code, violations } = decodeDetails(error);

@@ -54,7 +54,7 @@ export const nodeId = (value: string, field: string): string =>
 export const sha256 = (value: string, field: string): string =>
   matching(value, SHA256_PATTERN, field, "64 lower-case hex digits");
 
-export function hostPort(value: string, field: string): string {
+function hostPort(value: string, field: string): string {
   matching(value, HOST_PORT_PATTERN, field, "host:port");
   const port = Number(value.slice(value.lastIndexOf(":") + 1));
   return port >= 1 && port <= 65_535 ? value : refuseField(field, `port ${port} is not 1 to 65535`);

@@ -4,12 +4,14 @@
  * A port of its own, so that it is never open where the API is. Beyond loopback it speaks TLS, and
  * gives metrics only to who shows a certificate of the farm; probes come without one, and see one word.
  */
+import { constants } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { Registry } from "prom-client";
 import { FarmError } from "../../core/errors.js";
+import { readIdentity } from "../tls/identity.js";
 
 export interface MetricsServerOptions {
   /** HOST:PORT; port 0 takes a free one. */
@@ -79,7 +81,18 @@ export async function startMetricsServer(options: MetricsServerOptions): Promise
 
 function tlsOptions({ ca, cert, key }: MetricsTls) {
   const minVersion = "TLSv1.3" as const;
-  return { ca, cert, key, minVersion, requestCert: true, rejectUnauthorized: false };
+  // A resumed session would skip the check of the certificate, and so outlive its end.
+  const secureOptions = constants.SSL_OP_NO_TICKET;
+  return { ca, cert, key, minVersion, secureOptions, requestCert: true, rejectUnauthorized: false };
+}
+
+/**
+ * Whether a certificate of the farm was shown. `authorized` alone does not say so: Node takes a
+ * resumed session of TLS 1.3 for authorized even where no certificate was ever shown.
+ */
+function hasShown(socket: TLSSocket): boolean {
+  if (!socket.authorized) return false;
+  return readIdentity(socket.getPeerCertificate().subjectaltname) !== null;
 }
 
 async function answer(
@@ -103,7 +116,7 @@ async function answer(
       return;
     }
     case "/metrics":
-      if (tls && !(request.socket as TLSSocket).authorized) {
+      if (tls && !hasShown(request.socket as TLSSocket)) {
         say(403, "metrics want a client certificate of the farm\n");
         return;
       }

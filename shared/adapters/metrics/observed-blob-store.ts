@@ -9,6 +9,8 @@ export class ObservedBlobStore implements BlobStore {
   readonly #transport: string;
   readonly #observer: TransferObserver;
   readonly #clock: Pick<Clock, "nowMs">;
+  /** Asks no server, so nothing is heard of it. */
+  readonly link?: NonNullable<BlobStore["link"]>;
 
   /** @param transport "files" or "s3" */
   constructor(
@@ -21,6 +23,8 @@ export class ObservedBlobStore implements BlobStore {
     this.#transport = transport;
     this.#observer = observer;
     this.#clock = clock;
+    const link = store.link?.bind(store);
+    if (link) this.link = link;
   }
 
   async put(key: string, pieces: Uint8Array | AsyncIterable<Uint8Array>): Promise<BlobRef> {

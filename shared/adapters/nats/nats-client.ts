@@ -16,7 +16,6 @@ import {
   type NatsConnection,
   NatsError,
   nkeyAuthenticator,
-  type PubAck,
 } from "nats";
 import { FarmError } from "../../core/errors.js";
 import type { Clock } from "../../ports/clock.js";
@@ -24,16 +23,14 @@ import type { Log } from "../../ports/log.js";
 import { inboxPrefix, type NatsRole } from "./nats-names.js";
 
 export {
-  AckPolicy,
-  DeliverPolicy,
   DiscardPolicy,
   type KV,
   RetentionPolicy,
   StorageType,
   type StreamInfo,
 } from "nats";
-export type { JetStreamClient, JetStreamManager, JsMsg, Msg, MsgHdrs, PubAck };
-export { headers, NatsError };
+export type { JetStreamClient, JetStreamManager, JsMsg, Msg, MsgHdrs };
+export { headers };
 
 /** How a program reaches the message broker. */
 export interface NatsSettings {
@@ -170,7 +167,7 @@ export class NatsClient {
   }
 
   async #watch(log: Log): Promise<void> {
-    for await (const { type, data } of this.#connection.status()) {
+    for await (const { type, data, permissionContext } of this.#connection.status()) {
       const server = String(data);
       if (type === "disconnect") {
         this.#isUp = false;
@@ -180,7 +177,9 @@ export class NatsClient {
         log.info(`connected to the NATS server ${server} again`);
         for (const callback of [...this.#upWatchers]) callback();
       } else if (type === "error") {
-        log.warn(`the NATS server says: ${server}`);
+        const { operation, subject } = permissionContext ?? {};
+        const refused = operation ? `refuses the ${operation} "${subject}"` : `says: ${server}`;
+        log.warn(`the NATS server ${refused}`);
       } else if (type === "ldm") {
         log.warn(`the NATS server ${server} is about to stop`);
       }

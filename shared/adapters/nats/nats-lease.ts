@@ -20,7 +20,7 @@ import { type FarmNames, leaseBucket } from "./nats-names.js";
 
 const KEY = "leader";
 const WRONG_LAST_SEQUENCE = 10_071;
-export const LEASE_MS = 10_000;
+const LEASE_MS = 10_000;
 /** Of the lease: how often it is renewed, and how long before its end the holder stops. */
 const RENEWALS_PER_LEASE = 5;
 const MARGIN_PART = 0.2;

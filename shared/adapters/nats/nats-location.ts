@@ -26,7 +26,7 @@ interface Surroundings {
   readonly readFile: (path: string) => string;
 }
 
-export const NATS_FORM = "nats://HOST:PORT[,HOST:PORT][/FARM]?ca=FILE";
+const NATS_FORM = "nats://HOST:PORT[,HOST:PORT][/FARM]?ca=FILE";
 const URL_PATTERN = /^nats:\/\/([^/?]+)(?:\/([^/?]*))?(?:\?(.*))?$/;
 const SERVER_PATTERN = /^(\[[0-9a-f:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})$/;
 const PARAMETERS = ["ca", "cert", "key", "prefix", "replicas"];

@@ -16,6 +16,7 @@ import { CALL_LIMITS_DEFAULT, type CallLimits, S3Calls } from "./s3-calls.js";
 import { S3Client, type S3Object } from "./s3-client.js";
 import { S3Failure, toFarmError } from "./s3-failure.js";
 import type { S3Credentials, S3Location } from "./s3-location.js";
+import { presignedGet } from "./s3-presign.js";
 import { S3Puts } from "./s3-put.js";
 
 type Pieces = Uint8Array | AsyncIterable<Uint8Array>;
@@ -23,6 +24,8 @@ type Pieces = Uint8Array | AsyncIterable<Uint8Array>;
 export interface S3BlobStoreParts {
   readonly location: S3Location;
   readonly credentials: S3Credentials;
+  /** Who signs links to finished files; without one the store gives none. */
+  readonly signer?: S3Credentials | null;
   readonly log: Log;
   /**
    * "publishes" checks at the start that the store keeps If-None-Match, and sweeps what dead
@@ -47,12 +50,17 @@ export class S3BlobStore implements BlobStore {
   readonly #calls: S3Calls;
   readonly #puts: S3Puts;
   readonly #prefix: string;
+  readonly link?: NonNullable<BlobStore["link"]>;
 
   private constructor(parts: S3BlobStoreParts) {
     this.#client = new S3Client(parts.location, parts.credentials);
     this.#calls = new S3Calls(parts.limits ?? CALL_LIMITS_DEFAULT);
     this.#puts = new S3Puts(this.#client, this.#calls, parts.partBytes);
     this.#prefix = `${parts.location.prefix}/`;
+    const { location, signer } = parts;
+    if (!signer) return;
+    this.link = (key, fileName, seconds) =>
+      presignedGet(location, signer, { key, fileName, seconds });
   }
 
   /**

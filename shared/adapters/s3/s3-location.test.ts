@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { FarmError } from "../../core/errors.js";
-import { parseS3Location, readS3Credentials } from "./s3-location.js";
+import { parseS3Location, readS3Credentials, readS3Signer } from "./s3-location.js";
 
 const PEM = "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----";
 const FILES: Record<string, string> = {
@@ -23,14 +23,17 @@ describe("a location", () => {
   test("has defaults for all but bucket and endpoint", () => {
     expect(parse("s3://films?endpoint=https://s3.example")).toEqual({
       ...{ bucket: "films", prefix: "renderfarm", endpoint: "https://s3.example" },
+      publicEndpoint: "https://s3.example",
       ...{ region: "us-east-1", style: "path", ca: null },
     });
   });
 
   test("says everything", () => {
-    const more = "region=eu-west-3&style=virtual&ca=/ca.pem";
+    const where = "public-endpoint=https://films.example";
+    const more = `region=eu-west-3&style=virtual&ca=/ca.pem&${where}`;
     expect(parse(`s3://films/a/b/?endpoint=https://s3.example:9000&${more}`)).toEqual({
       ...{ bucket: "films", prefix: "a/b", endpoint: "https://s3.example:9000" },
+      publicEndpoint: "https://films.example",
       ...{ region: "eu-west-3", style: "virtual", ca: PEM },
     });
   });
@@ -46,6 +49,8 @@ describe("a location", () => {
     ["s3://films?endpoint=ftp://x", /needs endpoint=/],
     ["s3://films?endpoint=https://x/path", /needs endpoint=/],
     ["s3://films?endpoint=http://10.0.0.1:9000", /must be https/],
+    ["s3://films?endpoint=https://x&public-endpoint=x", /needs public-endpoint=/],
+    ["s3://films?endpoint=https://x&public-endpoint=http://y", /public-endpoint y: .*https/],
     ["s3://user:pass@films?endpoint=https://x", /no credentials/],
     ["s3://Films_?endpoint=https://x", /no bucket's name/],
     ["s3://films/../x%2e?endpoint=https://x", /no prefix/],
@@ -109,5 +114,37 @@ describe("credentials", () => {
   test("that everybody knows will do on this machine", () => {
     const env = { AWS_ACCESS_KEY_ID: "minioadmin", AWS_SECRET_ACCESS_KEY: "minioadmin" };
     expect(readS3Credentials(near, around(env))).toEqual(keys("minioadmin", "minioadmin"));
+  });
+});
+
+describe("who signs links", () => {
+  const far = { publicEndpoint: "https://films.example" };
+  const own = { RENDERFARM_S3_ACCESS_KEY: "a1", RENDERFARM_S3_SECRET_KEY: "s1" };
+  const signer = (accessKey: string, secretKey: string) => ({
+    ...{ RENDERFARM_S3_SIGNER_ACCESS_KEY: accessKey, RENDERFARM_S3_SIGNER_SECRET_KEY: secretKey },
+  });
+  const files = {
+    RENDERFARM_S3_SIGNER_ACCESS_KEY_FILE: "/run/access",
+    RENDERFARM_S3_SIGNER_SECRET_KEY_FILE: "/run/secret",
+  };
+  const keys = (accessKey: string, secretKey: string) => ({
+    ...{ kind: "keys", accessKey, secretKey, sessionToken: null },
+  });
+
+  test.each([
+    ["nobody, unless told: never the farm's own key pair", own, null],
+    ["our variables, before files", { ...files, ...signer("a2", "s2") }, keys("a2", "s2")],
+    ["files", files, keys("from-file", "secret-from-file")],
+  ])("%s", (_name, env: Record<string, string>, expected) => {
+    expect(readS3Signer(far, around(env))).toEqual(expected);
+  });
+
+  test.each([
+    [{ RENDERFARM_S3_SIGNER_ACCESS_KEY: "a" }, /SIGNER_SECRET_KEY: is missing beside/],
+    [{ RENDERFARM_S3_SIGNER_SECRET_KEY: "s" }, /SIGNER_ACCESS_KEY: is missing beside/],
+    [{ RENDERFARM_S3_SIGNER_ACCESS_KEY_FILE: "/none" }, /"\/none" cannot be read/],
+    [signer("minioadmin", "x"), /SIGNER_ACCESS_KEY: is one that everybody knows/],
+  ])("%j are refused", (env: Record<string, string>, text) => {
+    expect(() => readS3Signer(far, around(env))).toThrow(text);
   });
 });

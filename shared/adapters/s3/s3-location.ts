@@ -2,6 +2,7 @@
  * @file Where an S3 store is and who asks it: a URL, and credentials from the environment.
  *
  *     s3://BUCKET[/PREFIX]?endpoint=https://HOST:PORT&region=us-east-1&style=path&ca=FILE
+ *         &public-endpoint=https://HOST:PORT
  */
 import { isIPv6 } from "node:net";
 import { type FarmError, refusal, refuseViolations, type Violation } from "../../core/errors.js";
@@ -14,6 +15,8 @@ export interface S3Location {
   readonly prefix: string;
   /** http(s)://HOST[:PORT] of the server. */
   readonly endpoint: string;
+  /** http(s)://HOST[:PORT] where links to finished files point; the endpoint unless told. */
+  readonly publicEndpoint: string;
   /** The region that requests are signed for; nobody is asked where the bucket is. */
   readonly region: string;
   /** "path": HOST/BUCKET/KEY. "virtual": BUCKET.HOST/KEY. */
@@ -47,7 +50,7 @@ const PREFIX_DEFAULT = "renderfarm";
 const REGION_DEFAULT = "us-east-1";
 const BUCKET_PATTERN = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
 const REGION_PATTERN = /^[a-z0-9-]{1,40}$/;
-const PARAMETERS = ["endpoint", "region", "style", "ca"];
+const PARAMETERS = ["endpoint", "region", "style", "ca", "public-endpoint"];
 const LOOPBACK = new Set(["127.0.0.1", "localhost", "[::1]"]);
 /** Key pairs that servers ship with, and that everybody tries first. */
 const KNOWN_DEFAULTS = new Set(["minioadmin", "minio", "minio123", "admin", "password", "any"]);
@@ -61,7 +64,7 @@ export function parseS3Location(text: string, { readFile }: S3Surroundings): S3L
   const url = parseUrl(text);
   if (url?.protocol !== "s3:") throw wrongUrl(text);
   const violations: Violation[] = [];
-  const check = (field: string, isLegal: boolean, description: string): void => {
+  const check: Check = (field, isLegal, description) => {
     if (!isLegal) violations.push({ field, description });
   };
   const unknown = [...url.searchParams.keys()].filter((name) => !PARAMETERS.includes(name));
@@ -75,9 +78,9 @@ export function parseS3Location(text: string, { readFile }: S3Surroundings): S3L
   check("--blobs", BUCKET_PATTERN.test(url.hostname), `"${url.hostname}" is no bucket's name`);
   const prefix = url.pathname.replace(/^\/|\/$/g, "") || PREFIX_DEFAULT;
   check("--blobs", isBlobKey(prefix) && prefix.length <= 200, `"${prefix}" is no prefix of keys`);
-  const endpoint = parseUrl(url.searchParams.get("endpoint") ?? "");
-  const isEndpoint = endpoint !== null && /^https?:$/.test(endpoint.protocol);
-  check("--blobs", isEndpoint && endpoint.pathname === "/", "needs endpoint=https://HOST[:PORT]");
+  const endpoint = readEndpoint("endpoint", url.searchParams.get("endpoint") ?? "", check);
+  const told = url.searchParams.get("public-endpoint");
+  const publicEndpoint = told === null ? endpoint : readEndpoint("public-endpoint", told, check);
   const region = url.searchParams.get("region") ?? REGION_DEFAULT;
   check("--blobs", REGION_PATTERN.test(region), `region "${region}" is not one like us-east-1`);
   const style = url.searchParams.get("style") ?? "path";
@@ -86,15 +89,11 @@ export function parseS3Location(text: string, { readFile }: S3Surroundings): S3L
     style === "path" || style === "virtual",
     `style "${style}" is not path or virtual`,
   );
-  if (endpoint && isEndpoint) {
-    const isSafe = endpoint.protocol === "https:" || LOOPBACK.has(endpoint.hostname);
-    check("--blobs", isSafe, `endpoint ${endpoint.host}: beyond this machine it must be https://`);
-  }
   const ca = readCa(url.searchParams.get("ca"), readFile, violations);
   refuseViolations(violations);
   return {
     ...{ bucket: url.hostname, prefix, region, ca },
-    endpoint: endpoint!.origin,
+    ...{ endpoint: endpoint!.origin, publicEndpoint: publicEndpoint!.origin },
     style: style as S3Location["style"],
   };
 }
@@ -111,12 +110,8 @@ export function readS3Credentials(
   { env, readFile }: S3Surroundings,
 ): S3Credentials {
   const violations: Violation[] = [];
-  const own = (name: string): string | null => {
-    const variable = `RENDERFARM_S3_${name}`;
-    const path = env[`${variable}_FILE`];
-    const direct = env[variable] || null;
-    return direct ?? (path ? textOf(`${variable}_FILE`, path, readFile, violations) || null : null);
-  };
+  const own = (name: string): string | null =>
+    settingOf(`RENDERFARM_S3_${name}`, { env, readFile }, violations);
   const [ownAccess, ownSecret] = [own("ACCESS_KEY"), own("SECRET_KEY")];
   // A key of ours and a token of AWS's variables would not belong together.
   const isOwn = ownAccess !== null || ownSecret !== null;
@@ -133,18 +128,72 @@ export function readS3Credentials(
     const field = `RENDERFARM_S3_${accessKey === null ? "ACCESS" : "SECRET"}_KEY`;
     throw refusal([{ field, description: `is missing; ${way}` }]);
   }
-  const isDefault = KNOWN_DEFAULTS.has(accessKey) || KNOWN_DEFAULTS.has(secretKey);
-  if (isDefault && !LOOPBACK.has(new URL(location.endpoint).hostname)) {
-    const description = "is one that everybody knows; make a key pair of your own";
-    throw refusal([{ field: "RENDERFARM_S3_ACCESS_KEY", description }]);
-  }
+  refuseKnownDefaults("RENDERFARM_S3_ACCESS_KEY", location.endpoint, [accessKey, secretKey]);
   return { kind: "keys", accessKey, secretKey, sessionToken };
+}
+
+/**
+ * Who signs links to finished files: RENDERFARM_S3_SIGNER_ACCESS_KEY and
+ * RENDERFARM_S3_SIGNER_SECRET_KEY, or the files that ..._FILE name; null where neither is set.
+ * Never the farm's own key pair in its place: a link is worth what its signer may do.
+ *
+ * @throws FarmError "invalid-argument" when one is missing, or a known default beyond loopback
+ */
+export function readS3Signer(
+  location: Pick<S3Location, "publicEndpoint">,
+  around: S3Surroundings,
+): S3Credentials | null {
+  const violations: Violation[] = [];
+  const own = (name: string): string | null =>
+    settingOf(`RENDERFARM_S3_SIGNER_${name}`, around, violations);
+  const [accessKey, secretKey] = [own("ACCESS_KEY"), own("SECRET_KEY")];
+  refuseViolations(violations);
+  if (accessKey === null && secretKey === null) return null;
+  if (accessKey === null || secretKey === null) {
+    const field = `RENDERFARM_S3_SIGNER_${accessKey === null ? "ACCESS" : "SECRET"}_KEY`;
+    throw refusal([{ field, description: "is missing beside the other one; set both or neither" }]);
+  }
+  const field = "RENDERFARM_S3_SIGNER_ACCESS_KEY";
+  refuseKnownDefaults(field, location.publicEndpoint, [accessKey, secretKey]);
+  return { kind: "keys", accessKey, secretKey, sessionToken: null };
+}
+
+function refuseKnownDefaults(field: string, endpoint: string, keys: readonly string[]): void {
+  const isDefault = keys.some((key) => KNOWN_DEFAULTS.has(key));
+  if (!isDefault || LOOPBACK.has(new URL(endpoint).hostname)) return;
+  const description = "is one that everybody knows; make a key pair of your own";
+  throw refusal([{ field, description }]);
+}
+
+/** Of a variable, else of the file that its ..._FILE names; null when there is neither. */
+function settingOf(
+  variable: string,
+  { env, readFile }: S3Surroundings,
+  violations: Violation[],
+): string | null {
+  const direct = env[variable] || null;
+  const path = env[`${variable}_FILE`];
+  if (direct !== null || !path) return direct;
+  return textOf(`${variable}_FILE`, path, readFile, violations) || null;
 }
 
 /** The host as the client wants it: without the brackets of an IPv6 address. */
 export function hostOf(endpoint: URL): string {
   const bare = endpoint.hostname.replace(/^\[|\]$/g, "");
   return isIPv6(bare) ? bare : endpoint.hostname;
+}
+
+type Check = (field: string, isLegal: boolean, description: string) => void;
+
+/** Null, and a violation, for what is no http(s)://HOST[:PORT]. */
+function readEndpoint(name: string, text: string, check: Check): URL | null {
+  const url = parseUrl(text);
+  const isEndpoint = url !== null && /^https?:$/.test(url.protocol) && url.pathname === "/";
+  check("--blobs", isEndpoint, `needs ${name}=https://HOST[:PORT]`);
+  if (!isEndpoint) return null;
+  const isSafe = url.protocol === "https:" || LOOPBACK.has(url.hostname);
+  check("--blobs", isSafe, `${name} ${url.host}: beyond this machine it must be https://`);
+  return url;
 }
 
 function readCa(
@@ -181,6 +230,6 @@ function parseUrl(text: string): URL | null {
 
 function wrongUrl(text: string): FarmError {
   const form =
-    "s3://BUCKET[/PREFIX]?endpoint=https://HOST[:PORT]&region=R&style=path|virtual&ca=FILE";
+    "s3://BUCKET[/PREFIX]?endpoint=https://HOST[:PORT]&region=R&style=path|virtual&ca=FILE&public-endpoint=URL";
   return refusal([{ field: "--blobs", description: `"${text.slice(0, 80)}" is not ${form}` }]);
 }

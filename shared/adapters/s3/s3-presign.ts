@@ -21,12 +21,12 @@ const FILE_NAME_PATTERN = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$/;
  *
  * There is no such function for puts, and must not be: links to put were found to read others' files.
  *
- * @param location where browsers reach the store, which may be another endpoint than ours; the
- *   credentials should be of a user who may only read finished files
+ * @param location its public endpoint is where browsers reach the store
+ * @param credentials of a user who may read finished files and nothing else
  * @throws FarmError "invalid-argument"
  */
 export async function presignedGet(
-  location: S3Location,
+  location: Pick<S3Location, "bucket" | "prefix" | "publicEndpoint" | "region" | "style">,
   credentials: S3Credentials,
   { key, fileName, seconds }: PresignedGet,
 ): Promise<string> {
@@ -41,7 +41,8 @@ export async function presignedGet(
     const shown = JSON.stringify(fileName.slice(0, 80));
     throw new FarmError("invalid-argument", `${shown} is no file name of [A-Za-z0-9._-]`);
   }
-  const client = new S3Client(location, credentials);
+  const { publicEndpoint: endpoint } = location;
+  const client = new S3Client({ ...location, endpoint, ca: null }, credentials);
   try {
     return await client.presignGet(`${location.prefix}/${key}`, seconds, {
       "response-content-disposition": `attachment; filename="${fileName}"`,

@@ -11,7 +11,7 @@ export interface Stored {
 }
 
 /** Bytes of one request. What is larger goes in parts; S3 wants each but the last over 5 MiB. */
-export const PART_BYTES_MAX = 64 * 1024 * 1024;
+const PART_BYTES_MAX = 64 * 1024 * 1024;
 
 /** Header of every object that came in one request. */
 const SHA256_HEADER = "x-amz-meta-sha256";

@@ -65,7 +65,7 @@ export async function crossSign(newer: KeyPair, older: KeyPair): Promise<string>
     signingKey: await importKey(older.key),
     signingAlgorithm: ALGORITHM,
     notBefore: subject.notBefore,
-    notAfter: issuer.notAfter < subject.notAfter ? issuer.notAfter : subject.notAfter,
+    notAfter: earlier(subject.notAfter, issuer.notAfter),
     extensions: [
       ...(await rootExtensions(publicKey, 0)),
       await x509.AuthorityKeyIdentifierExtension.create(issuer, false, webcrypto),
@@ -97,7 +97,7 @@ export async function issueLeaf(
     signingAlgorithm: ALGORITHM,
     notBefore,
     // A leaf that outlives its root would fail without a word of why.
-    notAfter: notAfter < issuer.notAfter ? notAfter : issuer.notAfter,
+    notAfter: earlier(notAfter, issuer.notAfter),
     extensions: [
       new x509.BasicConstraintsExtension(false, undefined, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
@@ -111,6 +111,10 @@ export async function issueLeaf(
     ],
   });
   return toPem(certificate, keys.privateKey);
+}
+
+function earlier(a: Date, b: Date): Date {
+  return new Date(Math.min(a.getTime(), b.getTime()));
 }
 
 async function rootExtensions(

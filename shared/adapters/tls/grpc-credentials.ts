@@ -64,20 +64,25 @@ export function insecureChannel(): Channel {
  * The client's side: whoever answers has to be the coordinator of the root's farm, under the name
  * or address that was dialled.
  *
- * @param address host:port that is dialled
+ * @param address host:port that is dialled; of each of several, with commas between
  */
 export function secureChannel(address: string, { ca, pair }: ClientTls): Channel {
-  const { host } = endpointOf(address);
+  const hosts = address.split(",").map((each) => endpointOf(each).host);
   const context = createSecureContext({ ca, ...pair, minVersion: "TLSv1.3" });
   return {
     credentials: credentials.createFromSecureContext(context, {
       checkServerIdentity: (_name, certificate) => {
         const role = readIdentity(certificate.subjectaltname)?.role;
-        if (role === "coordinator") return checkServerIdentity(host, certificate);
+        if (role === "coordinator") {
+          const refusals = hosts.map((host) => checkServerIdentity(host, certificate));
+          return refusals.every((refusal) => refusal) ? refusals[0] : undefined;
+        }
         return new Error(`${address} shows a certificate that is no coordinator's`);
       },
     }),
     // TLS has no place for an address in its hello (RFC 6066); the check above knows the host.
-    options: isIP(host) ? { "grpc.ssl_target_name_override": "coordinator.renderfarm" } : {},
+    options: isIP(hosts[0] ?? "")
+      ? { "grpc.ssl_target_name_override": "coordinator.renderfarm" }
+      : {},
   };
 }

@@ -3,6 +3,7 @@
  * while it runs: a rotation needs no restart.
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
+import { assert } from "../../core/assert.js";
 import { FarmError } from "../../core/errors.js";
 import type { CancelTimer, Clock } from "../../ports/clock.js";
 import type { Log } from "../../ports/log.js";
@@ -33,40 +34,56 @@ const LOOK_MS = 1_000;
 /** A certificate with less of its life left should have been renewed. */
 const LIFE_LEFT_MIN = 0.2;
 
+/** The three files as they are. */
+interface Texts {
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
+}
+
+function readTexts(paths: TlsPaths): Texts {
+  return {
+    ca: readTextFile(paths.ca, "--tls-ca"),
+    cert: readTextFile(paths.cert, "--tls-cert"),
+    key: readSecretFile(paths.key, "--tls-key"),
+  };
+}
+
 /**
  * Reads and checks all three files.
  *
+ * @param nowMs milliseconds since 1970
  * @throws FarmError "invalid-argument" when one cannot be read or is no PEM, the key is not the
  *   certificate's or is readable by everyone, no root of the file issued it, it has ended, or it is
  *   for another role
  */
 export function loadTls(paths: TlsPaths, role: Role, nowMs: number): TlsMaterial {
-  const ca = readTextFile(paths.ca, "--tls-ca");
-  const cert = readTextFile(paths.cert, "--tls-cert");
-  const key = readSecretFile(paths.key, "--tls-key");
-  const roots = parseCertificates(ca, `--tls-ca: ${paths.ca}`);
-  const [leaf, ...between] = parseCertificates(cert, `--tls-cert: ${paths.cert}`);
+  return checkTexts(readTexts(paths), paths, role, nowMs);
+}
+
+function checkTexts(texts: Texts, paths: TlsPaths, role: Role, nowMs: number): TlsMaterial {
+  const roots = parseCertificates(texts.ca, `--tls-ca: ${paths.ca}`);
+  const [leaf, ...between] = parseCertificates(texts.cert, `--tls-cert: ${paths.cert}`);
+  assert(leaf, "a certificate in what was parsed");
   const refuse = (what: string): never => {
     throw new FarmError("invalid-argument", what);
   };
-  if (!leaf!.checkPrivateKey(parseKey(key, paths.key))) {
+  if (!leaf.checkPrivateKey(parseKey(texts.key, paths.key))) {
     refuse(`--tls-key: ${paths.key} is not the key of the certificate ${paths.cert}`);
   }
-  if (!isIssued(leaf!, [...roots, ...between])) {
+  if (!leadsTo(leaf, between, roots)) {
     refuse(`--tls-cert: no root in ${paths.ca} issued the certificate ${paths.cert}`);
   }
-  const identity = readIdentity(leaf!.subjectAltName);
+  const identity = readIdentity(leaf.subjectAltName);
   if (identity?.role !== role) {
     const found = identity === null ? "nobody of a farm" : `a ${identity.role}`;
-    refuse(`--tls-cert: ${paths.cert} is for ${found}, and here a ${role}'s is needed`);
+    return refuse(`--tls-cert: ${paths.cert} is for ${found}, and here a ${role}'s is needed`);
   }
-  const endsAtMs = Date.parse(leaf!.validTo);
+  const endsAtMs = Date.parse(leaf.validTo);
   if (endsAtMs <= nowMs) {
-    refuse(
-      `--tls-cert: ${paths.cert} ended at ${leaf!.validTo}; renew it: renderfarm certs rotate`,
-    );
+    refuse(`--tls-cert: ${paths.cert} ended at ${leaf.validTo}; renew it: renderfarm certs rotate`);
   }
-  return { ca, cert, key, identity: identity!, startsAtMs: Date.parse(leaf!.validFrom), endsAtMs };
+  return { ...texts, identity, startsAtMs: Date.parse(leaf.validFrom), endsAtMs };
 }
 
 export interface TlsFilesOptions {
@@ -123,15 +140,15 @@ export class TlsFiles {
   #look(): void {
     const { role, wallMs, log } = this.#options;
     try {
-      const found = loadTls(this.#paths, role, wallMs());
-      this.#refused = "";
-      const { ca, cert, key } = this.#material;
-      if (found.ca !== ca || found.cert !== cert || found.key !== key) {
-        this.#material = found;
+      const texts = readTexts(this.#paths);
+      if (!isEqual(texts, this.#material)) {
+        this.#material = checkTexts(texts, this.#paths, role, wallMs());
         this.#hasWarned = false;
-        log.info(`took a new certificate, good until ${new Date(found.endsAtMs).toISOString()}`);
-        for (const listener of this.#listeners) listener(found);
+        const { endsAtMs } = this.#material;
+        log.info(`took a new certificate, good until ${new Date(endsAtMs).toISOString()}`);
+        for (const listener of this.#listeners) listener(this.#material);
       }
+      this.#refused = "";
     } catch (error) {
       const { message } = error as Error;
       if (message !== this.#refused) log.warn(`the certificate stays what it was: ${message}`);
@@ -150,8 +167,22 @@ export class TlsFiles {
   }
 }
 
-function isIssued(leaf: X509Certificate, issuers: readonly X509Certificate[]): boolean {
-  return issuers.some((issuer) => leaf.checkIssued(issuer) && leaf.verify(issuer.publicKey));
+function isEqual(a: Texts, b: Texts): boolean {
+  return a.ca === b.ca && a.cert === b.cert && a.key === b.key;
+}
+
+/** Whether a root issued it, or issued what issued it. */
+function leadsTo(
+  certificate: X509Certificate,
+  between: readonly X509Certificate[],
+  roots: readonly X509Certificate[],
+): boolean {
+  const isIssuer = (issuer: X509Certificate) =>
+    certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
+  if (roots.some(isIssuer)) return true;
+  return between.some(
+    (issuer, i) => isIssuer(issuer) && leadsTo(issuer, between.toSpliced(i, 1), roots),
+  );
 }
 
 const PEM_PATTERN = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;

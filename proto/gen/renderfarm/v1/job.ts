@@ -341,8 +341,11 @@ export function fitToNumber(object: Fit): number {
 /** Defaults of a published checkpoint: size, frames, steps, frames a second, motion. */
 export const Preset = {
   UNSPECIFIED: "PRESET_UNSPECIFIED",
+  /** SVD - 14 frames of 576 x 1024, 25 steps. */
   SVD: "PRESET_SVD",
+  /** SVD_XT - 25 frames of 576 x 1024, 30 steps. */
   SVD_XT: "PRESET_SVD_XT",
+  /** SVD_XT_1_1 - As SVD-XT; tuned for fps 7 and motion bucket 127. */
   SVD_XT_1_1: "PRESET_SVD_XT_1_1",
   UNRECOGNIZED: "UNRECOGNIZED",
 } as const;
@@ -673,12 +676,30 @@ export interface ClipOverrides {
     | number
     | undefined;
   /** The clip's noise is that of a job of this clip alone. */
-  seed?: bigint | undefined;
-  fps?: number | undefined;
-  motionBucketId?: number | undefined;
-  noiseAugStrength?: number | undefined;
-  minGuidanceScale?: number | undefined;
-  maxGuidanceScale?: number | undefined;
+  seed?:
+    | bigint
+    | undefined;
+  /** Frames a second of the finished clip. */
+  fps?:
+    | number
+    | undefined;
+  /** How much motion the clip has. */
+  motionBucketId?:
+    | number
+    | undefined;
+  /** How much noise is added to the picture. */
+  noiseAugStrength?:
+    | number
+    | undefined;
+  /** Guidance of the first frame. */
+  minGuidanceScale?:
+    | number
+    | undefined;
+  /** Guidance of the last frame. */
+  maxGuidanceScale?:
+    | number
+    | undefined;
+  /** How the scales between the two run. */
   guidance: Guidance | undefined;
 }
 
@@ -712,7 +733,7 @@ export interface RenderParameters {
   minGuidanceScale?:
     | number
     | undefined;
-  /** Guidance of the last frame; guidance is on when it is above 1. */
+  /** Guidance of the last frame, of a triangle's middle one; guidance is on when either is above 1. */
   maxGuidanceScale?:
     | number
     | undefined;
@@ -748,11 +769,11 @@ export interface RenderParameters {
   formats: OutputFormat[];
   /** Single node or pair. */
   pair: PairPolicy;
-  /** Absent: linear. */
+  /** How the scales between the two run; absent: linear. */
   guidance:
     | Guidance
     | undefined;
-  /** Absent: stretch. */
+  /** How a picture of other proportions is brought to the clip's size; absent: stretch. */
   fit: Fit;
   /** Defaults that go before the checkpoint's; never in an answer. */
   preset: Preset;

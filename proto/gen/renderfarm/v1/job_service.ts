@@ -22,6 +22,7 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { Timestamp } from "../../google/protobuf/timestamp.js";
 import { BlobRef } from "./blob.js";
 import {
   Job,
@@ -258,6 +259,18 @@ export interface DownloadOutputRequest {
 export interface DownloadOutputResponse {
   /** The next bytes of the output. */
   piece: Buffer;
+}
+
+export interface GetOutputLinkRequest {
+  jobId: string;
+  clipIndex: number;
+  fileName: string;
+}
+
+export interface GetOutputLinkResponse {
+  url: string;
+  /** From then on the store refuses the URL. */
+  expireTime: Date | undefined;
 }
 
 export interface GetFarmRequest {
@@ -3332,6 +3345,208 @@ export const DownloadOutputResponse: MessageFns<DownloadOutputResponse> = {
   },
 };
 
+function createBaseGetOutputLinkRequest(): GetOutputLinkRequest {
+  return { jobId: "", clipIndex: 0, fileName: "" };
+}
+
+export const GetOutputLinkRequest: MessageFns<GetOutputLinkRequest> = {
+  encode(message: GetOutputLinkRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.jobId !== "") {
+      writer.uint32(10).string(message.jobId);
+    }
+    if (message.clipIndex !== 0) {
+      writer.uint32(16).uint32(message.clipIndex);
+    }
+    if (message.fileName !== "") {
+      writer.uint32(26).string(message.fileName);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetOutputLinkRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetOutputLinkRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.jobId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.clipIndex = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.fileName = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetOutputLinkRequest {
+    return {
+      jobId: isSet(object.jobId)
+        ? globalThis.String(object.jobId)
+        : isSet(object.job_id)
+        ? globalThis.String(object.job_id)
+        : "",
+      clipIndex: isSet(object.clipIndex)
+        ? globalThis.Number(object.clipIndex)
+        : isSet(object.clip_index)
+        ? globalThis.Number(object.clip_index)
+        : 0,
+      fileName: isSet(object.fileName)
+        ? globalThis.String(object.fileName)
+        : isSet(object.file_name)
+        ? globalThis.String(object.file_name)
+        : "",
+    };
+  },
+
+  toJSON(message: GetOutputLinkRequest): unknown {
+    const obj: any = {};
+    if (message.jobId !== "") {
+      obj.jobId = message.jobId;
+    }
+    if (message.clipIndex !== 0) {
+      obj.clipIndex = Math.round(message.clipIndex);
+    }
+    if (message.fileName !== "") {
+      obj.fileName = message.fileName;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<GetOutputLinkRequest>, I>>(base?: I): GetOutputLinkRequest {
+    return GetOutputLinkRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetOutputLinkRequest>, I>>(object: I): GetOutputLinkRequest {
+    const message = createBaseGetOutputLinkRequest();
+    message.jobId = object.jobId ?? "";
+    message.clipIndex = object.clipIndex ?? 0;
+    message.fileName = object.fileName ?? "";
+    return message;
+  },
+};
+
+function createBaseGetOutputLinkResponse(): GetOutputLinkResponse {
+  return { url: "", expireTime: undefined };
+}
+
+export const GetOutputLinkResponse: MessageFns<GetOutputLinkResponse> = {
+  encode(message: GetOutputLinkResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.url !== "") {
+      writer.uint32(10).string(message.url);
+    }
+    if (message.expireTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.expireTime), writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetOutputLinkResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetOutputLinkResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.url = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.expireTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetOutputLinkResponse {
+    return {
+      url: isSet(object.url) ? globalThis.String(object.url) : "",
+      expireTime: isSet(object.expireTime)
+        ? fromJsonTimestamp(object.expireTime)
+        : isSet(object.expire_time)
+        ? fromJsonTimestamp(object.expire_time)
+        : undefined,
+    };
+  },
+
+  toJSON(message: GetOutputLinkResponse): unknown {
+    const obj: any = {};
+    if (message.url !== "") {
+      obj.url = message.url;
+    }
+    if (message.expireTime !== undefined) {
+      obj.expireTime = message.expireTime.toISOString();
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<GetOutputLinkResponse>, I>>(base?: I): GetOutputLinkResponse {
+    return GetOutputLinkResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetOutputLinkResponse>, I>>(object: I): GetOutputLinkResponse {
+    const message = createBaseGetOutputLinkResponse();
+    message.url = object.url ?? "";
+    message.expireTime = object.expireTime ?? undefined;
+    return message;
+  },
+};
+
 function createBaseGetFarmRequest(): GetFarmRequest {
   return {};
 }
@@ -4059,6 +4274,20 @@ export const JobServiceService = {
       Buffer.from(DownloadOutputResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): DownloadOutputResponse => DownloadOutputResponse.decode(value),
   },
+  /**
+   * A URL that reads a finished output from the blob store, for whoever has it, for five minutes.
+   * FAILED_PRECONDITION where the farm's store gives no links; DownloadOutput always works.
+   */
+  getOutputLink: {
+    path: "/renderfarm.v1.JobService/GetOutputLink" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetOutputLinkRequest): Buffer => Buffer.from(GetOutputLinkRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetOutputLinkRequest => GetOutputLinkRequest.decode(value),
+    responseSerialize: (value: GetOutputLinkResponse): Buffer =>
+      Buffer.from(GetOutputLinkResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetOutputLinkResponse => GetOutputLinkResponse.decode(value),
+  },
   /** The checkpoints that the farm's nodes serve, and the nodes. */
   getFarm: {
     path: "/renderfarm.v1.JobService/GetFarm" as const,
@@ -4104,6 +4333,11 @@ export interface JobServiceServer extends UntypedServiceImplementation {
   listOutputs: handleUnaryCall<ListOutputsRequest, ListOutputsResponse>;
   /** The bytes of a finished output, in pieces of at most 256 KiB. */
   downloadOutput: handleServerStreamingCall<DownloadOutputRequest, DownloadOutputResponse>;
+  /**
+   * A URL that reads a finished output from the blob store, for whoever has it, for five minutes.
+   * FAILED_PRECONDITION where the farm's store gives no links; DownloadOutput always works.
+   */
+  getOutputLink: handleUnaryCall<GetOutputLinkRequest, GetOutputLinkResponse>;
   /** The checkpoints that the farm's nodes serve, and the nodes. */
   getFarm: handleUnaryCall<GetFarmRequest, GetFarmResponse>;
 }
@@ -4351,6 +4585,25 @@ export interface JobServiceClient extends Client {
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<DownloadOutputResponse>;
+  /**
+   * A URL that reads a finished output from the blob store, for whoever has it, for five minutes.
+   * FAILED_PRECONDITION where the farm's store gives no links; DownloadOutput always works.
+   */
+  getOutputLink(
+    request: GetOutputLinkRequest,
+    callback: (error: ServiceError | null, response: GetOutputLinkResponse) => void,
+  ): ClientUnaryCall;
+  getOutputLink(
+    request: GetOutputLinkRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetOutputLinkResponse) => void,
+  ): ClientUnaryCall;
+  getOutputLink(
+    request: GetOutputLinkRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetOutputLinkResponse) => void,
+  ): ClientUnaryCall;
   /** The checkpoints that the farm's nodes serve, and the nodes. */
   getFarm(
     request: GetFarmRequest,
@@ -4402,6 +4655,28 @@ export type DeepPartial<T> = T extends bigint ? string | number | bigint
 type KeysOfUnion<T> = T extends T ? keyof T : never;
 export type Exact<P, I extends P> = P extends Builtin ? P
   : P & { [K in keyof P]: Exact<P[K], I[K]> } & { [K in Exclude<keyof I, KeysOfUnion<P>>]: never };
+
+function toTimestamp(date: Date): Timestamp {
+  const seconds = BigInt(Math.trunc(date.getTime() / 1_000));
+  const nanos = (date.getTime() % 1_000) * 1_000_000;
+  return { seconds, nanos };
+}
+
+function fromTimestamp(t: Timestamp): Date {
+  let millis = (globalThis.Number(t.seconds.toString()) || 0) * 1_000;
+  millis += (t.nanos || 0) / 1_000_000;
+  return new globalThis.Date(millis);
+}
+
+function fromJsonTimestamp(o: any): Date {
+  if (o instanceof globalThis.Date) {
+    return o;
+  } else if (typeof o === "string") {
+    return new globalThis.Date(o);
+  } else {
+    return fromTimestamp(Timestamp.fromJSON(o));
+  }
+}
 
 function isSet(value: any): boolean {
   return value !== null && value !== undefined;

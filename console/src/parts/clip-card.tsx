@@ -1,0 +1,38 @@
+/** @file One finished clip of the gallery. */
+import { useRef } from "preact/hooks";
+import { seedOf, shortId } from "../format.js";
+import { ClipDialog } from "./clip-dialog.js";
+import { ClipActions, ClipPlayer, type ClipProps } from "./clip-parts.js";
+import { Icon } from "./icon.js";
+
+export function ClipCard({ job, clip }: ClipProps) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const seed = seedOf(job.parameters, clip.index);
+  const name = `clip ${clip.index + 1} of job ${shortId(job.jobId)}`;
+  return (
+    <article class="clip-card" aria-label={name}>
+      <div class="clip-frame">
+        <ClipPlayer job={job} clip={clip} name={name} />
+        <button
+          type="button"
+          class="icon-button clip-button clip-expand"
+          aria-label={`Look at ${name} closely`}
+          title="Look closely"
+          onClick={() => dialog.current?.showModal()}
+        >
+          <Icon name="expand" />
+        </button>
+      </div>
+      <p class="clip-caption">
+        <span class="mono" title={`seed ${seed}`}>
+          seed {seed}
+        </span>
+        <span class="muted">
+          {clip.stepsTotal} steps · {job.parameters?.fps} fps
+        </span>
+      </p>
+      <ClipActions job={job} clip={clip} />
+      <ClipDialog dialog={dialog} job={job} clip={clip} name={name} />
+    </article>
+  );
+}

@@ -1,0 +1,152 @@
+/** @file The chart of the timeline: a lane a node, a bar a task. Loaded with the view that shows it. */
+import type { CustomSeriesRenderItem } from "echarts";
+import { CustomChart } from "echarts/charts";
+import { DataZoomInsideComponent, GridComponent, TooltipComponent } from "echarts/components";
+import { init, use } from "echarts/core";
+import { CanvasRenderer } from "echarts/renderers";
+import { useEffect, useRef } from "preact/hooks";
+import type { TimelineJson } from "../api/types.js";
+import { seconds, shortId } from "../format.js";
+import { isDark } from "../state/session.js";
+import { byNode } from "../state/timeline.js";
+import { type Bar, barsOf } from "./timeline-bars.js";
+import { KINDS, kindWord } from "./timeline-kinds.js";
+
+use([CustomChart, GridComponent, TooltipComponent, DataZoomInsideComponent, CanvasRenderer]);
+
+const LANE_PIXELS = 44;
+const AROUND_PIXELS = 48;
+
+interface TimelineChartProps {
+  readonly told: TimelineJson;
+  readonly spanSeconds: number;
+}
+
+export function TimelineChart({ told, spanSeconds }: TimelineChartProps) {
+  const element = useRef<HTMLDivElement>(null);
+  const chart = useRef<ReturnType<typeof init> | null>(null);
+  const lanes = [...byNode(told.intervals).keys()].sort((a, b) =>
+    a.localeCompare(b, undefined, { numeric: true }),
+  );
+  const dark = isDark.value;
+
+  useEffect(() => {
+    if (!element.current) return undefined;
+    const drawn = init(element.current);
+    chart.current = drawn;
+    const resized = new ResizeObserver(() => drawn.resize());
+    resized.observe(element.current);
+    return () => {
+      resized.disconnect();
+      drawn.dispose();
+    };
+  }, []);
+
+  useEffect(() => {
+    if (!element.current) return;
+    chart.current?.setOption(
+      optionOf(told, lanes, spanSeconds, getComputedStyle(element.current)),
+      {
+        notMerge: true,
+        lazyUpdate: false,
+      },
+    );
+  }, [told, spanSeconds, dark]);
+
+  const height = lanes.length * LANE_PIXELS + AROUND_PIXELS;
+  return (
+    <div
+      ref={element}
+      class="timeline-chart"
+      role="img"
+      aria-label={`Work of ${lanes.length} nodes over time; the table below has the same`}
+      style={{ height: `${height}px` }}
+    />
+  );
+}
+
+function optionOf(
+  told: TimelineJson,
+  lanes: readonly string[],
+  spanSeconds: number,
+  style: CSSStyleDeclaration,
+) {
+  const bars = barsOf(told, lanes);
+  const nowMs = Date.parse(told.time);
+  const latestMs = Math.max(...bars.map((bar) => bar.endMs));
+  const firstMs = Math.min(...bars.map((bar) => bar.startMs));
+  const endMs = bars.some((bar) => bar.isOpen) ? nowMs : latestMs;
+  const colour = (name: string) => style.getPropertyValue(name).trim();
+  const reducesMotion = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  return {
+    animation: !reducesMotion && bars.length < 50,
+    animationDuration: 150,
+    textStyle: { fontFamily: style.fontFamily },
+    grid: { left: 8, right: 12, top: 6, bottom: 4, containLabel: true },
+    dataZoom: [{ type: "inside", filterMode: "weakFilter" }],
+    tooltip: tooltipOf(bars, colour),
+    xAxis: {
+      type: "time",
+      min: Math.max(firstMs, endMs - spanSeconds * 1000),
+      max: endMs,
+      axisLabel: { color: colour("--muted"), hideOverlap: true, fontSize: 11 },
+      splitLine: { show: true, lineStyle: { color: colour("--line") } },
+    },
+    yAxis: {
+      type: "category",
+      inverse: true,
+      data: lanes,
+      axisLabel: { color: colour("--text"), fontSize: 12 },
+      axisLine: { show: false },
+      axisTick: { show: false },
+    },
+    series: [
+      {
+        type: "custom",
+        clip: true,
+        encode: { x: [1, 2], y: 0 },
+        renderItem: drawerOf(bars, colour),
+        data: bars.map((bar) => [bar.lane, bar.startMs, bar.endMs]),
+      },
+    ],
+  };
+}
+
+/** Drawn on the canvas: the page's security policy allows no markup with styles. */
+function tooltipOf(bars: readonly Bar[], colour: (name: string) => string) {
+  return {
+    renderMode: "richText",
+    backgroundColor: colour("--panel"),
+    borderColor: colour("--line-strong"),
+    textStyle: { color: colour("--text"), fontSize: 12 },
+    formatter: ({ dataIndex }: { dataIndex: number }) => {
+      const bar = bars[dataIndex];
+      if (!bar) return "";
+      const took = seconds((bar.endMs - bar.startMs) / 1000);
+      if (!bar.interval) return `waiting for ${took}`;
+      const { jobId, clipIndex, end, nodeId } = bar.interval;
+      const how = end === null ? "goes on" : end;
+      const what = kindWord(bar.kind, bar.interval);
+      return `${what}\njob ${shortId(jobId)}, clip ${clipIndex + 1}\n${took} on ${nodeId}, ${how}`;
+    },
+  };
+}
+
+function drawerOf(bars: readonly Bar[], colour: (name: string) => string): CustomSeriesRenderItem {
+  const colours = new Map(KINDS.map(({ kind }) => [kind, colour(`--stage-${kind}`)]));
+  return (params, chart) => {
+    const bar = bars[params.dataIndex];
+    if (!bar) return null;
+    const [fromX = 0, middle = 0] = chart.coord([bar.startMs, bar.lane]);
+    const [toX = 0] = chart.coord([bar.endMs, bar.lane]);
+    // Files are written beside a task of the accelerator: a thin bar below it.
+    const isThin = bar.kind === "mux" || bar.kind === "waiting";
+    const height = isThin ? 5 : 20;
+    const y = middle + (bar.kind === "mux" ? 8 : bar.kind === "waiting" ? -5 : -14);
+    return {
+      type: "rect",
+      shape: { x: fromX, y, width: Math.max(1.5, toX - fromX - 1), height, r: isThin ? 2 : 3 },
+      style: { fill: colours.get(bar.kind) ?? "", opacity: bar.isLost ? 0.4 : 1 },
+    };
+  };
+}

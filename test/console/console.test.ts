@@ -1,0 +1,209 @@
+/** The console in a real Chromium, on a real farm: what a user does, and what a user sees. */
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { LocalFarm } from "../../cli/local-farm.js";
+import { describeInBrowser, openPage, startChromium } from "./browser.js";
+import { PICTURE, renderClip, startConsoleFarm } from "./console-farm.js";
+
+describeInBrowser("the console", () => {
+  let farm: LocalFarm;
+  let browser: Browser;
+  let url: string;
+
+  beforeAll(async () => {
+    [farm, browser] = await Promise.all([startConsoleFarm(), startChromium()]);
+    url = `http://${farm.httpAddress}/`;
+  });
+
+  afterAll(async () => {
+    await browser?.close();
+    await farm?.stop();
+  });
+
+  /** Looks again and again until it is so. */
+  const eventually = <T>(look: () => Promise<T>) => expect.poll(look, { timeout: 30_000 });
+
+  /** What these tests look at of a video. */
+  interface Video {
+    readonly videoWidth: number;
+    readonly videoHeight: number;
+    readonly currentTime: number;
+  }
+
+  const field = (page: Page, name: string) => page.locator(`input[name="${name}"]`);
+  const choose = (page: Page) => field(page, "images").setInputFiles(PICTURE);
+  const render = (page: Page) => page.getByRole("button", { name: "Render" });
+
+  /** Fills the form for a clip of a few seconds. */
+  async function fill(page: Page, values: Readonly<Record<string, string>> = {}): Promise<void> {
+    await choose(page);
+    await page.getByText("All parameters").click();
+    const small = { num_frames: "4", width: "32", height: "32", num_inference_steps: "3" };
+    for (const [name, value] of Object.entries({ ...small, ...values })) {
+      await field(page, name).fill(value);
+    }
+  }
+
+  test("an empty farm says what to do; a picture becomes a clip that plays", async () => {
+    const page = await openPage(browser, url);
+    await page.getByText("Nothing was rendered here yet").waitFor();
+    expect(await render(page).isDisabled()).toBe(true);
+
+    await fill(page, { seed: "41", decode_chunk_size: "2", num_inference_steps: "8" });
+    await page.getByText("decoded in 2 chunks").waitFor();
+    await render(page).click();
+
+    const job = page.getByRole("article").first();
+    const bar = job.getByRole("progressbar");
+    await eventually(() => bar.getAttribute("aria-valuetext")).toMatch(/^step [1-8]\/8/);
+    await job.getByText("succeeded").waitFor();
+    expect(await bar.getAttribute("aria-valuenow")).toBe("100");
+    expect(await page.getByRole("status").textContent()).toMatch(/^Job \w{6} is succeeded\.$/);
+
+    await page.getByRole("link", { name: "Gallery" }).click();
+    const clip = page.getByRole("article", { name: "clip 1" });
+    await clip.getByText("seed 41").waitFor();
+    await clip.getByRole("button", { name: "Play clip 1" }).click();
+    await clip.getByRole("button", { name: "Pause clip 1" }).waitFor();
+    const video = clip.locator("video");
+    const facts = await video.evaluate((v: Video) => [v.videoWidth, v.videoHeight]);
+    expect(facts).toEqual([32, 32]);
+    // What plays moves on.
+    await eventually(() => video.evaluate((v: Video) => v.currentTime)).toBeGreaterThan(0);
+
+    const saved = page.waitForEvent("download");
+    await clip.getByRole("button", { name: "mp4" }).click();
+    expect((await saved).suggestedFilename()).toBe("clip.mp4");
+  });
+
+  test("the same again with its seed, and another from one of its steps", async () => {
+    const { jobId } = await renderClip(farm);
+    const page = await openPage(browser, `${url}#gallery`);
+    const clip = page.getByRole("article", { name: `clip 1 of job ${jobId.slice(-6)}` });
+    await clip.getByRole("button", { name: "Again with this seed" }).click();
+    await eventually(() => field(page, "seed").inputValue()).toBe("42");
+    expect(await field(page, "num_inference_steps").inputValue()).toBe("3");
+    await page.getByAltText(/^picture 1 of/).waitFor();
+
+    await page.getByRole("link", { name: "Gallery" }).click();
+    await clip.getByRole("combobox", { name: "Branch from step" }).selectOption("1");
+    await page.getByText("Begins at step 1 of clip 1").waitFor();
+    await field(page, "motion_bucket_id").fill("20");
+    await render(page).click();
+    const job = page.getByRole("article").first();
+    await job.getByText("succeeded").waitFor();
+  });
+
+  test("a clip looked at closely tells every number that it was made from", async () => {
+    const { jobId } = await renderClip(farm);
+    const page = await openPage(browser, `${url}#gallery`);
+    const clip = page.getByRole("article", { name: `clip 1 of job ${jobId.slice(-6)}` });
+    await clip.getByRole("button", { name: /closely$/ }).click();
+    const dialog = page.getByRole("dialog");
+    const numbers = await dialog.locator(".number").allTextContents();
+    expect(numbers).toContain("seed42");
+    expect(numbers).toContain("num_frames4");
+    expect(numbers.find((line) => line.startsWith("decode") && !line.includes("_"))).toMatch(
+      / on node-/,
+    );
+    await page.keyboard.press("Escape");
+    await dialog.waitFor({ state: "hidden" });
+  });
+
+  describe("what is wrong is said at its field", () => {
+    test("by the farm, all of it at once, before anything is sent", async () => {
+      const page = await openPage(browser, url);
+      await fill(page, { width: "33", num_frames: "many", fps: "0", seed: "-1" });
+      const wrong = page.locator('input[aria-invalid="true"]');
+      await eventually(() => wrong.count()).toBeGreaterThan(0);
+      await field(page, "num_frames").fill("4");
+      await field(page, "seed").fill("7");
+      await eventually(() =>
+        wrong.evaluateAll((all) => all.map((e) => e.getAttribute("name"))),
+      ).toEqual(["fps", "width"]);
+      const says = async (name: string) => {
+        const ids = (await field(page, name).getAttribute("aria-describedby")) ?? "";
+        return page.locator(`#${ids.split(" ")[0]}`).textContent();
+      };
+      expect(await says("width")).toContain("no multiple of 8");
+      expect(await says("fps")).toContain("from 1 to 240");
+      await render(page).click();
+      expect(await page.locator(":focus").getAttribute("name")).toBe("fps");
+      await field(page, "width").fill("32");
+      await field(page, "fps").fill("7");
+      await eventually(() => wrong.count()).toBe(0);
+    });
+
+    test("also of a file that is no picture: the job fails and says why", async () => {
+      const page = await openPage(browser, url);
+      const file = { name: "notes.png", mimeType: "image/png", buffer: Buffer.from("no picture") };
+      await field(page, "images").setInputFiles(file);
+      await render(page).click();
+      const job = page.getByRole("article").first();
+      await job.getByText("failed", { exact: true }).first().waitFor();
+      await job.getByText("invalid-argument").waitFor();
+      await job.getByRole("button", { name: "Delete" }).click();
+      await page.getByText(/and its files are deleted/).waitFor();
+    });
+  });
+
+  test("a job is moved, paused, resumed and cancelled from its card", async () => {
+    const page = await openPage(browser, url);
+    await fill(page, { num_inference_steps: "900" });
+    await render(page).click();
+    const job = page.getByRole("article", { name: /running|queued|paused/ });
+    await job.getByAltText(/^Some frames after step/).waitFor();
+    await job.getByRole("button", { name: "Raise its priority" }).click();
+    await job.getByText("priority 60").waitFor();
+    await job.getByRole("button", { name: "Pause" }).click();
+    await job.getByText("paused", { exact: true }).first().waitFor();
+    await job.getByRole("button", { name: "Resume" }).click();
+    await job.getByRole("button", { name: "Pause" }).waitFor();
+    await job.getByRole("button", { name: "Cancel" }).click();
+    await page
+      .getByRole("article", { name: /cancelled/ })
+      .getByText("cancelled")
+      .first()
+      .waitFor();
+  });
+
+  test("a node is drained and gets work again; the timeline shows who did what", async () => {
+    await renderClip(farm);
+    const page = await openPage(browser, `${url}#farm`);
+    const row = page.getByRole("row", { name: /node-2/ }).first();
+    await row.getByRole("button", { name: "Drain node-2" }).click();
+    await row.getByText("draining").waitFor();
+    await row.getByRole("button", { name: "Undrain node-2" }).click();
+    await row.getByText("idle").waitFor();
+
+    await page.getByRole("img", { name: "Work of 2 nodes over time" }).waitFor();
+    await page.getByText("The same as a table").click();
+    const work = await page
+      .getByRole("region", { name: "Latest work" })
+      .locator("tbody td:first-of-type")
+      .allTextContents();
+    const halves = ["conditional half", "unconditional half"];
+    const stages = ["condition", ...halves, "decode, chunk 1", "decode, chunk 2", "write files"];
+    expect(work).toEqual(expect.arrayContaining(stages));
+  });
+
+  test("the key of a farm that wants one goes along with everything, also with the events", async () => {
+    await renderClip(farm);
+    const page = await openPage(browser, url);
+    await page.route("**/v1/**", (route) => {
+      const isKnown = route.request().headers()["authorization"] === "Bearer open-sesame";
+      const refusal = { code: 16, message: "give an API key", details: [] };
+      return isKnown ? route.continue() : route.fulfill({ status: 401, json: refusal });
+    });
+    await page.reload();
+    await page.getByText("This farm wants an API key").waitFor();
+    await page.getByRole("button", { name: "API key" }).click();
+    await page.getByRole("textbox", { name: "API key" }).fill("open-sesame");
+    await page.getByRole("button", { name: "Use this key" }).click();
+    await page.getByText("live", { exact: true }).waitFor();
+    await page.getByRole("link", { name: "Gallery" }).click();
+    const video = page.locator("video").first();
+    await eventually(() => video.getAttribute("src")).toMatch(/^blob:/);
+    expect(await page.evaluate("localStorage.length + sessionStorage.length")).toBe(2);
+  });
+});

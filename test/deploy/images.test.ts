@@ -1,0 +1,108 @@
+/** The steps of the Dockerfile outside Docker: what an image would hold is built and started here. */
+import { execFileSync, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { readText } from "./watched-farm.js";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const dockerfile = readText("deploy/docker/Dockerfile");
+const stages = dockerfile.split(/^(?=FROM )/m).slice(1);
+const stageOf = (name: string) => stages.find((stage) => stage.includes(` AS ${name}\n`)) ?? "";
+
+describe("the Dockerfile", () => {
+  test("has a target for every image that the manifests name", () => {
+    for (const name of ["coordinator", "gpu-node-cpu", "gpu-node-cuda"]) {
+      expect(stageOf(name), name).toContain("CMD [");
+    }
+  });
+
+  test("names its bases with a version, never the latest", () => {
+    const bases = [...dockerfile.matchAll(/^ARG \w+_IMAGE=(.+)$/gm)].map((m) => m[1]);
+    expect(bases).toHaveLength(2);
+    for (const base of bases) expect(base).toMatch(/:\d+\.\d+\.\d+-/);
+  });
+
+  test("ends every image as a user who is not root", () => {
+    for (const name of ["base", "gpu-node-cuda"]) {
+      const users = [...stageOf(name).matchAll(/^USER (.+)$/gm)].map((m) => m[1]);
+      expect(users, name).toEqual(["10001:10001"]);
+    }
+    expect(stageOf("coordinator") + stageOf("gpu-node-cpu")).not.toMatch(/USER/);
+  });
+
+  test("brings ffmpeg, and runs no script of a package but the one that is checked", () => {
+    expect(dockerfile.match(/ffmpeg tini/g)).toHaveLength(2);
+    expect(readText("deploy/docker/install.sh")).toContain("npm ci --ignore-scripts");
+    expect(stageOf("cuda-provider")).toContain("deploy/docker/cuda-provider.sh");
+  });
+});
+
+describe("the steps", () => {
+  let folder = "";
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), "image-"));
+    const args = ["ls-files", "--cached", "--others", "--exclude-standard", "-z"];
+    const listed = execFileSync("git", args, { cwd: root, encoding: "utf8" }).split("\0");
+    const isSource =
+      /^(package|tsconfig|\.npmrc)|^(shared|coordinator|gpu-node|engine|client|cli|proto|bench|scripts|deploy|console)\/|^test\/(sim|plan)\//;
+    for (const name of listed.filter(
+      (each) => isSource.test(each) && existsSync(join(root, each)),
+    )) {
+      mkdirSync(join(folder, "build", dirname(name)), { recursive: true });
+      cpSync(join(root, name), join(folder, "build", name));
+    }
+    symlinkSync(join(root, "node_modules"), join(folder, "build/node_modules"));
+  });
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  test("build everything, and what is copied starts by its command", () => {
+    const build = join(folder, "build");
+    execFileSync("sh", ["deploy/docker/build.sh"], { cwd: build, stdio: "pipe" });
+    const image = join(folder, "image");
+    mkdirSync(image);
+    for (const [, from = "", to = ""] of stageOf("base").matchAll(
+      /COPY --from=build \/app\/(\S+) (\S+)/g,
+    )) {
+      if (from === "node_modules") symlinkSync(join(root, "node_modules"), join(image, from));
+      else cpSync(join(build, from), join(image, to === "./" ? from : to), { recursive: true });
+    }
+    for (const name of ["coordinator", "gpu-node-cpu"]) {
+      const [, entry = ""] = /CMD \["node", "(.+)"\]/.exec(stageOf(name)) ?? [];
+      const run = spawnSync(process.execPath, [entry, "--help"], { cwd: image, encoding: "utf8" });
+      expect({ status: run.status, said: run.stderr }, name).toMatchObject({ status: 0 });
+      expect(run.stderr).toContain(`usage: node ${entry}`);
+    }
+  });
+
+  const library = "the CUDA provider";
+  const right = createHash("sha256").update(library).digest("hex");
+  test.each([
+    ["the expected one", right, "true", 0, ""],
+    ["another one", "0".repeat(64), "true", 1, `has sha256 ${right}`],
+    ["none told", "", "true", 2, "give the sha256"],
+    ["a script that fails", right, "false", 1, ""],
+  ])("a CUDA provider whose hash is %s", (_name, expected, install, status, said) => {
+    const where = join(folder, "cuda", "node_modules/onnxruntime-node/bin/x64");
+    mkdirSync(where, { recursive: true });
+    writeFileSync(join(where, "libonnxruntime_providers_cuda.so"), library);
+    const run = spawnSync("sh", [join(root, "deploy/docker/cuda-provider.sh")], {
+      cwd: join(folder, "cuda"),
+      env: { PATH: process.env["PATH"], CUDA_PROVIDER_SHA256: expected, INSTALL: install },
+      encoding: "utf8",
+    });
+    expect(run.status).toBe(status);
+    expect(run.stderr).toContain(said);
+  });
+});

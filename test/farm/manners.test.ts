@@ -1,0 +1,116 @@
+/** @file How the command line behaves: settings from files, data on stdout, exit codes. */
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { beforeEach, expect, onTestFinished, test } from "vitest";
+import { parse } from "yaml";
+import { runCli, startCli } from "./cli-process.js";
+import { CHECKPOINT, PICTURE, startFarm, type TestFarm } from "./farm-harness.js";
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "farm-manners-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+});
+
+/** A command whose settings are those of a file, and nothing else. */
+function withConfig(text: string, ...args: string[]) {
+  const path = join(folder, "renderfarm.yaml");
+  writeFileSync(path, text);
+  return runCli(args, { RENDERFARM_CONFIG: path });
+}
+
+test("a file names the farm; nodes and jobs come as tables, names and data", async () => {
+  const farm: TestFarm = await startFarm(2);
+  const config = `address: ${farm.client.address}\n`;
+  const { jobId } = await farm.render({ numInferenceSteps: 2 });
+
+  const names = await withConfig(config, "nodes", "-o", "name");
+  expect(names).toMatchObject({ exitCode: 0, stdout: "node-1\nnode-2\n", stderr: "" });
+  const table = await withConfig(config, "list");
+  expect(table.stdout.split("\n")[0]).toMatch(/^JOB +STATE +PRIORITY/);
+  const lines = await withConfig(config, "list", "-o", "jsonl");
+  expect(lines.stdout.split("\n")).toHaveLength(2);
+  expect(JSON.parse(lines.stdout)).toMatchObject({ jobId, state: "succeeded" });
+  const yaml = await withConfig(config, "get", jobId, "-o", "yaml");
+  expect(parse(yaml.stdout)).toMatchObject({ jobId, parameters: { seeds: ["7"] } });
+
+  const shown = await withConfig(`${config}token: rf_secret\n`, "config", "show", "--origin");
+  expect(shown.stdout).toContain(`address  ${farm.client.address}`);
+  expect(shown.stdout).toContain(join(folder, "renderfarm.yaml"));
+  expect(shown.stdout).not.toContain("rf_secret");
+
+  const mistyped = await withConfig("adress: x\nfsp: 7\n", "nodes");
+  expect(mistyped).toMatchObject({ exitCode: 2, stdout: "" });
+  expect(mistyped.stderr).toContain(
+    "renderfarm.yaml adress: is no setting, did you mean 'address'?",
+  );
+  expect(mistyped.stderr).toContain("renderfarm.yaml fsp: is no setting, did you mean 'fps'?");
+
+  const limited = await withConfig(
+    config,
+    ...["submit", PICTURE, "--out", join(folder, "clip.gif"), "--timeout", "1s"],
+    ...["--height", "16", "--width", "16", "--num-frames", "4", "--start-after", "+1h"],
+  );
+  expect(limited).toMatchObject({ exitCode: 124, stdout: "" });
+  const waiting = (await farm.client.listJobs({ states: ["queued"] })).jobs[0]!.jobId;
+  expect(limited.stderr).toContain(`renderfarm watch ${waiting} --out`);
+});
+
+test("doctor looks at the farm, the checkpoint and the tools, and says what to do", async () => {
+  const farm = await startFarm(1);
+  const blobs = join(folder, "blobs");
+  const address = ["--address", farm.client.address];
+  const data = ["--checkpoint", CHECKPOINT, "-o", "jsonl"];
+  const missing = await runCli(["doctor", ...address, ...data, "--blobs", `file:${blobs}`]);
+  expect(missing.exitCode).toBe(1);
+  expect(missing.stderr).toContain("not in order: blobs");
+  const found = missing.stdout
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as { check: string; result: string; detail: string });
+  expect(found.map(({ check, result }) => `${check} ${result}`)).toEqual([
+    "tls skip",
+    "farm ok",
+    "nats skip",
+    "blobs FAIL",
+    "model ok",
+    "provider ok",
+    "ffmpeg ok",
+  ]);
+  expect(found[1]!.detail).toContain("1 nodes, serving");
+  expect(found[3]!.detail).toContain("is not a folder");
+
+  const nobody = await runCli(["doctor", "--address", "127.0.0.1:1"]);
+  expect(nobody.exitCode).toBe(1);
+  expect(nobody.stdout).toMatch(/farm +FAIL +no answer from 127\.0\.0\.1:1.*renderfarm dev/);
+});
+
+test("completion is a script that the shell takes, and completes verbs and flags", async () => {
+  const { stdout, exitCode } = await runCli(["completion", "bash"]);
+  expect(exitCode).toBe(0);
+  const ask = `${stdout}\nCOMP_WORDS=(renderfarm submit --num-f); COMP_CWORD=2; _renderfarm; echo "\${COMPREPLY[*]}"`;
+  expect(execFileSync("bash", ["-c", ask], { encoding: "utf8" })).toBe("--num-frames\n");
+});
+
+test("the first Ctrl-C leaves the job running and says how to go on", async () => {
+  const farm = await startFarm(1);
+  const out = join(folder, "clip.gif");
+  const release = farm.holdRuntimes(["node-1"]);
+  const sent = startCli([
+    ...["submit", PICTURE, "--out", out, "--address", farm.client.address],
+    ...["--height", "16", "--width", "16", "--num-frames", "4", "--num-inference-steps", "2"],
+  ]);
+  const jobCount = async () => (await farm.client.listJobs()).jobs.length;
+  await expect.poll(jobCount, { timeout: 30_000 }).toBe(1);
+  const { jobId } = (await farm.client.listJobs()).jobs[0]!;
+  sent.signal("SIGINT");
+  const { exitCode, stdout, stderr } = await sent.ended;
+  expect({ exitCode, stdout }).toEqual({ exitCode: 130, stdout: "" });
+  expect(stderr).toContain(`renderfarm watch ${jobId} --out ${out}`);
+  release();
+  await farm.follow(jobId).end();
+  const watched = await runCli(["watch", jobId, "--out", out, "--address", farm.client.address]);
+  expect(watched).toMatchObject({ exitCode: 0, stdout: `${out}\n` });
+});
