@@ -1,11 +1,16 @@
 /**
  * @file `npm run bench`: the engine; `npm run bench -- farm`: the farm around it;
  * `npm run bench -- diffusers`: both beside diffusers; `npm run bench -- transport`: what goes between
- * the processes; `npm run bench -- scale`: the core with 1,000 nodes, and its metrics.
+ * the processes; `npm run bench -- scale`: the core with 1,000 nodes, and its metrics;
+ * `npm run bench -- full-size`: SVD's own size with random weights;
+ * `npm run bench -- memory`: what is foreseen of peaks; `npm run bench -- guard`: what got worse.
  */
 import { benchDiffusers } from "./diffusers/main.js";
 import { benchEngine } from "./engine-table.js";
 import { benchFarm } from "./farm/main.js";
+import { benchFullSize } from "./full-size/main.js";
+import { benchGuard } from "./guard.js";
+import { benchMemory } from "./memory/main.js";
 import { benchScale } from "./scale.js";
 import { benchTransport } from "./transport/main.js";
 
@@ -16,6 +21,9 @@ const BENCHES: Readonly<Record<string, (args: readonly string[]) => Promise<bool
   diffusers: benchDiffusers,
   transport: benchTransport,
   scale: benchScale,
+  memory: benchMemory,
+  guard: benchGuard,
+  "full-size": benchFullSize,
 };
 const bench = BENCHES[subject ?? "engine"];
 if (!bench) {

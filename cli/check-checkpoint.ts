@@ -1,5 +1,7 @@
 /** @file Whether a checkpoint can render a request, found out before any process is started. */
+import { totalmem } from "node:os";
 import { join } from "node:path";
+import { usableMemory } from "../gpu-node/agent/memory.js";
 import { describeCheckpoint } from "../gpu-node/checkpoint/describe-checkpoint.js";
 import { type Checkpoint, openCheckpoint } from "../gpu-node/checkpoint/open-checkpoint.js";
 import { planSteps } from "../gpu-node/diffusion/euler-discrete.js";
@@ -8,7 +10,10 @@ import {
   buildVaeEncoder,
 } from "../gpu-node/model/autoencoder-kl-temporal-decoder.js";
 import { buildImageEncoder } from "../gpu-node/model/clip-vision.js";
+import type { BuiltGraph } from "../gpu-node/model/graph.js";
+import { processBytes } from "../gpu-node/model/memory-plan.js";
 import { buildUnet } from "../gpu-node/model/unet-spatio-temporal-condition.js";
+import { formatBytes } from "../shared/core/bytes.js";
 import { asFarmError, type Violation } from "../shared/core/errors.js";
 import { type ClipParameters, stepCount } from "../shared/farm/parameters.js";
 import { resolveParameters } from "../shared/farm/validate-request.js";
@@ -57,6 +62,7 @@ export function checkGraphs(
   { folder, checkpoint, model }: OpenedCheckpoint,
   parameters: ClipParameters,
   violations: Violation[],
+  { onProcessor }: { readonly onProcessor: boolean },
 ): void {
   const { configs, components } = checkpoint;
   const { height, width, numFrames, decodeChunkSize } = parameters;
@@ -72,13 +78,30 @@ export function checkGraphs(
     () => buildUnet(configs.unet, unet.weights, { frames: numFrames, ...latent }),
     () => buildVaeDecoder(configs.vae, vae.weights, { frames: decodeChunkSize, ...latent }),
   ];
+  const graphs: BuiltGraph[] = [];
   for (const build of builds) {
     try {
-      build();
+      const built = build();
+      if ("weightBytes" in built) graphs.push(built);
     } catch (error) {
       violations.push(...problemsOf(error, folder));
     }
   }
+  if (onProcessor) checkMemory(graphs, violations);
+}
+
+/**
+ * Refuses on the processor what no node on this machine could load: a stage's graphs that take more
+ * than all of its memory. Nodes themselves refuse by what is theirs.
+ */
+function checkMemory(graphs: readonly BuiltGraph[], violations: Violation[]): void {
+  const total = usableMemory(process.constrainedMemory(), totalmem());
+  const most = Math.max(...graphs.map((graph) => processBytes([graph])));
+  if (most <= total) return;
+  const description =
+    `takes ${formatBytes(most)} of memory at this size, and this machine has ${formatBytes(total)}; ` +
+    "make the clip smaller (--height, --width, --num-frames, --decode-chunk-size)";
+  violations.push({ field: "memory", description });
 }
 
 /** A checkpoint of another model differs in hundreds of parameters; some of them tell enough. */

@@ -1,5 +1,6 @@
 /** @file The flags of commands that start a farm on this machine. */
 import type { Command } from "commander";
+import { PROVIDER_CHOICES, type ProviderChoice } from "../gpu-node/runtime/provider.js";
 import { findFfmpeg } from "../gpu-node/stages/media/find-ffmpeg.js";
 import { asFarmError, type Violation } from "../shared/core/errors.js";
 import { FieldChecks, show } from "../shared/farm/field-checks.js";
@@ -12,6 +13,8 @@ export interface FarmFlags {
   readonly variant?: string;
   readonly nodes?: string;
   readonly threads?: string;
+  readonly provider?: string;
+  readonly offload?: boolean;
   readonly verbose?: boolean;
 }
 
@@ -28,12 +31,21 @@ export function addFarmFlags(command: Command): Command {
     .option("--variant <name>", "files of the checkpoint: auto, fp32, fp16 (default: auto)")
     .option("--nodes <n>", `node processes (default: ${NODE_COUNT_DEFAULT})`)
     .option("--threads <n>", "threads of each node (default: the cores, shared equally)")
+    .option(
+      "--provider <name>",
+      "what runs graphs: cpu, webgpu, cuda, tensorrt, auto (default: cpu)",
+    )
+    .option(
+      "--offload",
+      "nodes keep the models of one stage only: less memory, and loading at each",
+    )
     .option("-v, --verbose", "the processes' own logs on stderr");
 }
 
 export interface CheckedFarm
-  extends Pick<LocalFarmOptions, "checkpoint" | "nodeCount" | "threads" | "verbose"> {
+  extends Pick<LocalFarmOptions, "checkpoint" | "nodeCount" | "threads" | "verbose" | "offload"> {
   readonly variant: VariantChoice;
+  readonly provider: ProviderChoice;
 }
 
 /** @param violations gets every mistake; `checkpoint` is "" when it is missing */
@@ -44,6 +56,11 @@ export function checkFarmFlags(flags: FarmFlags, violations: Violation[]): Check
   const variant = VARIANTS.find((known) => known === (flags.variant ?? "auto"));
   if (!variant) {
     checks.refuse("variant", `${show(flags.variant)} is unknown; legal are ${VARIANTS.join(", ")}`);
+  }
+  const provider = PROVIDER_CHOICES.find((known) => known === (flags.provider ?? "cpu"));
+  if (!provider) {
+    const legal = PROVIDER_CHOICES.join(", ");
+    checks.refuse("provider", `${show(flags.provider)} is unknown; legal are ${legal}`);
   }
   const checkpoint = flags.checkpoint ?? "";
   if (checkpoint === "") {
@@ -56,6 +73,8 @@ export function checkFarmFlags(flags: FarmFlags, violations: Violation[]): Check
     nodeCount,
     threads: threads === 0 ? null : threads,
     verbose: flags.verbose ?? false,
+    provider: provider ?? "cpu",
+    offload: flags.offload ?? false,
   };
 }
 

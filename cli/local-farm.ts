@@ -18,6 +18,10 @@ export interface LocalFarmOptions {
   readonly nodeCount: number;
   /** Threads of each node; null: the cores, shared equally. */
   readonly threads: number | null;
+  /** What runs the graphs; absent: the processor. */
+  readonly provider?: string;
+  /** Whether nodes keep the models of one stage only. */
+  readonly offload?: boolean;
   /** host:port of the coordinator; port 0 takes a free one. */
   readonly listen: string;
   /** host:port of its console and JSON gateway; absent: neither. */
@@ -123,14 +127,15 @@ class ProcessFarm implements LocalFarm {
   }
 
   #launchNode(place: number): void {
-    const { checkpoint, variant, nodeCount } = this.#options;
+    const { checkpoint, variant, nodeCount, provider = "cpu", offload } = this.#options;
     const name = `node-${place + 1}`;
     const threads = this.#options.threads ?? threadsPerNode(nodeCount);
     this.#restarts[place]!.delay.started(performance.now());
     this.#nodes[place] = this.#launch(name, "gpu-node", NODE_READY_MS, [
       ...["--coordinator", this.address, "--checkpoint", checkpoint, "--variant", variant],
       ...["--blob-dir", join(this.#folder, "blobs"), "--node-id", name],
-      ...["--threads", String(threads)],
+      ...["--threads", String(threads), "--provider", provider],
+      ...(offload === true ? ["--offload"] : []),
     ]);
   }
 

@@ -58,7 +58,11 @@ async function checkRun(
     hasFfmpeg: await hasFfmpegHere(violations),
   };
   const request = await prepareRequest(images, flags, surroundings, violations);
-  if (opened) checkGraphs(opened, request?.parameters ?? defaultsOf(opened.model), violations);
+  const onProcessor = farm.provider === "cpu";
+  if (opened) {
+    const parameters = request?.parameters ?? defaultsOf(opened.model);
+    checkGraphs(opened, parameters, violations, { onProcessor });
+  }
   refuseViolations(violations);
   return { farm, request: request! };
 }

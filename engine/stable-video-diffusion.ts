@@ -36,6 +36,8 @@ export interface PretrainedOptions {
   readonly provider?: RuntimeSettings["provider"];
   /** Threads of a run. Default: as many as there are cores. */
   readonly threads?: number;
+  /** Keeps the models of the stage at hand only: less memory, and loading at every change. */
+  readonly offload?: boolean;
 }
 
 /** What the stages need besides their values. */
@@ -67,7 +69,8 @@ export class StableVideoDiffusion {
       const description = `${threads} is no whole number of at least 1`;
       refuseViolations([{ field: "threads", description }]);
     }
-    const settings = { checkpointDir: folder, variant, provider, intraOpThreads: threads };
+    const { offload = false } = options;
+    const settings = { checkpointDir: folder, variant, provider, intraOpThreads: threads, offload };
     return new StableVideoDiffusion(await openInProcessRuntime(settings));
   }
 

@@ -53,6 +53,7 @@ const agent: Agent = await startAgent({
     busAdvertise: null,
     tls: null,
     memoryBytes: null,
+    offload: false,
     prefers: "any",
     provider: "cpu",
     metrics: null,

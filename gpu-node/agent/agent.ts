@@ -12,7 +12,9 @@ import { assertNever } from "../../shared/core/assert.js";
 import { FarmError } from "../../shared/core/errors.js";
 import { idFromBytes } from "../../shared/core/ids.js";
 import type { TaskReport } from "../../shared/farm/work.js";
+import { chooseProvider, providerSurroundings } from "../runtime/choose-provider.js";
 import { runtimePlanHash } from "../runtime/plan-hash.js";
+import type { Provider } from "../runtime/provider.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { RuntimeInfo } from "../runtime/runtime-info.js";
 import { findFfmpeg } from "../stages/media/find-ffmpeg.js";
@@ -44,7 +46,9 @@ export interface AgentOptions {
   /** The runtime child was started again. */
   readonly onRestart?: () => void;
   /** Default: the runtime child, with the checkpoint of the settings. */
-  readonly openRuntime?: (options: AgentOptions) => Promise<OpenedRuntime>;
+  readonly openRuntime?: (
+    options: AgentOptions & { readonly provider: Provider },
+  ) => Promise<OpenedRuntime>;
 }
 
 /** A runtime and what it says of its checkpoint. */
@@ -74,7 +78,8 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const { settings, version, log, openRuntime = superviseChild } = options;
   const clock = systemClock;
   const tls = options.tls ?? openNodeTls(settings, log);
-  const { nodeId, prefers, provider } = settings;
+  const { nodeId, prefers } = settings;
+  const provider = chooseProvider(settings.provider, providerSurroundings());
   const measuring = { nodeId, prefers, provider };
   const meters = nodeMeters(options.registry ?? null, measuring, clock);
   const traces = options.tracer ? new NodeTraces(options.tracer, nodeId, Date.now) : null;
@@ -88,7 +93,11 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const blobs = meters.blobs(store, settings.blobs.startsWith("s3:") ? "s3" : "files");
   const ffmpeg = await findFfmpeg();
   const startMs = clock.nowMs();
-  const opened = await openRuntime({ ...options, onRestart: () => observer.runtimeRestarted() });
+  const opened = await openRuntime({
+    ...options,
+    provider,
+    onRestart: () => observer.runtimeRestarted(),
+  });
   const { info } = opened;
   observer.modelLoaded(info.model.name, (clock.nowMs() - startMs) / 1_000);
   const runtime = meters.runtime(opened);
@@ -96,7 +105,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     ...{ env: process.env, clock, log, tls },
     onRefused: (what) => log.warn({ what }, "the tensor bus did not take what came"),
   });
-  const identity = identityOf(settings, info, bus, ffmpeg !== null);
+  const identity = identityOf({ ...settings, provider }, info, bus, ffmpeg !== null);
   const { planHash } = identity;
   const runner = new TaskRunner({
     ...{ runtime, blobs, clock, configs: info.configs, planHash, ffmpeg, version, observer },
@@ -167,16 +176,20 @@ export function openNodeTls({ tls, nodeId }: NodeSettings, log: Logger): TlsFile
 
 function superviseChild({
   settings,
+  provider,
   log,
   onBroken,
   onRestart,
-}: AgentOptions): Promise<SupervisedRuntime> {
+}: AgentOptions & { readonly provider: Provider }): Promise<SupervisedRuntime> {
   return SupervisedRuntime.start({
     child: {
       checkpointDir: settings.checkpoint,
       variant: settings.variant,
-      provider: settings.provider,
+      provider,
       intraOpThreads: settings.threads,
+      offload: settings.offload,
+      // What else an accelerator's memory holds, and whose it is, the engine alone knows.
+      memoryBytes: provider === "cpu" ? memoryOf(settings) : settings.memoryBytes,
     },
     clock: systemClock,
     onRestart: ({ detail }) => {
@@ -187,8 +200,16 @@ function superviseChild({
   });
 }
 
+/** Settings with the provider that was chosen. */
+type Settled = NodeSettings & { readonly provider: Provider };
+
+/** Bytes that the runtime may use. */
+function memoryOf({ memoryBytes }: NodeSettings): number {
+  return memoryBytes ?? usableMemory(process.constrainedMemory(), totalmem());
+}
+
 function identityOf(
-  settings: NodeSettings,
+  settings: Settled,
   info: RuntimeInfo,
   bus: OpenedBus,
   hasFfmpeg: boolean,
@@ -209,7 +230,7 @@ function identityOf(
     busAddress: settings.busAdvertise ?? bus.address,
     busToken: bus.token,
     hasFfmpeg,
-    memoryBytes: settings.memoryBytes ?? usableMemory(process.constrainedMemory(), totalmem()),
+    memoryBytes: memoryOf(settings),
     prefers: settings.prefers,
   };
 }

@@ -47,6 +47,7 @@ test("every setting can come from the environment; a flag goes first", () => {
     busListen: "127.0.0.1:7",
     busAdvertise: "localhost:8",
     memoryBytes: 24 * 2 ** 30,
+    offload: false,
     prefers: "decode",
     metrics: null,
     provider: "cpu",

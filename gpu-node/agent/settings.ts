@@ -10,7 +10,7 @@ import { NODE_PREFERENCES, type NodePreference } from "../../shared/farm/work.js
 import { readMetricsAddress } from "../../shared/settings/metrics-address.js";
 import { type Environment, SettingReader } from "../../shared/settings/setting-reader.js";
 import { readTlsPaths, TLS_FLAGS } from "../../shared/settings/tls-settings.js";
-import { PROVIDERS, type Provider } from "../runtime/provider.js";
+import { PROVIDER_CHOICES, type ProviderChoice } from "../runtime/provider.js";
 import { BUS_FORM, isBusUrl } from "./open-bus.js";
 
 export interface NodeSettings {
@@ -25,7 +25,7 @@ export interface NodeSettings {
   /** Threads of one run of a graph. */
   readonly threads: number;
   /** What runs the graphs. */
-  readonly provider: Provider;
+  readonly provider: ProviderChoice;
   /** Which files of the checkpoint: "auto" takes those without a variant, else the fp16 ones. */
   readonly variant: "auto" | "fp32" | "fp16";
   /** How halves go from node to node: tcp, or nats://... */
@@ -34,6 +34,8 @@ export interface NodeSettings {
   readonly busListen: string;
   /** host:port under which partners reach the tensor bus; null: where it listens. */
   readonly busAdvertise: string | null;
+  /** Keeps the models of the stage at hand only. */
+  readonly offload: boolean;
   /** Bytes that the runtime may use; null: what the machine has, or its container. */
   readonly memoryBytes: number | null;
   /** The work it takes first when several kinds wait. */
@@ -55,7 +57,8 @@ export const USAGE = `usage: node dist/gpu-node/main.js [flags]
   --blob-dir DIR             the same as --blobs file:DIR          RENDERFARM_BLOB_DIR
   --node-id ID               name in the farm (HOSTNAME-PID)       RENDERFARM_NODE_ID
   --threads N                threads of a run (1)                  RENDERFARM_THREADS
-  --provider NAME            cpu or cuda: what runs graphs (cpu)   RENDERFARM_PROVIDER
+  --provider NAME            cpu, webgpu, cuda, tensorrt or auto:  RENDERFARM_PROVIDER
+                             what runs graphs (cpu)
   --variant NAME             auto, fp32 or fp16 (auto)             RENDERFARM_VARIANT
   --bus HOW                  tcp (default): from node to node, or  RENDERFARM_BUS
                              nats://HOST:PORT?ca=FILE: by a server
@@ -63,6 +66,8 @@ export const USAGE = `usage: node dist/gpu-node/main.js [flags]
   --bus-advertise HOST:PORT  what partners dial (bus-listen)       RENDERFARM_BUS_ADVERTISE
   --memory BYTES             what the runtime may use, as 24GiB   RENDERFARM_MEMORY
                              (all that the machine has)
+  --offload                  keeps the models of one stage only:   RENDERFARM_OFFLOAD=1
+                             less memory, loading at each change
   --prefer KIND              denoise, decode or any (any): taken   RENDERFARM_PREFER
                              first when both wait, else anything
   --tls-ca FILE              roots that are trusted                RENDERFARM_TLS_CA
@@ -96,6 +101,7 @@ const FLAGS = {
   "bus-listen": { type: "string" },
   "bus-advertise": { type: "string" },
   memory: { type: "string" },
+  offload: { type: "boolean" },
   prefer: { type: "string" },
   ...TLS_FLAGS,
   metrics: { type: "string" },
@@ -117,12 +123,13 @@ export function readSettings(args: readonly string[], env: Environment): NodeSet
     blobs: blobsOf(reader),
     nodeId: reader.text("node-id", defaultNodeId()),
     threads: reader.integer("threads", [1, THREADS_MAX], 1),
-    provider: reader.choice("provider", PROVIDERS, "cpu"),
+    provider: reader.choice("provider", PROVIDER_CHOICES, "cpu"),
     variant: reader.choice("variant", VARIANTS, "auto"),
     bus: reader.text("bus", "tcp"),
     busListen: reader.text("bus-listen", "127.0.0.1:0"),
     busAdvertise: reader.optional("bus-advertise"),
     memoryBytes: readMemory(reader),
+    offload: reader.isSet("offload"),
     prefers: reader.choice("prefer", NODE_PREFERENCES, "any"),
     metrics: readMetricsAddress(reader),
     logLevel: env["LOG_LEVEL"] || "info",

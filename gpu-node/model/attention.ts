@@ -7,9 +7,10 @@
  *
  * @source diffusers models/attention.py, models/attention_processor.py
  */
+import { attend } from "./attend.js";
 import type { Value } from "./graph-builder.js";
 import { groupNorm, layerNorm, linear } from "./layers.js";
-import { fusedMatMul, gemmTransB, multiHeadAttention } from "./ops-linear.js";
+import { fusedMatMul, gemmTransB } from "./ops-linear.js";
 import { add, gelu, mul } from "./ops-math.js";
 import { softmax } from "./ops-norm.js";
 import { reshape, transpose } from "./ops-shape.js";
@@ -71,7 +72,7 @@ function spatialAttention(w: Weights, x: Value, layout: TokenLayout): Value {
   const width = x.shape[1]!;
   const sequence = (rows: Value): Value => reshape(rows, [layout.frames, layout.places, width]);
   const [q, k, v] = projections(w, x);
-  const attended = multiHeadAttention(sequence(q), sequence(k), sequence(v), layout.heads);
+  const attended = attend(sequence(q), sequence(k), sequence(v), layout.heads);
   return linear(w.at("to_out", 0), reshape(attended, x.shape), width);
 }
 
@@ -152,7 +153,7 @@ export function attentionBlock(w: Weights, x: Value, eps: number): Value {
   const flat = reshape(groupNorm(w.at("group_norm"), x, eps), [n!, channels!, places]);
   const tokens = transpose(flat, [0, 2, 1]); // [N, H·W, C]
   const project = (name: string): Value => linear(w.at(name), tokens, channels!);
-  const attended = multiHeadAttention(project("to_q"), project("to_k"), project("to_v"), 1);
+  const attended = attend(project("to_q"), project("to_k"), project("to_v"), 1);
   const out = linear(w.at("to_out", 0), attended, channels!);
   return add(x, reshape(transpose(out, [0, 2, 1]), x.shape));
 }

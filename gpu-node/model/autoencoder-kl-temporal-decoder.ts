@@ -7,7 +7,7 @@
  * @source diffusers models/autoencoders/autoencoder_kl_temporal_decoder.py
  */
 import type { VaeConfig } from "./configs/vae-config.js";
-import type { BuiltGraph } from "./graph.js";
+import type { BuiltGraph, GraphVariant } from "./graph.js";
 import { GraphBuilder, type Value } from "./graph-builder.js";
 import { conv2d, conv3x3, groupNorm, silu, temporalConv } from "./layers.js";
 import { reshape, slice, transpose } from "./ops-shape.js";
@@ -29,8 +29,9 @@ export function buildVaeEncoder(
   config: VaeConfig,
   weights: WeightIndex,
   size: { readonly height: number; readonly width: number },
+  variant?: GraphVariant,
 ): BuiltGraph {
-  const g = new GraphBuilder("vae encoder");
+  const g = new GraphBuilder("vae encoder", variant);
   const w = Weights.root(g, "vae", partOfIndex(weights, isEncoders));
   const x = g.input("x", [1, config.in_channels, size.height, size.width]);
 
@@ -60,8 +61,9 @@ export function buildVaeDecoder(
   config: VaeConfig,
   weights: WeightIndex,
   size: LatentChunkSize,
+  variant?: GraphVariant,
 ): BuiltGraph {
-  const g = new GraphBuilder("vae decoder");
+  const g = new GraphBuilder("vae decoder", variant);
   const part = partOfIndex(weights, (name) => !isEncoders(name));
   const w = Weights.root(g, "vae", part);
   const z = g.input("z", [size.frames, config.latent_channels, size.height, size.width]);

@@ -4,11 +4,11 @@
  * @source transformers models/clip/modeling_clip.py, CLIPVisionModelWithProjection
  */
 import { assertNever } from "../../shared/core/assert.js";
+import { attend } from "./attend.js";
 import type { ClipActivation, ImageEncoderConfig } from "./configs/image-encoder-config.js";
-import type { BuiltGraph } from "./graph.js";
+import type { BuiltGraph, GraphVariant } from "./graph.js";
 import { GraphBuilder, type Value } from "./graph-builder.js";
 import { conv2d, layerNorm, linear } from "./layers.js";
-import { multiHeadAttention } from "./ops-linear.js";
 import { add, gelu, mul, sigmoid } from "./ops-math.js";
 import { concat, reshape, slice, transpose } from "./ops-shape.js";
 import { Weights } from "./parameters.js";
@@ -21,8 +21,12 @@ import type { WeightIndex } from "./weights.js";
  * @throws FarmError "checkpoint-invalid" when weights and config do not fit each other
  * @source CLIPVisionModelWithProjection.forward
  */
-export function buildImageEncoder(config: ImageEncoderConfig, weights: WeightIndex): BuiltGraph {
-  const g = new GraphBuilder("image encoder");
+export function buildImageEncoder(
+  config: ImageEncoderConfig,
+  weights: WeightIndex,
+  variant?: GraphVariant,
+): BuiltGraph {
+  const g = new GraphBuilder("image encoder", variant);
   const w = Weights.root(g, "image_encoder", weights);
   const side = config.image_size;
   const pixels = g.input("pixel_values", [1, config.num_channels, side, side]);
@@ -76,7 +80,7 @@ function encoderLayer(w: Weights, config: ImageEncoderConfig, x: Value): Value {
   const attn = w.at("self_attn");
   const normed = layerNorm(w.at("layer_norm1"), x, eps);
   const project = (name: string): Value => linear(attn.at(name), normed, width);
-  const attended = multiHeadAttention(
+  const attended = attend(
     project("q_proj"),
     project("k_proj"),
     project("v_proj"),

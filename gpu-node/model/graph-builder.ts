@@ -8,15 +8,17 @@
 import { assert } from "../../shared/core/assert.js";
 import { FarmError } from "../../shared/core/errors.js";
 import { elementCount } from "../../shared/tensor/tensor.js";
-import type {
-  Attributes,
-  BuiltGraph,
-  Domain,
-  ElementType,
-  FileRange,
-  GraphNode,
-  Initializer,
-  Port,
+import {
+  type Attributes,
+  type BuiltGraph,
+  CPU_VARIANT,
+  type Domain,
+  type ElementType,
+  type FileRange,
+  type GraphNode,
+  type GraphVariant,
+  type Initializer,
+  type Port,
 } from "./graph.js";
 import { type CostedNode, costsOf } from "./graph-costs.js";
 import { encodeModel } from "./graph-encoding.js";
@@ -53,6 +55,8 @@ const BYTES_OF: Readonly<Record<ElementType, number>> = {
 };
 
 export class GraphBuilder {
+  /** What the operators and layers choose their forms by. */
+  readonly variant: GraphVariant;
   readonly #name: string;
   readonly #names = new Set<string>();
   readonly #inputs: Port[] = [];
@@ -64,8 +68,9 @@ export class GraphBuilder {
   readonly #constants = new Map<string, Value>();
 
   /** @param name of the graph, for people who look at it in a viewer */
-  constructor(name: string) {
+  constructor(name: string, variant: GraphVariant = CPU_VARIANT) {
     this.#name = name;
+    this.variant = variant;
   }
 
   /** A float32 tensor that every run is given. */
@@ -151,6 +156,7 @@ export class GraphBuilder {
       inputs: this.#inputs,
       outputs,
       parameterCount,
+      ...weightsOf(initializers),
       nodeCount: nodes.length,
       costs: costsOf(
         new Map(this.#inputs.map(({ name, shape }) => [name, 4 * elementCount(shape)])),
@@ -201,6 +207,17 @@ export class GraphBuilder {
     this.#names.add(name);
     return name;
   }
+}
+
+/** Parameters are widened to float32 at load, whatever they are stored in. */
+function weightsOf(initializers: readonly Initializer[]) {
+  let [weightBytes, convertedBytes] = [0, 0];
+  for (const { elementType, shape, data } of initializers) {
+    if (data instanceof Uint8Array) continue;
+    weightBytes += BYTES_OF.float32 * elementCount(shape);
+    if (elementType !== "float32") convertedBytes += data.byteLength;
+  }
+  return { weightBytes, convertedBytes };
 }
 
 function bytesOf({ elementType, shape }: Value): number {

@@ -54,10 +54,23 @@ export interface BuiltGraph {
   readonly outputs: readonly Port[];
   /** Values in all parameters of the checkpoint that the graph stands for. */
   readonly parameterCount: number;
+  /** Bytes of the parameters that a run reads, in the type in which it computes with them. */
+  readonly weightBytes: number;
+  /** Bytes in the files of those of them that are stored in another type. */
+  readonly convertedBytes: number;
   readonly nodeCount: number;
   /** Of one run. */
   readonly costs: GraphCosts;
 }
+
+/** What differs between the graphs of one model for several execution providers. */
+export interface GraphVariant {
+  /** "fused": one operator, which never holds a whole matrix of scores; "products": plain ones. */
+  readonly attention: "fused" | "products";
+}
+
+/** What the CPU provider runs fastest. */
+export const CPU_VARIANT: GraphVariant = { attention: "fused" };
 
 export interface GraphRecord {
   readonly inputs: readonly Port[];

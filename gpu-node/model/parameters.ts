@@ -12,7 +12,7 @@ import type { ElementType, FileRange } from "./graph.js";
 import { type GraphBuilder, showShape, type Value } from "./graph-builder.js";
 import { castToFloat32 } from "./ops-math.js";
 import { sameShape } from "./ops-shape.js";
-import type { WeightDtype, WeightEntry, WeightIndex } from "./weights.js";
+import { ImpliedWeights, type WeightDtype, type WeightEntry, type WeightIndex } from "./weights.js";
 
 /** What all scopes of one component share. */
 interface Ledger {
@@ -125,7 +125,7 @@ export class Weights {
     const full = this.#nameOf(name);
     assert(!taken.has(full), `each parameter to be taken once, not ${full} again`);
     taken.add(full);
-    const entry = index.get(full);
+    const entry = index instanceof ImpliedWeights ? index.imply(full, shape) : index.get(full);
     if (entry !== undefined && sameShape(entry.shape, shape)) return entry;
     const expected = `config.json makes it ${showShape(shape)}`;
     this.#report(
@@ -168,5 +168,6 @@ const BYTES_PER_VALUE = { F32: 4, F16: 2, BF16: 2 } as const satisfies Record<We
 
 /** The entries of an index whose names the predicate keeps: the part that one graph must use up. */
 export function partOfIndex(index: WeightIndex, keep: (name: string) => boolean): WeightIndex {
+  if (index instanceof ImpliedWeights) return index; // nothing is left over in it
   return new Map([...index].filter(([name]) => keep(name)));
 }

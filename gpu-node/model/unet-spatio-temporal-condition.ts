@@ -6,7 +6,7 @@
 import { FarmError } from "../../shared/core/errors.js";
 import type { UnetConfig } from "./configs/unet-config.js";
 import { timestepEmbedding, timesteps } from "./embeddings.js";
-import type { BuiltGraph } from "./graph.js";
+import type { BuiltGraph, GraphVariant } from "./graph.js";
 import { GraphBuilder, type Value } from "./graph-builder.js";
 import { conv3x3, groupNorm, silu } from "./layers.js";
 import { add } from "./ops-math.js";
@@ -39,9 +39,14 @@ export interface ClipSize {
  *   "graph-shape-mismatch" when the config contradicts itself
  * @source UNetSpatioTemporalConditionModel.forward
  */
-export function buildUnet(config: UnetConfig, weights: WeightIndex, size: ClipSize): BuiltGraph {
+export function buildUnet(
+  config: UnetConfig,
+  weights: WeightIndex,
+  size: ClipSize,
+  variant?: GraphVariant,
+): BuiltGraph {
   const { frames, height, width } = size;
-  const g = new GraphBuilder("unet");
+  const g = new GraphBuilder("unet", variant);
   const w = Weights.root(g, "unet", weights);
   const ids = addedIdCount(config);
   const sample = g.input("sample", [1, frames, config.in_channels, height, width]);

@@ -20,3 +20,26 @@ export interface WeightEntry {
 
 /** Every parameter of a component by its name. */
 export type WeightIndex = ReadonlyMap<string, WeightEntry>;
+
+/**
+ * Whatever is asked for, in the shape in which it is asked for: the parameters that a config alone
+ * implies. They lie in no file, so a graph of them can be looked at and not run.
+ */
+export class ImpliedWeights extends Map<string, WeightEntry> implements WeightIndex {
+  readonly #dtype: WeightDtype;
+
+  /** @param dtype in which they would be stored */
+  constructor(dtype: WeightDtype) {
+    super();
+    this.#dtype = dtype;
+  }
+
+  /** The parameter, which is there from now on. */
+  imply(name: string, shape: readonly number[]): WeightEntry {
+    const count = shape.reduce((product, extent) => product * extent, 1);
+    const byteLength = (this.#dtype === "F32" ? 4 : 2) * count;
+    const entry = { name, shape, byteLength, dtype: this.#dtype, file: "", offset: 0 };
+    this.set(name, entry);
+    return entry;
+  }
+}

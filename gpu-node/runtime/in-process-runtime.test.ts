@@ -1,8 +1,14 @@
 import { expect, test } from "vitest";
 import { type Tensor, tensor } from "../../shared/tensor/tensor.js";
 import { goldenPath } from "../../test/golden/read-golden.js";
+import { openCheckpoint } from "../checkpoint/open-checkpoint.js";
+import { buildVaeDecoder } from "../model/autoencoder-kl-temporal-decoder.js";
+import { processBytes } from "../model/memory-plan.js";
+import { buildUnet } from "../model/unet-spatio-temporal-condition.js";
 import { openInProcessRuntime, SESSIONS_MAX } from "./in-process-runtime.js";
 import { runtimePlanHash } from "./plan-hash.js";
+import { describeGraph, type GraphSpec } from "./runtime.js";
+import type { RuntimeSettings } from "./runtime-info.js";
 
 const settings = {
   checkpointDir: goldenPath("two-level/checkpoint"),
@@ -38,6 +44,65 @@ test("a run that fails does not keep the next one waiting", async () => {
   const runs = [{}, { z: wave([1, 4, 4, 4]) }].map((inputs) => runtime.run(graph, inputs));
   await expect(runs[0]).rejects.toThrow("[graph-shape-mismatch] vae_decoder 1x4x4: z is missing");
   expect((await runs[1])!["sample"]!.shape).toEqual([1, 3, 8, 8]);
+  await runtime.close();
+});
+
+/** One graph of each stage, in the order of a clip. */
+const STAGES = [
+  [{ module: "vae_encoder", height: 16, width: 16 }, { x: wave([1, 3, 16, 16]) }],
+  [
+    { module: "unet", frames: 1, height: 8, width: 8 },
+    {
+      sample: wave([1, 1, 8, 8, 8]),
+      timestep: wave([1]),
+      encoder_hidden_states: wave([1, 1, 32]),
+      added_time_ids: wave([1, 3]),
+    },
+  ],
+  [{ module: "vae_decoder", frames: 1, height: 8, width: 8 }, { z: wave([1, 4, 8, 8]) }],
+] as const satisfies readonly (readonly [GraphSpec, Record<string, Tensor>])[];
+
+async function runStages(options: Partial<RuntimeSettings>) {
+  const runtime = await openInProcessRuntime({ ...settings, ...options });
+  const outputs: unknown[] = [];
+  const open: string[][] = [];
+  for (const [graph, inputs] of [...STAGES, STAGES[0]]) {
+    outputs.push(await runtime.run(graph, inputs));
+    open.push(runtime.openGraphs());
+  }
+  await runtime.close();
+  return { outputs, open, left: runtime.openGraphs() };
+}
+
+test("offload keeps the sessions of one stage open, and gives the same bytes", async () => {
+  const [kept, offloaded] = [await runStages({}), await runStages({ offload: true })];
+  const names = STAGES.map(([graph]) => describeGraph(graph));
+  expect(kept.open.map(({ length }) => length)).toEqual([1, 2, 3, 3]);
+  expect(offloaded.open).toEqual([...names, names[0]].map((name) => [name]));
+  expect(offloaded.outputs).toEqual(kept.outputs);
+  expect([kept.left, offloaded.left]).toEqual([[], []]);
+});
+
+test("where all stages together take too much memory, the others are closed first", async () => {
+  const { components, configs } = await openCheckpoint(settings.checkpointDir);
+  const unet = buildUnet(configs.unet, components.unet.weights, STAGES[1][0]);
+  const { open } = await runStages({ memoryBytes: processBytes([unet]) });
+  expect(open.map((names) => names.length)).toEqual([1, 1, 1, 2]);
+});
+
+test("what takes too much memory is refused before it is loaded, with a chunk that fits", async () => {
+  const { components, configs } = await openCheckpoint(settings.checkpointDir);
+  const three = { frames: 3, height: 32, width: 32 };
+  const memoryBytes = processBytes([buildVaeDecoder(configs.vae, components.vae.weights, three)]);
+  const runtime = await openInProcessRuntime({ ...settings, memoryBytes });
+  const graph = { module: "vae_decoder", ...three, frames: 8 } as const;
+  await expect(runtime.run(graph, { z: wave([8, 4, 32, 32]) })).rejects.toMatchObject({
+    code: "out-of-memory",
+    detail: expect.stringMatching(
+      /vae_decoder 8x32x32 takes .* MiB and this node may use .* MiB; decode 3 at a time \(--decode-chunk-size 3\), or take a node with more memory/,
+    ),
+  });
+  expect(runtime.openGraphs()).toEqual([]);
   await runtime.close();
 });
 

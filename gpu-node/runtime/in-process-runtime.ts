@@ -3,20 +3,31 @@ import { env } from "onnxruntime-node";
 import { assertNever } from "../../shared/core/assert.js";
 import { asFarmError, FarmError } from "../../shared/core/errors.js";
 import type { Tensor } from "../../shared/tensor/tensor.js";
-import type { ComponentWeights } from "../checkpoint/component-weights.js";
 import { describeCheckpoint } from "../checkpoint/describe-checkpoint.js";
 import { digestCheckpoint } from "../checkpoint/digest-checkpoint.js";
 import { type Checkpoint, openCheckpoint } from "../checkpoint/open-checkpoint.js";
 import { buildVaeDecoder, buildVaeEncoder } from "../model/autoencoder-kl-temporal-decoder.js";
 import { buildImageEncoder } from "../model/clip-vision.js";
-import type { BuiltGraph } from "../model/graph.js";
+import type { BuiltGraph, GraphVariant } from "../model/graph.js";
+import { type GraphSize, processBytes } from "../model/memory-plan.js";
 import { buildUnet } from "../model/unet-spatio-temporal-condition.js";
-import { describeGraph, type GraphSpec, type Runtime } from "./runtime.js";
+import { refuseOverMemory } from "./memory-guard.js";
+import { probeProvider } from "./probe-provider.js";
+import { VARIANT_OF_PROVIDER } from "./provider.js";
+import {
+  describeGraph,
+  type GraphSpec,
+  type ModelStage,
+  type Runtime,
+  STAGE_OF_MODULE,
+} from "./runtime.js";
 import type { RuntimeInfo, RuntimeSettings } from "./runtime-info.js";
 import { openSession, type Session } from "./session.js";
 
 export interface InProcessRuntime extends Runtime {
   readonly info: RuntimeInfo;
+  /** The graphs whose sessions are open, in words. */
+  openGraphs(): string[];
 }
 
 /**
@@ -40,6 +51,7 @@ export async function openInProcessRuntime(settings: RuntimeSettings): Promise<I
   const checkpoint = await openCheckpoint(settings.checkpointDir, {
     variant: settings.variant ?? "auto",
   });
+  await probeProvider(settings);
   const { digest } = await digestCheckpoint(checkpoint);
   const info: RuntimeInfo = {
     model: describeCheckpoint(checkpoint, digest),
@@ -47,27 +59,31 @@ export async function openInProcessRuntime(settings: RuntimeSettings): Promise<I
     ortVersion: env.versions.node ?? "unknown",
   };
   /** By module, then by graph, the least recently used first. */
-  const sessions = new Map<GraphSpec["module"], Map<string, Session>>();
+  const sessions: OpenSessions = new Map();
   let last: Promise<unknown> = Promise.resolve();
 
+  const variant = VARIANT_OF_PROVIDER[settings.provider];
   const sessionFor = async (graph: GraphSpec): Promise<Session> => {
     const { module } = graph;
-    const kept = sessions.get(module) ?? new Map<string, Session>();
-    sessions.set(module, kept);
-
+    const kept = sessions.get(module) ?? new Map<string, OpenSession>();
     const key = describeGraph(graph);
-    let session = kept.get(key);
-    if (session === undefined) {
+    let open = kept.get(key);
+    if (open === undefined) {
+      const { built, folder } = buildGraph(checkpoint, graph, variant);
+      await makeRoom(checkpoint, sessions, { graph, built }, settings);
       const [oldest] = kept;
       if (oldest !== undefined && kept.size === SESSIONS_MAX[module]) {
         kept.delete(oldest[0]);
-        await oldest[1].close();
+        await oldest[1].session.close();
       }
-      session = await openGraph(checkpoint, graph, settings);
+      const { nodeCount, weightBytes, convertedBytes, costs } = built;
+      const size = { nodeCount, weightBytes, convertedBytes, costs };
+      open = { session: await openSession(built, folder, settings), size };
     }
+    sessions.set(module, kept);
     kept.delete(key);
-    kept.set(key, session);
-    return session;
+    kept.set(key, open);
+    return open.session;
   };
 
   const runNow = async (graph: GraphSpec, inputs: Readonly<Record<string, Tensor>>) => {
@@ -88,34 +104,73 @@ export async function openInProcessRuntime(settings: RuntimeSettings): Promise<I
 
   return {
     info,
+    openGraphs: () => [...sessions.values()].flatMap((kept) => [...kept.keys()]),
     run: (graph, inputs) => inTurn(() => runNow(graph, inputs)),
-    close: () =>
-      inTurn(async () => {
-        const open = [...sessions.values()].flatMap((kept) => [...kept.values()]);
-        sessions.clear();
-        for (const session of open) await session.close();
-      }),
+    close: () => inTurn(() => closeOtherStages(sessions, null)),
   };
 }
 
-function openGraph(
+interface OpenSession {
+  readonly session: Session;
+  readonly size: GraphSize;
+}
+
+/** By module, then by graph, the least recently used first. */
+type OpenSessions = Map<GraphSpec["module"], Map<string, OpenSession>>;
+
+/** Closes what has to go before a graph is loaded; refuses one that fits even so nowhere. */
+async function makeRoom(
   checkpoint: Checkpoint,
+  sessions: OpenSessions,
+  { graph, built }: { readonly graph: GraphSpec; readonly built: BuiltGraph },
+  { provider, offload = false, memoryBytes = null }: RuntimeSettings,
+): Promise<void> {
+  const stage = STAGE_OF_MODULE[graph.module];
+  const variant = VARIANT_OF_PROVIDER[provider];
+  if (memoryBytes !== null) {
+    const withFrames = (frames: number) =>
+      buildGraph(checkpoint, "frames" in graph ? { ...graph, frames } : graph, variant).built;
+    refuseOverMemory({ graph, size: built, memoryBytes, withFrames });
+  }
+  const sizes = [...sessions.values()].flatMap((kept) => [...kept.values()].map((o) => o.size));
+  const isOver = memoryBytes !== null && processBytes([...sizes, built]) > memoryBytes;
+  if (offload || isOver) await closeOtherStages(sessions, stage);
+}
+
+/** @param kept the stage whose sessions stay open; null: none does */
+async function closeOtherStages(sessions: OpenSessions, kept: ModelStage | null): Promise<void> {
+  for (const [module, open] of sessions) {
+    if (STAGE_OF_MODULE[module] === kept) continue;
+    sessions.delete(module);
+    for (const { session } of open.values()) await session.close();
+  }
+}
+
+/** A graph, and the folder of the files that it reads its weights from. */
+function buildGraph(
+  { components, configs }: Checkpoint,
   graph: GraphSpec,
-  settings: RuntimeSettings,
-): Promise<Session> {
-  const { unet, vae, image_encoder } = checkpoint.components;
-  const { configs } = checkpoint;
-  const open = (built: BuiltGraph, { folder }: ComponentWeights) =>
-    openSession(built, folder, settings);
+  variant: GraphVariant,
+): { readonly built: BuiltGraph; readonly folder: string } {
+  const { unet, vae, image_encoder } = components;
   switch (graph.module) {
     case "unet":
-      return open(buildUnet(configs.unet, unet.weights, graph), unet);
+      return { built: buildUnet(configs.unet, unet.weights, graph, variant), folder: unet.folder };
     case "vae_decoder":
-      return open(buildVaeDecoder(configs.vae, vae.weights, graph), vae);
+      return {
+        built: buildVaeDecoder(configs.vae, vae.weights, graph, variant),
+        folder: vae.folder,
+      };
     case "vae_encoder":
-      return open(buildVaeEncoder(configs.vae, vae.weights, graph), vae);
+      return {
+        built: buildVaeEncoder(configs.vae, vae.weights, graph, variant),
+        folder: vae.folder,
+      };
     case "image_encoder":
-      return open(buildImageEncoder(configs.image_encoder, image_encoder.weights), image_encoder);
+      return {
+        built: buildImageEncoder(configs.image_encoder, image_encoder.weights, variant),
+        folder: image_encoder.folder,
+      };
     default:
       return assertNever(graph);
   }

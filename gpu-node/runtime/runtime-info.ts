@@ -8,6 +8,16 @@ export interface RuntimeSettings extends SessionSettings {
   readonly checkpointDir: string;
   /** Which files of it: "auto" takes those without a variant, else the fp16 ones. Default: auto. */
   readonly variant?: "auto" | "fp32" | "fp16";
+  /**
+   * Keeps open the sessions of one stage only: when another one begins, those of the last are closed,
+   * and loaded again when it is their turn. Less memory, the same bytes. Default: false.
+   */
+  readonly offload?: boolean;
+  /**
+   * Bytes that this process may use. A graph that takes more is refused before it is loaded; where
+   * several together take more, those of other stages are closed first. Default: not looked at.
+   */
+  readonly memoryBytes?: number | null;
 }
 
 export interface RuntimeInfo {

@@ -22,6 +22,16 @@ export type GraphSpec =
   /** The picture at the encoder's own size. */
   | { readonly module: "image_encoder" };
 
+/** What a graph is part of. Sessions of one stage are needed together, those of two never. */
+export type ModelStage = "condition" | "denoise" | "decode";
+
+export const STAGE_OF_MODULE = {
+  image_encoder: "condition",
+  vae_encoder: "condition",
+  unet: "denoise",
+  vae_decoder: "decode",
+} as const satisfies Record<GraphSpec["module"], ModelStage>;
+
 export interface Runtime {
   /**
    * Runs a graph once. Runs wait for each other, in the order of the calls; one that has begun

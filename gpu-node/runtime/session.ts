@@ -53,6 +53,9 @@ export async function openSession(
     graphOptimizationLevel: "all",
     intraOpNumThreads: settings.intraOpThreads,
     interOpNumThreads: 1,
+    // With a pattern the second run takes one block for everything beside what the first one took,
+    // and keeps both: nearly twice the memory, and no faster.
+    enableMemPattern: false,
     logSeverityLevel: 3,
     extra: {
       session: {

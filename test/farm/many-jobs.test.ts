@@ -24,6 +24,25 @@ async function jobIdsOf(farm: FaultFarm): Promise<string[]> {
   }
 }
 
+/** Ten times as many as it takes in a second, say. */
+const TOO_MANY = 2_000;
+
+/** A farm that is full says so, to everybody, and takes nothing in. */
+async function refuseAll(submit: (requestId: string) => Promise<unknown>): Promise<void> {
+  const tookMs: number[] = [];
+  let next = 0;
+  const sender = async () => {
+    for (let i = next++; i < TOO_MANY; i = next++) {
+      const startMs = performance.now();
+      await expect(submit(`too-many-${i}`)).rejects.toMatchObject({ code: "exhausted" });
+      tookMs.push(performance.now() - startMs);
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, sender));
+  const [p50, p99] = [0.5, 0.99].map((share) => tookMs.sort((a, b) => a - b)[share * TOO_MANY]!);
+  console.log(`${TOO_MANY} refusals: p50 ${p50!.toFixed(1)} ms, p99 ${p99!.toFixed(1)} ms`);
+}
+
 test("thousands of queued jobs survive the coordinator, in their order, and are done", async () => {
   const farm = theFarm();
   for (const nodeId of farm.nodes.keys()) await farm.client.drainNode(nodeId);
@@ -43,6 +62,7 @@ test("thousands of queued jobs survive the coordinator, in their order, and are 
   await Promise.all(Array.from({ length: AT_ONCE }, sender));
   if (COUNT === JOBS_MAX) {
     await expect(submit("one-too-many")).rejects.toMatchObject({ code: "exhausted" });
+    await refuseAll(submit);
   }
   const before = await jobIdsOf(farm);
   expect(before).toHaveLength(COUNT);

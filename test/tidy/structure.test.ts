@@ -44,7 +44,7 @@ describe("imports point one way", () => {
     ["client", ["client", "shared", "proto"]],
     ["cli", ["cli", "client", "gpu-node", "shared", "proto"]],
     ["console", ["console", "proto"]],
-    ["bench", ["bench", "cli", "client", "gpu-node", "coordinator", "shared", "proto"]],
+    ["bench", ["bench", "cli", "client", "engine", "gpu-node", "coordinator", "shared", "proto"]],
   ];
   test.each(allowed)("%s imports only from its own side", (folder, may) => {
     const breaks = forbidden(new RegExp(`^${folder}/`), (name) => {
