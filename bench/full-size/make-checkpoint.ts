@@ -29,11 +29,11 @@ const BLOCK = 2 ** 22 + 3;
 const PIECE = 2 ** 20;
 
 /** The configs of a published checkpoint, as the project keeps them. */
-export function presetFolder(name: string): string {
+function presetFolder(name: string): string {
   return join(root, "test", "presets", name);
 }
 
-export async function readPreset(name: string): Promise<ModelConfigs> {
+async function readPreset(name: string): Promise<ModelConfigs> {
   const read = async (component: string): Promise<unknown> =>
     JSON.parse(await readFile(join(presetFolder(name), component, "config.json"), "utf8"));
   return {
