@@ -123,7 +123,7 @@ async function checkModel(folder: string | undefined): Promise<string | Skip> {
   if (folder === undefined) return { skip: "no --checkpoint: nothing to look at" };
   const violations: Violation[] = [];
   const opened = await openForRequest(folder, "auto", violations);
-  if (opened) checkGraphs(opened, defaultsOf(opened.model), violations);
+  if (opened) checkGraphs(opened, defaultsOf(opened.model), violations, { onProcessor: false });
   refuseViolations(violations);
   return `${folder}: every file and parameter is there, ${opened!.model.numFrames} frames`;
 }

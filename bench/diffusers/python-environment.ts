@@ -10,7 +10,7 @@ import { root } from "../subjects.js";
 const run = promisify(execFile);
 
 /** Where what a bench makes once is kept. */
-function cacheFolder(): string {
+export function cacheFolder(): string {
   return join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "renderfarm");
 }
 
