@@ -107,12 +107,24 @@ describe.each(PRLIMIT ? ["prlimit"] : [])("with %s", () => {
     expect(codes).toContain("out-of-memory");
   });
 
-  test("no room for what a node writes: the other one does it", async () => {
-    limit(farm.node("node-1").process.pid!, "--fsize=50000");
-    const details = (await failuresOfNode1()).map(({ detail }) => String(detail));
-    expect(details.join()).toMatch(/EFBIG|ENOSPC/);
-    farm.node("node-1").process.kill();
-    await farm.node("node-1").process.ended;
+  test("no room for what a node writes: its task waits, others work, and the next node does it", async () => {
+    const { process: node1 } = farm.node("node-1");
+    limit(node1.pid!, "--fsize=50000");
+    await farm.client.drainNode("node-2");
+    const { jobId } = await farm.submit(LARGE);
+    const job = farm.follow(jobId);
+    await job.until((state) => stageOf(state, "condition")?.nodeIds.length === 1);
+    await farm.client.undrainNode("node-2");
+    // Its files are small.
+    expect(await farm.published(await farm.render(PARAMETERS))).toEqual(expected);
+    const waiting = await farm.client.getJob(jobId);
+    expect(stageOf(waiting, "condition")).toMatchObject({ attempts: 1 });
+    expect(stageOf(waiting, "denoise")).toBeUndefined();
+    node1.kill();
+    await node1.ended;
+    const ended = await job.end();
+    expect(await farm.published(ended)).toEqual(expectedLarge);
+    expect(stageOf(ended, "condition")!.attempts).toBe(2);
   });
 
   test("no room for the journal: what was answered for is kept, and it says why it ends", async () => {
@@ -128,7 +140,7 @@ describe.each(PRLIMIT ? ["prlimit"] : [])("with %s", () => {
     const journal = join(farm.data, "journal");
     const sizes = readdirSync(journal).map((name) => statSync(join(journal, name)).size);
     const { coordinator } = farm;
-    limit(coordinator!.pid!, `--fsize=${Math.max(...sizes) + 20_000}`);
+    limit(coordinator!.pid!, `--fsize=${Math.max(...sizes) + 8_000}`);
     const accepted: string[] = [];
     let refusal: unknown = null;
     for (let i = 0; refusal === null; i++) {

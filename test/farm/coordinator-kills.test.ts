@@ -157,7 +157,7 @@ const points = stories.flatMap(([kind, times, tell]) =>
   ),
 );
 
-test.each(selected(points, 10))("at %s", async (failpoint, tell) => {
+test.each(selected(points, 6))("at %s", async (failpoint, tell) => {
   await farm.killCoordinator();
   const doomed = await farm.startDoomedCoordinator(failpoint);
   const story = new Story();

@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import type { JobView } from "../../shared/farm/job.js";
 import { CLIP, type FileHashes, isMidDenoise, stageOf, undisturbed } from "./farm-harness.js";
 import { type FaultFarm, sharedFarm } from "./fault-farm.js";
+import { selected } from "./selection.js";
 import type { Direction, TcpProxy, Toxic } from "./tcp-proxy.js";
 
 const theFarm = sharedFarm(2);
@@ -47,7 +48,7 @@ describe("slow, but whole: nobody is given up", () => {
     ["1 byte at a time between the nodes", buses, [{ kind: "slicer", bytes: 1 }], 6],
     ["64 KB/s between the nodes", buses, [{ kind: "bandwidth", bytesPerS: 65_536 }], 40],
   ];
-  test.each(slow)("%s", async (_where, proxies, toxics, numInferenceSteps) => {
+  test.each(selected(slow, 3))("%s", async (_where, proxies, toxics, numInferenceSteps) => {
     const before = cutOffs();
     const undelayed = await farm.render({ pair: "always", numInferenceSteps });
     for (const proxy of proxies()) proxy.setBoth(...toxics);
@@ -65,23 +66,26 @@ describe("between a node and the coordinator", () => {
     ["on the way to it", ["up"]],
     ["on the way back", ["down"]],
   ];
-  test.each(ways)("a black hole %s: after the lease the other node goes on", async (_, ways) => {
-    const { jobId } = await farm.submit({ pair: "never" });
-    const job = farm.follow(jobId);
-    const [cut] = stageOf(await job.until(isMidDenoise), "denoise")!.nodeIds;
-    for (const way of ways) farm.node(cut!).link.set(way, { kind: "timeout" });
+  test.each(selected(ways, 2))(
+    "a black hole %s: after the lease the other node goes on",
+    async (_, ways) => {
+      const { jobId } = await farm.submit({ pair: "never" });
+      const job = farm.follow(jobId);
+      const [cut] = stageOf(await job.until(isMidDenoise), "denoise")!.nodeIds;
+      for (const way of ways) farm.node(cut!).link.set(way, { kind: "timeout" });
 
-    const ended = await job.end();
-    expect(await farm.published(ended)).toEqual(expected);
-    const workers = ended.clips[0]!.stages.flatMap((stage) => stage.nodeIds);
-    expect(new Set(workers).size).toBe(2);
-    await farm.nodesJoined(1);
-    farm.node(cut!).link.heal();
-    await farm.nodesJoined(2);
-    const next = await farm.render({ pair: "always" });
-    expect(await farm.published(next)).toEqual(expected);
-    expect(await farm.client.getJob(jobId)).toEqual(ended);
-  });
+      const ended = await job.end();
+      expect(await farm.published(ended)).toEqual(expected);
+      const workers = ended.clips[0]!.stages.flatMap((stage) => stage.nodeIds);
+      expect(new Set(workers).size).toBe(2);
+      await farm.nodesJoined(1);
+      farm.node(cut!).link.heal();
+      await farm.nodesJoined(2);
+      const next = await farm.render({ pair: "always" });
+      expect(await farm.published(next)).toEqual(expected);
+      expect(await farm.client.getJob(jobId)).toEqual(ended);
+    },
+  );
 
   test("a reset: it dials again at once, and nothing waits for the lease", async () => {
     const { jobId } = await farm.submit({ pair: "never" });
