@@ -2,8 +2,8 @@
  * @file `npm run bench`: the engine; `npm run bench -- farm`: the farm around it;
  * `npm run bench -- diffusers`: both beside diffusers; `npm run bench -- transport`: what goes between
  * the processes; `npm run bench -- scale`: the core with 1,000 nodes, and its metrics;
- * `npm run bench -- full-size`: SVD's own size with random weights; `npm run bench -- memory`: what is
- * foreseen of peaks; `npm run bench -- guard`: what got worse.
+ * `npm run bench -- full-size`: SVD's own size with random weights;
+ * `npm run bench -- memory`: what is foreseen of peaks; `npm run bench -- guard`: what got worse.
  */
 import { benchDiffusers } from "./diffusers/main.js";
 import { benchEngine } from "./engine-table.js";
@@ -20,10 +20,10 @@ const BENCHES: Readonly<Record<string, (args: readonly string[]) => Promise<bool
   farm: benchFarm,
   diffusers: benchDiffusers,
   transport: benchTransport,
+  scale: benchScale,
   memory: benchMemory,
   guard: benchGuard,
   "full-size": benchFullSize,
-  scale: benchScale,
 };
 const bench = BENCHES[subject ?? "engine"];
 if (!bench) {

@@ -14,6 +14,7 @@ import {
   compareWholeClip,
   type DiffusersSubject,
   type Figure,
+  sizeOf,
   type Versions,
   versions,
 } from "./compare.js";
