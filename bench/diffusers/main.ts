@@ -2,7 +2,7 @@
  * @file `npm run bench -- diffusers [--checkpoint NAME] [--threads 1,2] [--out DIR]`: the engine and
  * a farm of two beside diffusers, on the same checkpoints, in one run.
  */
-import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -19,7 +19,6 @@ import {
   versions,
 } from "./compare.js";
 import { plotRatios } from "./plot.js";
-import type { Size } from "./protocol.js";
 import { mediumCheckpoint, pythonWithDiffusers } from "./python-environment.js";
 
 /** What every checkpoint has to reach; those of the UNet differ. */
@@ -95,17 +94,6 @@ async function subjects(python: string): Promise<DiffusersSubject[]> {
     targets: { ...TARGETS, unet: 0.65 },
   };
   return [...small, medium];
-}
-
-/** Of a checkpoint that has only the files of the fp16 variant, diffusers has to be told so. */
-async function sizeOf({ checkpoint, frames, height, width }: Subject): Promise<Size> {
-  const files = await readdir(join(checkpoint, "unet"));
-  const fp16 = files.some((name) => name.includes(".fp16.")) && !files.some(isWhole);
-  return { frames, height, width, fp16 };
-}
-
-function isWhole(name: string): boolean {
-  return name.endsWith(".safetensors") && !name.includes(".fp16");
 }
 
 async function write(folder: string, results: Results): Promise<void> {
