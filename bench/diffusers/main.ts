@@ -6,7 +6,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { root, SUBJECTS, type Subject } from "../subjects.js";
+import { root, SUBJECTS } from "../subjects.js";
 import {
   type Comparison,
   compareColdStart,
