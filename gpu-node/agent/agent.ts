@@ -118,6 +118,8 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       observer.frameDropped(reason);
       log.warn({ task_id: taskId, reason }, "a frame of the partner was not used");
     },
+    onStoreAway: ({ code, detail }) =>
+      log.warn({ code, detail }, "a task waits for the blob store, 10 minutes at most"),
     onSaveFailed: (taskId, { code, detail }) => {
       observer.saveFailed();
       log.warn({ task_id: taskId, code, detail }, "latents on their way were not saved");
