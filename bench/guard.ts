@@ -5,7 +5,12 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { compareOperations, type DiffusersSubject, type Figure } from "./diffusers/compare.js";
+import {
+  compareOperations,
+  type DiffusersSubject,
+  type Figure,
+  sizeOf,
+} from "./diffusers/compare.js";
 import { pythonWithDiffusers } from "./diffusers/python-environment.js";
 import { root, SUBJECTS } from "./subjects.js";
 
@@ -50,8 +55,9 @@ export async function benchGuard(args: readonly string[]): Promise<boolean> {
 async function measureRatios(): Promise<Committed[]> {
   const python = await pythonWithDiffusers();
   const rows: Committed[] = [];
-  for (const { name, checkpoint, image, frames, height, width } of SUBJECTS) {
-    const size = { frames, height, width, fp16: name.endsWith("fp16") };
+  for (const each of SUBJECTS) {
+    const { name, checkpoint, image } = each;
+    const size = await sizeOf(each);
     const subject: DiffusersSubject = { name, checkpoint, image, size, targets: {} };
     for (const { figure, ratio } of await compareOperations(subject, python, 1)) {
       rows.push({ checkpoint: name, figure, ratio: Number(ratio.toFixed(3)) });

@@ -28,7 +28,7 @@ if (isCheck) {
   writeDescriptors(join(fresh, "proto/gen"));
   runBuf(["breaking", "proto", "--against", released]);
   const stale = differences(join(fresh, "proto/gen"), committed);
-  if (readFileSync(reference, "utf8") !== parameterReference(root)) stale.push(reference);
+  if (readFileSync(reference, "utf8") !== formatted(reference, parameterReference(root))) stale.push(reference);
   if (stale.length > 0) {
     console.error(`Not what the schemas give; run npm run generate:\n  ${stale.join("\n  ")}`);
     process.exit(1);
@@ -36,7 +36,7 @@ if (isCheck) {
 } else {
   runBuf(["generate"]);
   writeDescriptors(committed);
-  writeFileSync(reference, parameterReference(root));
+  writeFileSync(reference, formatted(reference, parameterReference(root)));
   if (process.argv.includes("--release")) runBuf(["build", "proto", "-o", released]);
 }
 
@@ -82,6 +82,16 @@ function runBuf(args) {
   const { status, error } = spawnSync(buf, args, { cwd: root, stdio: "inherit" });
   if (error !== undefined) throw error;
   if (status !== 0) process.exit(status ?? 1);
+}
+
+/** A text as the formatter would leave it in that file, so that the two never disagree. */
+function formatted(file, text) {
+  const args = ["format", `--stdin-file-path=${file}`];
+  const biome = join(root, "node_modules/.bin/biome");
+  const { status, stdout, stderr } = spawnSync(biome, args, { input: text, encoding: "utf8" });
+  if (status === 0) return stdout;
+  console.error(stderr);
+  process.exit(1);
 }
 
 /** Files that one of the folders lacks, or that differ. */

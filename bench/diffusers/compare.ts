@@ -1,4 +1,5 @@
 /** @file One checkpoint on both sides, interleaved: what one of them is slowed by, the other is, too. */
+import { openCheckpoint } from "../../gpu-node/checkpoint/open-checkpoint.js";
 import { median } from "../statistics.js";
 import type { Subject } from "../subjects.js";
 import { type Answer, type Size, TIMED_OPS } from "./protocol.js";
@@ -38,6 +39,12 @@ const SIDES: readonly SideName[] = ["ours", "diffusers"];
 interface Pair {
   readonly ours: number;
   readonly theirs: number;
+}
+
+/** The size of a subject's clip; the files of its checkpoint say whether they are of the variant. */
+export async function sizeOf({ checkpoint, frames, height, width }: Subject): Promise<Size> {
+  const { variant } = await openCheckpoint(checkpoint);
+  return { frames, height, width, fp16: variant === "fp16" };
 }
 
 /** Seconds of every operation, and the memory it took. */

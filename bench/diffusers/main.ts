@@ -14,6 +14,7 @@ import {
   compareWholeClip,
   type DiffusersSubject,
   type Figure,
+  sizeOf,
   type Versions,
   versions,
 } from "./compare.js";
@@ -79,11 +80,12 @@ export async function benchDiffusers(args: readonly string[]): Promise<boolean> 
 }
 
 async function subjects(python: string): Promise<DiffusersSubject[]> {
-  const small = SUBJECTS.map(({ name, checkpoint, image, height, width, frames }) => ({
-    ...{ name, checkpoint, image },
-    size: { frames, height, width, fp16: name.endsWith("fp16") },
-    targets: name === "demo" ? { ...TARGETS, unet: 0.45 } : TARGETS,
-  }));
+  const small: DiffusersSubject[] = [];
+  for (const subject of SUBJECTS) {
+    const { name, checkpoint, image } = subject;
+    const targets = name === "demo" ? { ...TARGETS, unet: 0.45 } : TARGETS;
+    small.push({ name, checkpoint, image, targets, size: await sizeOf(subject) });
+  }
   const medium: DiffusersSubject = {
     name: "medium",
     checkpoint: await mediumCheckpoint(python),

@@ -78,11 +78,9 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const { settings, version, log, openRuntime = superviseChild } = options;
   const clock = systemClock;
   const tls = options.tls ?? openNodeTls(settings, log);
-  const { nodeId, prefers } = settings;
   const provider = chooseProvider(settings.provider, providerSurroundings());
-  const measuring = { nodeId, prefers, provider };
-  const meters = nodeMeters(options.registry ?? null, measuring, clock);
-  const traces = options.tracer ? new NodeTraces(options.tracer, nodeId, Date.now) : null;
+  const meters = nodeMeters(options.registry ?? null, { ...settings, provider }, clock);
+  const traces = options.tracer ? new NodeTraces(options.tracer, settings.nodeId, Date.now) : null;
   const lookingOn = [
     meters.observer,
     ...(traces ? [traces.observer] : []),
@@ -120,6 +118,8 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       observer.frameDropped(reason);
       log.warn({ task_id: taskId, reason }, "a frame of the partner was not used");
     },
+    onStoreAway: ({ code, detail }) =>
+      log.warn({ code, detail }, "a task waits for the blob store, 10 minutes at most"),
     onSaveFailed: (taskId, { code, detail }) => {
       observer.saveFailed();
       log.warn({ task_id: taskId, code, detail }, "latents on their way were not saved");
@@ -149,9 +149,8 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     },
   });
   link.start();
-  const { digest, name } = info.model;
-  const ready = { model: name, digest, plan_hash: planHash, ffmpeg: ffmpeg?.version ?? null };
-  log.info({ ...ready, bus: bus.address }, "ready");
+  const ready = { model: info.model.name, digest: info.model.digest, plan_hash: planHash };
+  log.info({ ...ready, ffmpeg: ffmpeg?.version ?? null, bus: bus.address }, "ready");
   return {
     whyNotReady: () => (link.holdsLease() ? null : "not welcomed by the coordinator"),
     drain: () => drain(link, runner, clock),

@@ -27,6 +27,8 @@ export interface DenoiseParts {
   readonly onFrameDropped: (reason: DropReason | "clip" | "shape") => void;
   /** Hears of latents that the store did not take; the task goes on. */
   readonly onSaveFailed: (reason: FarmError) => void;
+  /** Hears that the task waits for the blob store; absent: nobody does. */
+  readonly onStoreAway?: (reason: FarmError) => void;
   /** Shows what the clip looks like after `step` steps, a webp. */
   readonly onPreview: (epoch: number, step: number, image: Uint8Array) => void;
   /** Looks on; absent: nobody does. */

@@ -349,8 +349,8 @@ export class DenoiseShell {
 
   /** Waits for a store that is away, until the task is over. */
   #patiently<T>(work: () => Promise<T>): Promise<T> {
-    const { clock } = this.#parts;
-    return patiently(work, { clock, signal: this.#over.signal, random: Math.random });
+    const { clock, onStoreAway: onAway } = this.#parts;
+    return patiently(work, { clock, signal: this.#over.signal, random: Math.random, onAway });
   }
 
   #started(): DenoiseReplica {

@@ -15,10 +15,14 @@ const settle = () => new Promise((resolve) => setImmediate(resolve));
 test("work is done again while the store is away, ever less often", async () => {
   const { clock, patience } = parts();
   const triedMs: number[] = [];
-  const done = patiently(() => {
-    triedMs.push(clock.nowMs());
-    return triedMs.length < 8 ? away() : Promise.resolve("done");
-  }, patience);
+  const said: string[] = [];
+  const done = patiently(
+    () => {
+      triedMs.push(clock.nowMs());
+      return triedMs.length < 8 ? away() : Promise.resolve("done");
+    },
+    { ...patience, onAway: ({ code }) => said.push(code) },
+  );
   for (let s = 0; s < 60; s += 0.5) {
     await settle();
     clock.advance(500);
@@ -26,6 +30,7 @@ test("work is done again while the store is away, ever less often", async () => 
   await expect(done).resolves.toBe("done");
   const pauses = triedMs.slice(1).map((at, i) => at - triedMs[i]!);
   expect(pauses).toEqual([500, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000]);
+  expect(said, "said once").toEqual(["unreachable"]);
 });
 
 test("after ten minutes the work fails", async () => {

@@ -13,6 +13,8 @@ export interface Patience {
   readonly signal: AbortSignal;
   /** A number from 0 to 1, so that the nodes of a farm do not come back all at once. */
   readonly random: () => number;
+  /** Hears, once, that there is something to wait for. */
+  readonly onAway?: ((reason: FarmError) => void) | undefined;
 }
 
 /** After this long a task fails all the same, and a person hears of it. */
@@ -30,6 +32,7 @@ const PAUSE_MS_MAX = 15_000;
 export async function patiently<T>(work: () => Promise<T>, patience: Patience): Promise<T> {
   const { clock, signal, random } = patience;
   const startMs = clock.nowMs();
+  let hasSaid = false;
   for (let pauseMs = PAUSE_MS_MIN; ; pauseMs = Math.min(2 * pauseMs, PAUSE_MS_MAX)) {
     try {
       return await work();
@@ -37,6 +40,8 @@ export async function patiently<T>(work: () => Promise<T>, patience: Patience): 
       const isAway = error instanceof FarmError && error.code === "unreachable";
       const isSpent = clock.nowMs() - startMs >= PATIENCE_MS_MAX;
       if (!isAway || isSpent || signal.aborted) throw error;
+      if (!hasSaid) patience.onAway?.(error);
+      hasSaid = true;
     }
     await pause(clock, pauseMs * (0.5 + random() / 2), signal);
   }

@@ -1,6 +1,6 @@
 /** @file One condition, decode or mux task from its start to its report. */
 import { assertNever } from "../../shared/core/assert.js";
-import { asFarmError } from "../../shared/core/errors.js";
+import { asFarmError, type FarmError } from "../../shared/core/errors.js";
 import type { TaskAssignment, TaskReport, TaskResult } from "../../shared/farm/work.js";
 import type { Clock } from "../../shared/ports/clock.js";
 import { runCondition } from "../stages/condition.js";
@@ -11,7 +11,11 @@ import type { StageContext } from "../stages/stage-context.js";
 import { patiently } from "./patience.js";
 
 /** What every stage of a node is given, besides the signal that each task has of its own. */
-export type StageParts = Omit<StageContext & MuxContext, "signal"> & { readonly clock: Clock };
+export type StageParts = Omit<StageContext & MuxContext, "signal"> & {
+  readonly clock: Clock;
+  /** Hears that a task waits for the blob store; absent: nobody does. */
+  readonly onStoreAway?: (reason: FarmError) => void;
+};
 
 /** Runs the work of an assignment that is not a denoise one; separate so that tests can stand in. */
 export type RunStage = (
@@ -39,7 +43,8 @@ export class StageTask {
     const startMs = parts.clock.nowMs();
     this.epoch = epoch;
     this.#report = report;
-    const patience = { clock: parts.clock, signal, random: Math.random };
+    const { clock, onStoreAway: onAway } = parts;
+    const patience = { clock, signal, random: Math.random, onAway };
     this.idle = patiently(() => run(assignment, parts, signal), patience).then(
       (made) => {
         const seconds = (parts.clock.nowMs() - startMs) / 1_000;

@@ -18,15 +18,15 @@ const MIB = 2 ** 20;
  * which are copied into the form that kernels read (packed, in blocks) while the first form is there;
  * those stored in halves, whose files stay mapped; the arena, which splinters.
  *
- * @source fitted to the peaks of 15 runs, from 110 MiB to 9.2 GiB: none of them is off by more than
- *   14 % (docs/performance.md)
+ * @source fitted to the peaks of 17 runs, from 116 MiB to 9.2 GiB: none of them is off by more than
+ *   15 % (docs/performance.md)
  */
 const FIT = {
-  processBytes: 126 * MIB,
-  nodeBytes: 13.5 * 1024,
-  weights: 1.16,
-  converted: 0.58,
-  arena: 1.135,
+  processBytes: 124.5 * MIB,
+  nodeBytes: 14.8 * 1024,
+  weights: 1.095,
+  converted: 0.5475,
+  arena: 1.137,
 } as const;
 
 /** What a graph tells of its size. */
