@@ -28,7 +28,8 @@ if (isCheck) {
   writeDescriptors(join(fresh, "proto/gen"));
   runBuf(["breaking", "proto", "--against", released]);
   const stale = differences(join(fresh, "proto/gen"), committed);
-  if (readFileSync(reference, "utf8") !== formatted(reference, parameterReference(root))) stale.push(reference);
+  if (readFileSync(reference, "utf8") !== formatted(reference, parameterReference(root)))
+    stale.push(reference);
   if (stale.length > 0) {
     console.error(`Not what the schemas give; run npm run generate:\n  ${stale.join("\n  ")}`);
     process.exit(1);

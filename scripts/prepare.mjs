@@ -3,6 +3,7 @@
 import { spawnSync } from "node:child_process";
 import {
   existsSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -41,6 +42,11 @@ export function prepare() {
 export function install() {
   const need = installNeed();
   if (need === null) return false;
+  if (isLink(join(root, "node_modules"))) {
+    say(`dependencies differ (${need}), and node_modules is a link: npm ci would empty what it points
+to. Run npm ci there, or remove the link.`);
+    process.exit(1);
+  }
   say(`installing dependencies (${need})`);
   runOrExit("npm", ["ci", "--no-progress", "--loglevel=error"], "npm ci");
   return true;
@@ -58,6 +64,10 @@ export function build() {
   runOrExit(process.execPath, bundle, "the bundler of the console");
   mkdirSync(join(root, "dist"), { recursive: true });
   writeFileSync(STAMP, "");
+}
+
+function isLink(path) {
+  return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() ?? false;
 }
 
 /** Why an install is needed; null when node_modules holds exactly what the lock names. */
