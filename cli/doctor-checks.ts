@@ -129,7 +129,9 @@ async function checkModel(folder: string | undefined): Promise<string | Skip> {
 }
 
 async function checkProviders(): Promise<string> {
-  const names = listSupportedBackends().map(({ name }) => name);
+  const names = listSupportedBackends()
+    .filter(({ bundled }) => bundled)
+    .map(({ name }) => name);
   if (names.includes("cpu")) return names.join(", ");
   throw new FarmError("tool-failed", "onnxruntime does not load; install the package anew");
 }
