@@ -18,6 +18,7 @@ export function viewFarm(loop: FarmLoop, owner: string | null): wire.GetFarmResp
     models: [...models.values()].map(encodeModelInfo),
     // A node that is gone is shown while an operator's word or a quarantine on it stands.
     nodes: [...known]
+      .sort(byName)
       .map((nodeId) => viewNode(loop, nodeId))
       .filter((node) => node.connected || node.refusal !== ""),
     usageByOwner: [...byOwner]
@@ -28,6 +29,11 @@ export function viewFarm(loop: FarmLoop, owner: string | null): wire.GetFarmResp
       usage: encodeUsage(seconds),
     })),
   };
+}
+
+/** As people count: node-2 before node-10. */
+function byName(a: string, b: string): number {
+  return a.localeCompare(b, "en", { numeric: true });
 }
 
 /** @throws FarmError "not-found" */
