@@ -1,7 +1,7 @@
 /** @file How well two nodes share denoising and decoding, against what no schedule can beat. */
 import type { SleepTimes } from "../sleeping-node/sleeping-runtime.js";
-import { atLeast, type Figure } from "./figures.js";
-import { SleepingFarm } from "./sleeping-farm.js";
+import { atLeast, atMost, type Figure } from "./figures.js";
+import { type FarmShape, SleepingFarm } from "./sleeping-farm.js";
 
 const NODES = 2;
 const CLIPS = 6;
@@ -25,10 +25,20 @@ export async function measurePipeline(): Promise<Figure[]> {
     times: timesOf(denoise, decode),
   }));
   const efficiencies = await SleepingFarm.withAll(shapes, efficiencyOf);
-  return RATIOS.map(([denoise, decode], i) => {
+  const ratios = RATIOS.map(([denoise, decode], i) => {
     const name = `pipeline, denoise : decode = ${denoise} : ${decode}, lower bound / measured`;
     return atLeast(name, efficiencies[i]!, 0.93, "");
   });
+  return [...ratios, await measureRoles()];
+}
+
+/** Preferences must not make a farm slower: they are what is done first, not what is done only. */
+async function measureRoles(): Promise<Figure> {
+  const farm = { nodes: NODES, times: timesOf(...RATIOS[0]) };
+  const shapes: FarmShape[] = [farm, { ...farm, prefer: ["denoise", "decode"] }];
+  const [whole, preferring] = await SleepingFarm.withAll(shapes, efficiencyOf);
+  const name = "one denoise + one decode node, time / that of two nodes without preference";
+  return atMost(name, whole! / preferring!, 1.03, "");
 }
 
 function timesOf(denoise: number, decode: number): SleepTimes {

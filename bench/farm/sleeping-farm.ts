@@ -8,6 +8,7 @@ import { FarmProcess } from "../../cli/farm-process.js";
 import { FarmClient } from "../../client/farm-client.js";
 import { isTerminal, JOB_OPTIONS_DEFAULT, type JobView } from "../../shared/farm/job.js";
 import type { JobParameters } from "../../shared/farm/parameters.js";
+import type { NodePreference } from "../../shared/farm/work.js";
 import type { BlobRef } from "../../shared/ports/blob-store.js";
 import type { RunMessage } from "../sleeping-node/main.js";
 import type { SleepTimes } from "../sleeping-node/sleeping-runtime.js";
@@ -53,6 +54,13 @@ const READY_MS = 60_000;
 const WAIT_MS_MAX = 120_000;
 const POLL_MS = 2;
 
+export interface FarmShape {
+  readonly nodes: number;
+  readonly times: SleepTimes;
+  /** What each node would rather do; absent: anything. */
+  readonly prefer?: readonly NodePreference[];
+}
+
 export class SleepingFarm {
   readonly runs: Run[] = [];
   readonly #times: SleepTimes;
@@ -79,12 +87,12 @@ export class SleepingFarm {
 
   /** As `with`, for several farms at a time; all stand before the first is used. */
   static async withAll<T>(
-    shapes: readonly { readonly nodes: number; readonly times: SleepTimes }[],
+    shapes: readonly FarmShape[],
     use: (farm: SleepingFarm, index: number) => Promise<T>,
   ): Promise<T[]> {
     const farms = shapes.map(({ times }) => new SleepingFarm(times));
     try {
-      await Promise.all(farms.map((farm, i) => farm.#start(shapes[i]!.nodes)));
+      await Promise.all(farms.map((farm, i) => farm.#start(shapes[i]!)));
       return await Promise.all(farms.map(use));
     } catch (error) {
       for (const farm of farms) process.stderr.write(`${farm.#logTails()}\n`);
@@ -114,12 +122,12 @@ export class SleepingFarm {
   }
 
   /** Resolves once the node has joined. */
-  async startNode(nodeId: string): Promise<void> {
+  async startNode(nodeId: string, prefer: NodePreference = "any"): Promise<void> {
     const { halfMs, chunkMs, encoderMs } = this.#times;
     this.#launch(nodeId, "bench/sleeping-node", [
       ...["--coordinator", this.#address, "--blob-dir", join(this.#folder, "blobs")],
       ...["--node-id", nodeId, "--half-ms", String(halfMs), "--chunk-ms", String(chunkMs)],
-      ...["--encoder-ms", String(encoderMs)],
+      ...["--encoder-ms", String(encoderMs), "--prefer", prefer],
     ]);
     await this.until(`${nodeId} to join`, async () => (await this.isConnected(nodeId)) || null);
   }
@@ -166,10 +174,10 @@ export class SleepingFarm {
     }
   }
 
-  async #start(nodeCount: number): Promise<void> {
+  async #start({ nodes, prefer }: FarmShape): Promise<void> {
     await this.#startCoordinator();
-    const names = Array.from({ length: nodeCount }, (_, i) => `node-${i + 1}`);
-    await Promise.all(names.map((name) => this.startNode(name)));
+    const names = Array.from({ length: nodes }, (_, i) => `node-${i + 1}`);
+    await Promise.all(names.map((name, i) => this.startNode(name, prefer?.[i])));
   }
 
   async #startCoordinator(): Promise<void> {

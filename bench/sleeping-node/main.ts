@@ -7,6 +7,7 @@
 import { parseArgs } from "node:util";
 import pino from "pino";
 import { type Agent, startAgent } from "../../gpu-node/agent/agent.js";
+import { NODE_PREFERENCES } from "../../shared/farm/work.js";
 import { monotonicMs } from "../farm/monotonic.js";
 import { type SleepEvent, SleepingRuntime } from "./sleeping-runtime.js";
 
@@ -25,6 +26,7 @@ const { values } = parseArgs({
     "half-ms": { type: "string" },
     "chunk-ms": { type: "string" },
     "encoder-ms": { type: "string" },
+    prefer: { type: "string" },
   },
 });
 
@@ -54,7 +56,7 @@ const agent: Agent = await startAgent({
     tls: null,
     memoryBytes: null,
     offload: false,
-    prefers: "any",
+    prefers: NODE_PREFERENCES.find((known) => known === values.prefer) ?? "any",
     provider: "cpu",
     metrics: null,
     logLevel: "info",

@@ -22,7 +22,7 @@ import { drain } from "./drain.js";
 import { nodeMeters } from "./measured.js";
 import { usableMemory } from "./memory.js";
 import { NodeLink, type TaskOrder } from "./node-link.js";
-import { bothNodeObservers } from "./node-observer.js";
+import { bothNodeObservers, type NodeObserver } from "./node-observer.js";
 import { type OpenedBus, openBus } from "./open-bus.js";
 import type { NodeSettings } from "./settings.js";
 import { StepLog } from "./step-log.js";
@@ -81,12 +81,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const provider = chooseProvider(settings.provider, providerSurroundings());
   const meters = nodeMeters(options.registry ?? null, { ...settings, provider }, clock);
   const traces = options.tracer ? new NodeTraces(options.tracer, settings.nodeId, Date.now) : null;
-  const lookingOn = [
-    meters.observer,
-    ...(traces ? [traces.observer] : []),
-    ...(log.isLevelEnabled("debug") ? [new StepLog(log).observer] : []),
-  ];
-  const observer = lookingOn.reduce(bothNodeObservers);
+  const observer = observerOf(meters.observer, traces, log);
   const store = await openBlobStore(settings.blobs, { env: process.env, log, role: "uses" });
   const blobs = meters.blobs(store, settings.blobs.startsWith("s3:") ? "s3" : "files");
   const ffmpeg = await findFfmpeg();
@@ -171,6 +166,16 @@ export function openNodeTls({ tls, nodeId }: NodeSettings, log: Logger): TlsFile
   files.close();
   const text = `--node-id: ${nodeId} is not ${name}, for whom the certificate ${tls.cert} is`;
   throw new FarmError("invalid-argument", text);
+}
+
+/** Everybody who looks on, as one. */
+function observerOf(meters: NodeObserver, traces: NodeTraces | null, log: Logger): NodeObserver {
+  const lookingOn = [
+    meters,
+    ...(traces ? [traces.observer] : []),
+    ...(log.isLevelEnabled("debug") ? [new StepLog(log).observer] : []),
+  ];
+  return lookingOn.reduce(bothNodeObservers);
 }
 
 function superviseChild({
