@@ -45,11 +45,14 @@ function answer(inputs: Readonly<Record<string, Tensor>>): Tensor {
 class FakeRuntime implements Runtime {
   readonly runs: { graph: GraphSpec; finish: () => void; fail: (error: Error) => void }[] = [];
   isHeld = false;
+  /** Hears of every run that begins. */
+  onRun: () => void = () => {};
 
   run(graph: GraphSpec, inputs: Readonly<Record<string, Tensor>>): Promise<Record<string, Tensor>> {
     return new Promise((resolve, reject) => {
       const finish = () => resolve({ out_sample: answer(inputs) });
       this.runs.push({ graph, finish, fail: reject });
+      this.onRun();
       if (!this.isHeld) finish();
     });
   }

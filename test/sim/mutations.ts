@@ -73,11 +73,11 @@ export const MUTATIONS: readonly Mutation[] = [
   onDenoise("the step of a frame is not checked", (state, event) => {
     if (event.kind !== "frame" || state.kind !== "denoising") return event;
     const { step, digest } = state;
-    return { ...event, frame: { ...event.frame, step, latentsDigest: digest } };
+    return { ...event, frame: { ...event.frame, step, latentsDigest: digest ?? "" } };
   }),
   onDenoise("the digests of a pair are not compared", (state, event) =>
     event.kind === "frame" && state.kind === "denoising" && event.frame.step === state.step
-      ? { ...event, frame: { ...event.frame, latentsDigest: state.digest } }
+      ? { ...event, frame: { ...event.frame, latentsDigest: state.digest ?? "" } }
       : event,
   ),
   {
