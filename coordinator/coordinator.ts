@@ -30,6 +30,7 @@ import { observers } from "./shell/farm-observer.js";
 import { Janitor } from "./shell/janitor.js";
 import { NodeSessions } from "./shell/node-sessions.js";
 import { type Publication, publishClip } from "./shell/publish.js";
+import type { Recovered } from "./shell/recover.js";
 import { sweepJob } from "./shell/sweep.js";
 import { Timeline } from "./shell/timeline.js";
 import { JobTraces } from "./shell/traces.js";
@@ -52,6 +53,8 @@ export interface CoordinatorParts {
   /** HOST:PORT; port 0 takes a free one. */
   readonly listen: string;
   readonly journal: Journal;
+  /** The farm as a standby has it that followed this journal; null or absent: it is read. */
+  readonly followed?: Recovered | null;
   readonly blobs: BlobStore;
   readonly clock: Clock;
   readonly policy: FarmPolicy;
@@ -94,6 +97,7 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
   let hasClosed = false;
   const loop = new FarmLoop(journal, parts.wallMs, parts.policy, {
     log,
+    followed: parts.followed ?? null,
     failpoint: parts.failpoint ?? null,
     observer: observers(meters?.farm, parts.tracer && new JobTraces(parts.tracer)),
     onBroken: (error) => {

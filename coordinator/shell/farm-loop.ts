@@ -22,7 +22,7 @@ import { encodeEvent } from "./event-codec.js";
 import type { Failpoint } from "./failpoint.js";
 import type { FarmObserver } from "./farm-observer.js";
 import { PreviewBoard } from "./preview-board.js";
-import { recoverFarm, snapshotLines } from "./recover.js";
+import { type Recovered, recoverFarm, snapshotLines } from "./recover.js";
 
 /** An event before the loop stamps it with the time. */
 export type Occurrence = FarmEvent extends infer E
@@ -67,6 +67,8 @@ export interface FarmLoopOptions {
   readonly failpoint?: Failpoint | null;
   /** Looks on. */
   readonly observer?: FarmObserver | null;
+  /** The farm as a standby has it that followed the journal. */
+  readonly followed?: Recovered | null;
 }
 
 export class FarmLoop {
@@ -85,6 +87,7 @@ export class FarmLoop {
   readonly #onBroken: (error: unknown) => void;
   readonly #snapshotEvents: number;
   readonly #observer: FarmObserver | null;
+  #followed: Recovered | null;
   #execute: (effect: OutsideEffect) => void = () => {};
   #farm: Farm = emptyFarm();
   #broken: Error | null = null;
@@ -107,6 +110,7 @@ export class FarmLoop {
     this.#snapshotEvents = options.snapshotEvents ?? SNAPSHOT_EVENTS;
     this.#failpoint = options.failpoint ?? null;
     this.#observer = options.observer ?? null;
+    this.#followed = options.followed ?? null;
   }
 
   /** To be looked at only: events alone change it. */
@@ -116,7 +120,8 @@ export class FarmLoop {
 
   /** Recovers the farm from the journal, then starts: only now are effects carried out. */
   async start(execute: (effect: OutsideEffect) => void): Promise<void> {
-    const { farm, replayed } = await recoverFarm(this.#journal, this.#log);
+    const { farm, replayed } = await recoverFarm(this.#journal, this.#log, this.#followed);
+    this.#followed = null;
     this.#farm = farm;
     this.#unkept = replayed;
     this.#execute = execute;
