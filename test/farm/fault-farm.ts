@@ -151,6 +151,7 @@ export class FaultFarm {
     const args = ["--coordinator", link.address, "--bus-advertise", bus.address];
     const { blobDir = join(this.data, "blobs"), fault } = options;
     args.push("--checkpoint", CHECKPOINT, "--blob-dir", blobDir, "--node-id", nodeId);
+    args.push("--metrics", "127.0.0.1:0");
     const started =
       fault === undefined
         ? this.#launch(nodeId, "gpu-node", args)
@@ -179,9 +180,20 @@ export class FaultFarm {
     return node;
   }
 
-  /** What a node has logged, of all its starts. */
+  /** What a node, or "coordinator", has logged, of all its starts. */
   logOf(nodeId: string): Record<string, unknown>[] {
     return logEntries(readFileSync(this.#logPath(nodeId), "utf8"));
+  }
+
+  /**
+   * What the port for machines of a process says, e.g. "/readyz".
+   *
+   * @param name of a node, or "coordinator"
+   */
+  async probe(name: string, path: string): Promise<{ status: number; text: string }> {
+    const address = this.logOf(name).findLast((entry) => entry["metrics"])?.["metrics"];
+    const answer = await fetch(`http://${String(address)}${path}`);
+    return { status: answer.status, text: await answer.text() };
   }
 
   /** The runtime child of a node. */
@@ -313,7 +325,7 @@ export class FaultFarm {
   }
 
   #launchCoordinator(failpoint: string): FarmProcess {
-    const args = ["--listen", "127.0.0.1:0", "--data", this.data];
+    const args = ["--listen", "127.0.0.1:0", "--data", this.data, "--metrics", "127.0.0.1:0"];
     const env = { RENDERFARM_FAILPOINT: failpoint };
     this.coordinator = this.#launch("coordinator", "coordinator", args, env);
     return this.coordinator;

@@ -1,24 +1,23 @@
 /**
- * @file A node whose accelerator misbehaves, for fault tests: the real agent and the real runtime
- * child, with a fault between them. RENDERFARM_TEST_FAULT says which:
+ * @file A node whose accelerator misbehaves, for fault tests: the real process of a node, with a fault
+ * between its agent and its runtime child. RENDERFARM_TEST_FAULT says which:
  *
  *   slow:MS         every run of the UNet takes that much longer
  *   nan:COUNT       so many runs of the UNet are given a NaN, the first ones
  *   block:MS        before its third run of the UNet the agent's event loop stands still for that long
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import pino from "pino";
-import { type OpenedRuntime, startAgent, superviseChild } from "../../gpu-node/agent/agent.js";
-import { readSettings } from "../../gpu-node/agent/settings.js";
+import { type OpenedRuntime, superviseChild } from "../../gpu-node/agent/agent.js";
+import { runNode } from "../../gpu-node/run-node.js";
 import type { GraphSpec } from "../../gpu-node/runtime/runtime.js";
 import { type Tensor, tensor } from "../../shared/tensor/tensor.js";
 
 type Inputs = Readonly<Record<string, Tensor>>;
 
-const BLOCKED_RUN = 3;
-
 /** What happens to the inputs of the n-th run of the UNet, counted from 1. */
 type Fault = (inputs: Inputs, run: number) => Promise<Inputs>;
+
+const BLOCKED_RUN = 3;
 
 const FAULTS: Readonly<Record<string, (value: number) => Fault>> = {
   slow: (ms) => async (inputs) => {
@@ -59,16 +58,4 @@ function misbehaving(runtime: OpenedRuntime, fault: Fault): OpenedRuntime {
 }
 
 const fault = readFault();
-const settings = readSettings(process.argv.slice(2), process.env);
-if (!settings) throw new Error("a faulty node has no help");
-const agent = await startAgent({
-  settings,
-  version: "test",
-  log: pino({ timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ fd: 2, sync: true })),
-  onBroken: () => process.exit(1),
-  openRuntime: async (options) => misbehaving(await superviseChild(options), fault),
-});
-process.send?.({ kind: "ready", nodeId: settings.nodeId, metrics: null });
-const leave = () => void agent.close().finally(() => process.exit(0));
-process.once("SIGTERM", leave);
-process.once("disconnect", leave);
+runNode(async (options) => misbehaving(await superviseChild(options), fault));
