@@ -95,7 +95,7 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
   const { blobs, clock, log, onBroken, meters = null } = parts;
   const journal = meters ? meters.journal(parts.journal) : parts.journal;
   let hasClosed = false;
-  const loop = new FarmLoop(journal, parts.wallMs, parts.policy, {
+  const loop = new FarmLoop(journal, parts.wallMs, policyOf(parts), {
     log,
     followed: parts.followed ?? null,
     failpoint: parts.failpoint ?? null,
@@ -178,6 +178,11 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
       await access?.audit.flush();
     },
   };
+}
+
+/** What is decided by, with how much each owner may have. */
+function policyOf({ policy, access }: CoordinatorParts): FarmPolicy {
+  return { ...policy, runningJobsMax: (owner) => access?.quotas.runningJobsMax(owner) ?? null };
 }
 
 /** The HTTP edge with what it alone remembers: the latest changes and who worked on what. */

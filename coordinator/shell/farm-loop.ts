@@ -9,6 +9,7 @@ import type { ClipPreview, JobView } from "../../shared/farm/job.js";
 import { isTerminal } from "../../shared/farm/job.js";
 import type { Journal } from "../../shared/ports/journal.js";
 import { type Log, silentLog } from "../../shared/ports/log.js";
+import { planAdmission } from "../plan/admission.js";
 import type { FarmEffect, FarmEvent } from "../plan/events.js";
 import { reduceFarm } from "../plan/farm.js";
 import { emptyFarm, type Farm } from "../plan/farm-state.js";
@@ -139,7 +140,10 @@ export class FarmLoop {
     const nowMs = this.#nowMs();
     const due = planHousekeeping(this.farm, this.#policy, nowMs);
     const plan = planFarm(this.farm, this.#policy, nowMs);
-    const isIdle = due.length === 0 && plan.grants.length === 0 && plan.yields.length === 0;
+    const { runningJobsMax } = this.#policy;
+    const isFull = planAdmission(this.farm, runningJobsMax).length === 0;
+    const isIdle =
+      due.length === 0 && isFull && plan.grants.length === 0 && plan.yields.length === 0;
     if (!isIdle) await this.#apply(due);
   }
 
@@ -169,6 +173,9 @@ export class FarmLoop {
       effects.push(...caused);
     };
     for (const occurrence of occurrences) step(occurrence);
+    for (const jobId of planAdmission(this.farm, this.#policy.runningJobsMax)) {
+      step({ kind: "job-admitted", jobId });
+    }
     const { grants, yields } = planFarm(this.farm, this.#policy, atMs);
     for (const grant of grants) step({ kind: "task-granted", ...grant });
     for (const taskId of yields) step({ kind: "task-asked-to-yield", taskId });
