@@ -67,10 +67,15 @@ export interface BuiltGraph {
 export interface GraphVariant {
   /** "fused": one operator, which never holds a whole matrix of scores; "products": plain ones. */
   readonly attention: "fused" | "products";
+  /**
+   * Bytes of a feed-forward network's inner values that are computed at a time, so that a core's cache
+   * holds them; absent: all at once.
+   */
+  readonly feedForwardBytes?: number;
 }
 
 /** What the CPU provider runs fastest. */
-export const CPU_VARIANT: GraphVariant = { attention: "fused" };
+export const CPU_VARIANT: GraphVariant = { attention: "fused", feedForwardBytes: 2 ** 20 };
 
 export interface GraphRecord {
   readonly inputs: readonly Port[];

@@ -21,6 +21,6 @@ export type ProviderChoice = (typeof PROVIDER_CHOICES)[number];
 export const VARIANT_OF_PROVIDER: Readonly<Record<Provider, GraphVariant>> = {
   cpu: CPU_VARIANT,
   webgpu: { attention: "products" },
-  cuda: CPU_VARIANT,
+  cuda: { attention: "fused" },
   tensorrt: { attention: "products" },
 };
