@@ -101,7 +101,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const identity = identityOf({ ...settings, provider }, info, bus, ffmpeg !== null);
   const { planHash } = identity;
   const runner = new TaskRunner({
-    ...{ runtime, blobs, clock, configs: info.configs, planHash, ffmpeg, version, observer },
+    ...{ runtime, blobs, clock, configs: info.configs, dtype: info.dtype, planHash, ffmpeg, version, observer },
     bus: meters.bus(bus, settings.bus === "tcp" ? "socket" : "nats"),
     holdsLease: () => link.holdsLease(),
     report: (taskId, epoch, report) => {
@@ -145,7 +145,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   });
   link.start();
   const { name: model, digest } = info.model;
-  const ready = { model, digest, structure: info.structure, plan_hash: planHash };
+  const ready = { model, digest, structure: info.structure, dtype: info.dtype, plan_hash: planHash };
   log.info({ ...ready, ffmpeg: ffmpeg?.version ?? null, bus: bus.address }, "ready");
   return {
     whyNotReady: () => (link.holdsLease() ? null : "not welcomed by the coordinator"),
@@ -192,6 +192,7 @@ function superviseChild({
       variant: settings.variant,
       provider,
       intraOpThreads: settings.threads,
+      dtype: settings.dtype,
       offload: settings.offload,
       // What else an accelerator's memory holds, and whose it is, the engine alone knows.
       memoryBytes: provider === "cpu" ? memoryOf(settings) : settings.memoryBytes,
@@ -230,7 +231,7 @@ function identityOf(
       provider: settings.provider,
       // How a kernel cuts up its sums goes by the threads too.
       device: `${arch()} ${cpus()[0]?.model ?? "unknown"} x ${settings.threads}`,
-      dtype: "float32",
+      dtype: info.dtype,
     }),
     busAddress: settings.busAdvertise ?? bus.address,
     busToken: bus.token,
