@@ -1,6 +1,11 @@
 /** @file The flags of commands that start a farm on this machine. */
 import type { Command } from "commander";
-import { DTYPE_CHOICES, type DtypeChoice, PROVIDER_CHOICES, type ProviderChoice } from "../gpu-node/runtime/provider.js";
+import {
+  DTYPE_CHOICES,
+  type DtypeChoice,
+  PROVIDER_CHOICES,
+  type ProviderChoice,
+} from "../gpu-node/runtime/provider.js";
 import { findFfmpeg } from "../gpu-node/stages/media/find-ffmpeg.js";
 import { asFarmError, type Violation } from "../shared/core/errors.js";
 import { FieldChecks, show } from "../shared/farm/field-checks.js";
@@ -67,7 +72,10 @@ export function checkFarmFlags(flags: FarmFlags, violations: Violation[]): Check
   }
   const dtype = DTYPE_CHOICES.find((known) => known === (flags.dtype ?? "auto"));
   if (!dtype) {
-    checks.refuse("dtype", `${show(flags.dtype)} is unknown; legal are ${DTYPE_CHOICES.join(", ")}`);
+    checks.refuse(
+      "dtype",
+      `${show(flags.dtype)} is unknown; legal are ${DTYPE_CHOICES.join(", ")}`,
+    );
   }
   const checkpoint = flags.checkpoint ?? "";
   if (checkpoint === "") {

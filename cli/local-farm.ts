@@ -129,8 +129,14 @@ class ProcessFarm implements LocalFarm {
   }
 
   #launchNode(place: number): void {
-    const { checkpoint, variant, nodeCount, provider = "cpu", dtype = "auto", offload } =
-      this.#options;
+    const {
+      checkpoint,
+      variant,
+      nodeCount,
+      provider = "cpu",
+      dtype = "auto",
+      offload,
+    } = this.#options;
     const name = `node-${place + 1}`;
     const threads = this.#options.threads ?? threadsPerNode(nodeCount);
     this.#restarts[place]!.delay.started(performance.now());

@@ -10,7 +10,12 @@ import { NODE_PREFERENCES, type NodePreference } from "../../shared/farm/work.js
 import { readMetricsAddress } from "../../shared/settings/metrics-address.js";
 import { type Environment, SettingReader } from "../../shared/settings/setting-reader.js";
 import { readTlsPaths, TLS_FLAGS } from "../../shared/settings/tls-settings.js";
-import { DTYPE_CHOICES, type DtypeChoice, PROVIDER_CHOICES, type ProviderChoice } from "../runtime/provider.js";
+import {
+  DTYPE_CHOICES,
+  type DtypeChoice,
+  PROVIDER_CHOICES,
+  type ProviderChoice,
+} from "../runtime/provider.js";
 import { BUS_FORM, isBusUrl } from "./open-bus.js";
 
 export interface NodeSettings {

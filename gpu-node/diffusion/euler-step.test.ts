@@ -18,7 +18,12 @@ const values = (spec: StepCase, name: string) => goldenTensor(golden, `${spec.ke
 describe.each(cases)("a single step gives the reference's bits: $key", (spec) => {
   const [sigma, sigmaNext] = spec.sigmas;
   const latents = values(spec, "latents");
-  const noise = { sigma, sigmaNext, predictionType: spec.prediction_type, dtype: "float32" } as const;
+  const noise = {
+    sigma,
+    sigmaNext,
+    predictionType: spec.prediction_type,
+    dtype: "float32",
+  } as const;
 
   test("the model's input", () => {
     const out = new Float32Array(latents.length);
@@ -46,7 +51,15 @@ test("original_sample is sample under its older name", () => {
   const [modelOutput, latents] = [Float32Array.of(0.5, -2), Float32Array.of(3, 4)];
   const results = (["sample", "original_sample"] as const).map((predictionType) => {
     const out = new Float32Array(2);
-    eulerStep({ modelOutput, latents, sigma: 2, sigmaNext: 1, predictionType, dtype: "float32", out });
+    eulerStep({
+      modelOutput,
+      latents,
+      sigma: 2,
+      sigmaNext: 1,
+      predictionType,
+      dtype: "float32",
+      out,
+    });
     return [...out];
   });
   expect(results).toEqual([

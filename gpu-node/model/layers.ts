@@ -100,7 +100,11 @@ export function groupNorm(w: Weights, x: Value, eps: number): Value {
   const vector = (size: number, value: number): Value =>
     g.floats([size], new Float32Array(size).fill(value), "float32");
 
-  const grouped = reshape(cast(x, "float32"), [n!, NORM_GROUPS, elementCount(x.shape) / (n! * NORM_GROUPS)]);
+  const grouped = reshape(cast(x, "float32"), [
+    n!,
+    NORM_GROUPS,
+    elementCount(x.shape) / (n! * NORM_GROUPS),
+  ]);
   const normal = instanceNormalization(
     grouped,
     vector(NORM_GROUPS, 1),

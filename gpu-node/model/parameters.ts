@@ -66,7 +66,10 @@ export class Weights {
 
   /** The same in float32, for what is computed in it everywhere. */
   takeWide(name: string, shape: readonly number[]): Value {
-    return cast(toComputeType(this.#value(this.#enter(name, shape), this.#nameOf(name), shape, 0)), "float32");
+    return cast(
+      toComputeType(this.#value(this.#enter(name, shape), this.#nameOf(name), shape, 0)),
+      "float32",
+    );
   }
 
   /**
@@ -80,9 +83,7 @@ export class Weights {
     const entry = this.#enter(name, shape);
     const partShape = [rows / parts, ...rest];
     return Array.from({ length: parts }, (_, part) =>
-      toComputeType(
-        this.#value(entry, `${this.#nameOf(name)}[${part}/${parts}]`, partShape, part),
-      ),
+      toComputeType(this.#value(entry, `${this.#nameOf(name)}[${part}/${parts}]`, partShape, part)),
     );
   }
 

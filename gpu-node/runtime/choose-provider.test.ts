@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { chooseDtype } from "./provider.js";
 import { chooseProvider, type ProviderSurroundings } from "./choose-provider.js";
 import type { ProviderChoice } from "./provider.js";
+import { chooseDtype } from "./provider.js";
 
 const bare: ProviderSurroundings = {
   platform: "linux",

@@ -175,7 +175,12 @@ function buildGraph(
       };
     case "vae_encoder":
       return {
-        built: buildVaeEncoder(configs.vae, vae.weights, graph, encoderVariant(configs.vae, variant)),
+        built: buildVaeEncoder(
+          configs.vae,
+          vae.weights,
+          graph,
+          encoderVariant(configs.vae, variant),
+        ),
         folder: vae.folder,
       };
     case "image_encoder":

@@ -65,7 +65,9 @@ describe.runIf(softwareGpu)("the webgpu provider", () => {
       const cpu = await startChildRuntime({ ...settings, provider: "cpu" });
       onTestFinished(() => Promise.all([cpu.close(), webgpu.close()]).then(() => undefined));
       for (const { graph, inputs } of CALLS) {
-        const [expected, actual] = await Promise.all([cpu, webgpu].map((r) => r.run(graph, inputs)));
+        const [expected, actual] = await Promise.all(
+          [cpu, webgpu].map((r) => r.run(graph, inputs)),
+        );
         for (const [name, { data }] of Object.entries(expected!)) {
           expect(maxRelativeDifference(actual![name]!.data, data)).toBeLessThan(FLOAT16_TOLERANCE);
         }

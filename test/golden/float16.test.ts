@@ -96,7 +96,13 @@ describe.each(cases)("$name in float16", ({ name, run, variant }) => {
       return;
     }
     const full = goldenTensor(golden, "module.encoder.float32").data;
-    expect(distance(mode!.data, full) / distance(full, full.map(() => 0))).toBeLessThan(2e-5);
+    expect(
+      distance(mode!.data, full) /
+        distance(
+          full,
+          full.map(() => 0),
+        ),
+    ).toBeLessThan(2e-5);
   });
 
   test("the image encoder", async () => {
