@@ -2,6 +2,7 @@
 import { Command, CommanderError } from "commander";
 import { packageVersion } from "../shared/adapters/files/package-version.js";
 import { FarmError } from "../shared/core/errors.js";
+import { JOB_STATES } from "../shared/farm/job.js";
 import { addCertVerbs } from "./certs.js";
 import { addCompletionVerb } from "./completion.js";
 import { addConfigVerbs } from "./config.js";
@@ -59,7 +60,7 @@ function buildProgram(signal: AbortSignal): Command {
 
   const runCommand = program
     .command("run [image...]")
-    .description("start a farm on this machine, render, stop it");
+    .description("start a farm on this machine, render, stop it; a picture may be - for stdin");
   addFarmFlags(addRenderFlags(runCommand)).action(
     (images: string[], flags: RenderFlags & FarmFlags) => run(images, flags, signal),
   );
@@ -71,7 +72,7 @@ function buildProgram(signal: AbortSignal): Command {
 
   const submitCommand = program
     .command("submit [image...]")
-    .description("send a job to a farm, wait, fetch the files");
+    .description("send a job to a farm, wait, fetch the files; a picture may be - for stdin");
   addWaitLimit(addConnection(addJobOptions(addRenderFlags(submitCommand))))
     .option("--model <name>", "a checkpoint of the farm, by name or digest")
     .option("--dry-run", "print what would become of the job, and send nothing")
@@ -81,7 +82,7 @@ function buildProgram(signal: AbortSignal): Command {
   addWaitLimit(
     addConnection(program.command("watch <job>").description("wait for a job, fetch its files")),
   )
-    .option("-o, --out <path>", "a file, or a folder")
+    .option("-o, --out <path>", "a file, a folder, or - for stdout")
     .option("--json", "one JSON object on stdout in place of the paths")
     .action((job: string, flags: WatchFlags) => watch(job, flags, signal));
 
@@ -101,7 +102,7 @@ function addJobVerbs(program: Command): void {
     addOutput(addConnection(program.command(name).description(description)));
 
   verb("list", "jobs, the newest first")
-    .option("--state <states>", "only those: queued, running, paused, succeeded, failed, cancelled")
+    .option("--state <states>", `only those: ${JOB_STATES.join(", ")}`)
     .option("--limit <n>", "at most this many (default: 50)")
     .action((flags: ListFlags) => list(flags));
   verb("get <job>", "one job and its clips").action((job: string, flags: JobFlags) =>
@@ -120,9 +121,10 @@ function addJobVerbs(program: Command): void {
   verb("resume <job>", "let a paused job go on").action((job: string, flags: JobFlags) =>
     change("resumeJob", job, flags),
   );
-  verb("retry <job>", "do again what failed or was cancelled")
+  verb("retry <job>", "do again what failed, expired or was cancelled")
     .option("--clip <n>", "only this clip, from 1")
     .option("--chunk <n>", "only this decode chunk of the clip, from 1, whatever became of it")
+    .option("--deadline <time>", "its deadline from now on (default: one that has passed is gone)")
     .action((job: string, flags: RetryFlags) => retry(job, flags));
   verb("priority <job> <priority>", "move a job in the queue, 0..100").action(
     (job: string, value: string, flags: JobFlags) => priority(job, value, flags),
@@ -170,4 +172,15 @@ async function main(): Promise<number> {
   }
 }
 
-process.exitCode = await main();
+/** As a shell has it of a program that was ended by SIGPIPE. */
+const READER_GONE = 141;
+
+// `renderfarm list | head -1` is no mistake: what is not read is not written.
+let isReaderGone = false;
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  isReaderGone = true;
+});
+
+const exitCode = await main();
+process.exitCode = exitCode === 0 && isReaderGone ? READER_GONE : exitCode;

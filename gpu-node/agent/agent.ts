@@ -178,7 +178,8 @@ function observerOf(meters: NodeObserver, traces: NodeTraces | null, log: Logger
   return lookingOn.reduce(bothNodeObservers);
 }
 
-function superviseChild({
+/** The runtime child, started again when it dies. */
+export function superviseChild({
   settings,
   provider,
   log,

@@ -139,6 +139,7 @@ function encodeWork(work: Work): NonNullable<wire.TaskAssignment["work"]> {
         parameters,
         noise: encodeNoise(work.noise),
         image: encodeBlobRef(work.image),
+        preview: work.preview,
       };
       return { $case: "condition", value };
     }
@@ -176,6 +177,7 @@ function decodeWork(work: NonNullable<wire.TaskAssignment["work"]>): Work {
         parameters,
         noise: decodeNoise(value.noise, `${stage}.noise`),
         image: decodeBlobRef(value.image, `${stage}.image`),
+        preview: value.preview,
       };
     case "denoise":
       return {
