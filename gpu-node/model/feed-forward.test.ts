@@ -4,11 +4,12 @@ import { goldenPath } from "../../test/golden/read-golden.js";
 import { openCheckpoint } from "../checkpoint/open-checkpoint.js";
 import { openSession } from "../runtime/session.js";
 import { addFeedForward } from "./feed-forward.js";
-import type { GraphVariant } from "./graph.js";
+import { CPU_VARIANT, type GraphVariant } from "./graph.js";
 import { GraphBuilder } from "./graph-builder.js";
 import { partOfIndex, Weights } from "./parameters.js";
 
 const BLOCK = "mid_block.attentions.0.transformer_blocks.0";
+const { feedForwardBytes: _, ...WHOLE } = CPU_VARIANT;
 /** Not a multiple of any part, so that the last one is smaller. */
 const ROWS = 100;
 
@@ -32,9 +33,9 @@ async function computed(variant: GraphVariant) {
 }
 
 test("rows in parts give the same bytes as all at once, and hold less at one time", async () => {
-  const whole = await computed({ attention: "fused" });
+  const whole = await computed(WHOLE);
   const parts = await computed({
-    attention: "fused",
+    ...WHOLE,
     feedForwardBytes: 24 * whole.innerRowBytes, // 100 rows: five parts of 24 at the most
   });
   expect(parts.values).toEqual(whole.values);
@@ -44,8 +45,8 @@ test("rows in parts give the same bytes as all at once, and hold less at one tim
 
 test("rows are computed in sixteen parts at the most", async () => {
   const [whole, finest] = await Promise.all([
-    computed({ attention: "fused" }),
-    computed({ attention: "fused", feedForwardBytes: 1 }),
+    computed(WHOLE),
+    computed({ ...WHOLE, feedForwardBytes: 1 }),
   ]);
   expect(finest.values).toEqual(whole.values);
   const [perPart, joined] = [whole.built.nodeCount + 1, 1];
