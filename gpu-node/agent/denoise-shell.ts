@@ -207,7 +207,7 @@ export class DenoiseShell {
         assert(frame, "a frame to keep");
         const kept = tensor(frame.header.shape, floatsOf(frame.payload));
         this.#halves.set(`${effect.half} ${effect.step}`, kept);
-        this.#parts.observer?.halfCame();
+        this.#parts.observer?.halfCame(frame.header.traceparent ?? null);
         return;
       }
       case "drop-frame":
@@ -259,9 +259,11 @@ export class DenoiseShell {
     const { step, half, epoch, latentsDigest } = sent;
     const { shape, data } = this.#half(half, step);
     const payload = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    const { traceparent = null } = this.#parts;
     const header: FrameHeader = {
       ...{ jobId, clipId, epoch, attempt, step, half, dtype: "F32", shape },
       ...{ sha256: sha256(payload), planHash: this.#framePlanHash, latentsDigest },
+      ...(traceparent === null ? {} : { traceparent }),
     };
     this.#parts.observer?.halfSent(payload.byteLength);
     this.#channel?.send(header, payload);

@@ -237,6 +237,7 @@ export class Users {
       branch: null,
       preview: false,
       branchLatents: null,
+      traceparent: null,
     };
   }
 
