@@ -87,7 +87,7 @@ describe("a batch", () => {
   test("that is not there is refused", async () => {
     const violations: Violation[] = [];
     expect(await readBatchFile(join(folderOfTest(), "none"), violations)).toBe(null);
-    expect(violations[0]!.description).toMatch(/is no file that can be read/);
+    expect(violations[0]!.description).toMatch(/none' does not exist/);
   });
 });
 

@@ -2,12 +2,15 @@
  * @file A batch from a JSONL file, one clip a line, or from a folder of pictures. Nothing of it is
  * sent before every line is right.
  */
-import { readdir, readFile, stat } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import { didYouMean } from "../shared/core/closest-name.js";
-import type { Violation } from "../shared/core/errors.js";
+import { asFarmError, type Violation } from "../shared/core/errors.js";
 import { CLIPS_MAX } from "../shared/farm/limits.js";
 import type { RawClip } from "../shared/farm/request-clips.js";
+import { readTextFile } from "./input-files.js";
+import { pathKind } from "./output-place.js";
+import { STANDARD_STREAM } from "./output-plan.js";
 
 export interface Batch {
   /** Every picture once, in the order of its first line. */
@@ -35,22 +38,20 @@ const CLIP_KEYS: Readonly<Record<string, keyof RawClip>> = {
 const KEYS = ["image", ...Object.keys(CLIP_KEYS)];
 
 /**
- * Reads a batch; blank lines are passed over, paths of pictures are relative to the file.
+ * Reads a batch; blank lines are passed over, paths of pictures are relative to the file, or for stdin
+ * to the folder of the command.
  *
  * @param violations gets every mistake, with the number of its line
  */
 export async function readBatchFile(path: string, violations: Violation[]): Promise<Batch | null> {
   const refuse = (description: string) => violations.push({ field: "--batch", description });
-  const size = await stat(path).then(
-    (stats) => (stats.isFile() ? stats.size : -1),
-    () => -1,
-  );
-  if (size < 0) refuse(`'${path}' is no file that can be read`);
-  else if (size > FILE_BYTES_MAX)
-    refuse(`'${path}' has ${size} bytes, legal are ${FILE_BYTES_MAX}`);
-  if (size < 0 || size > FILE_BYTES_MAX) return null;
+  const text = await readTextFile(path, FILE_BYTES_MAX).catch((error: unknown) => {
+    refuse(`'${path}' ${asFarmError(error).detail}`);
+    return null;
+  });
+  if (text === null) return null;
 
-  const lines = (await readFile(path, "utf8"))
+  const lines = text
     .split(/\r?\n/)
     .map((text, i) => ({ text: text.trim(), number: i + 1 }))
     .filter(({ text }) => text !== "");
@@ -59,7 +60,8 @@ export async function readBatchFile(path: string, violations: Violation[]): Prom
     refuse(`'${path}' lists ${lines.length} clips, legal are up to ${CLIPS_MAX} a job; split it`);
   }
   if (lines.length === 0 || lines.length > CLIPS_MAX) return null;
-  const place = (line: number) => `${basename(path)}:${line}`;
+  const name = path === STANDARD_STREAM ? "stdin" : basename(path);
+  const place = (line: number) => `${name}:${line}`;
   const images = new Map<string, number>();
   const clips = lines.map(({ text, number }): RawClip => {
     const { image, clip } = readLine(text, place(number), violations);
@@ -129,11 +131,7 @@ export async function expandFolders(
 ): Promise<string[]> {
   const expanded = [];
   for (const path of paths) {
-    const isFolder = await stat(path).then(
-      (stats) => stats.isDirectory(),
-      () => false,
-    );
-    if (!isFolder) {
+    if (path === STANDARD_STREAM || (await pathKind(path)) !== "folder") {
       expanded.push(path);
       continue;
     }

@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { listSupportedBackends } from "onnxruntime-node";
+import { recognizeStructure } from "../gpu-node/checkpoint/published-structures.js";
 import { findFfmpeg } from "../gpu-node/stages/media/find-ffmpeg.js";
 import { systemClock } from "../shared/adapters/clock/system-clock.js";
 import { NatsClient } from "../shared/adapters/nats/nats-client.js";
@@ -125,7 +126,9 @@ async function checkModel(folder: string | undefined): Promise<string | Skip> {
   const opened = await openForRequest(folder, "auto", violations);
   if (opened) checkGraphs(opened, defaultsOf(opened.model), violations, { onProcessor: false });
   refuseViolations(violations);
-  return `${folder}: every file and parameter is there, ${opened!.model.numFrames} frames`;
+  const structure = recognizeStructure(opened!.checkpoint);
+  const like = structure === null ? "a structure of its own" : `the structure of ${structure}`;
+  return `${folder}: every file and parameter is there, ${opened!.model.numFrames} frames, ${like}`;
 }
 
 async function checkProviders(): Promise<string> {

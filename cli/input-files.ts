@@ -5,6 +5,8 @@ import { asFarmError, FarmError, type Violation } from "../shared/core/errors.js
 import { INPUT_BYTES_MAX } from "../shared/farm/limits.js";
 import { latentsShapeProblem } from "../shared/farm/validate-request.js";
 import { decodeTensors } from "../shared/tensor/safetensors.js";
+import { STANDARD_STREAM } from "./output-plan.js";
+import { readStandardInput } from "./standard-input.js";
 
 /** A picture file: 4096 x 4096 pixels of 16-bit RGBA take 128 MiB uncompressed. */
 const PICTURE_BYTES_MAX = 128 * 1024 * 1024;
@@ -30,6 +32,11 @@ export async function checkPictures(
 /** @throws FarmError "invalid-argument" when it is no regular file of a legal size */
 export function readPicture(path: string): Promise<Uint8Array> {
   return readBounded(path, PICTURE_BYTES_MAX);
+}
+
+/** @throws FarmError "invalid-argument" when it is no regular file, nor stdin, of a legal size */
+export async function readTextFile(path: string, bytesMax: number): Promise<string> {
+  return new TextDecoder().decode(await readBounded(path, bytesMax));
 }
 
 /**
@@ -71,8 +78,9 @@ function latentsProblem(
     : `holds ${latents.data[wrong]} at value ${wrong}; only numbers are legal`;
 }
 
-/** @throws FarmError "invalid-argument" when it is no regular file of 1 to `bytesMax` bytes */
+/** @throws FarmError "invalid-argument" when it is no regular file, nor stdin, of 1 to `bytesMax` bytes */
 async function readBounded(path: string, bytesMax: number): Promise<Uint8Array> {
+  if (path === STANDARD_STREAM) return readStandardInput(bytesMax);
   const stats = await stat(path).catch((error: NodeJS.ErrnoException) => {
     throw refused(error.code === "ENOENT" ? "does not exist" : `cannot be read (${error.code})`);
   });

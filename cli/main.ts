@@ -59,7 +59,7 @@ function buildProgram(signal: AbortSignal): Command {
 
   const runCommand = program
     .command("run [image...]")
-    .description("start a farm on this machine, render, stop it");
+    .description("start a farm on this machine, render, stop it; a picture may be - for stdin");
   addFarmFlags(addRenderFlags(runCommand)).action(
     (images: string[], flags: RenderFlags & FarmFlags) => run(images, flags, signal),
   );
@@ -71,7 +71,7 @@ function buildProgram(signal: AbortSignal): Command {
 
   const submitCommand = program
     .command("submit [image...]")
-    .description("send a job to a farm, wait, fetch the files");
+    .description("send a job to a farm, wait, fetch the files; a picture may be - for stdin");
   addWaitLimit(addConnection(addJobOptions(addRenderFlags(submitCommand))))
     .option("--model <name>", "a checkpoint of the farm, by name or digest")
     .option("--dry-run", "print what would become of the job, and send nothing")
@@ -81,7 +81,7 @@ function buildProgram(signal: AbortSignal): Command {
   addWaitLimit(
     addConnection(program.command("watch <job>").description("wait for a job, fetch its files")),
   )
-    .option("-o, --out <path>", "a file, or a folder")
+    .option("-o, --out <path>", "a file, a folder, or - for stdout")
     .option("--json", "one JSON object on stdout in place of the paths")
     .action((job: string, flags: WatchFlags) => watch(job, flags, signal));
 
@@ -170,4 +170,15 @@ async function main(): Promise<number> {
   }
 }
 
-process.exitCode = await main();
+/** As a shell has it of a program that was ended by SIGPIPE. */
+const READER_GONE = 141;
+
+// `renderfarm list | head -1` is no mistake: what is not read is not written.
+let isReaderGone = false;
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  isReaderGone = true;
+});
+
+const exitCode = await main();
+process.exitCode = exitCode === 0 && isReaderGone ? READER_GONE : exitCode;

@@ -41,6 +41,9 @@ describe("what does not fit one file is refused with a way out:", () => {
     ["several formats", "x.mp4", job(["mp4", "gif"]), "one file for 2 formats (mp4, gif)"],
     ["frames", "x.png", job(["png"]), "one file for 14 frames"],
     ["frames of several clips", "x.png", job(["png"], 2, 1), "one file for 2 frames"],
+    ["several clips on stdout", "-", job(["mp4"], 2), "'-' is one file for 2 clips; name a folder"],
+    ["several formats on stdout", "-", job(["mp4", "gif"]), "'-' is one file for 2 formats"],
+    ["frames on stdout", "-", job(["png"]), "'-' is one file for 14 frames"],
     ["an mp4 under its sidecar's name", "x.json", job(["mp4"]), "the clip's own text file"],
   ];
   test.each(cases)("%s", (_name, out, wanted, says) => {
@@ -50,6 +53,14 @@ describe("what does not fit one file is refused with a way out:", () => {
   test("a folder where a file lies", () => {
     expect(planOutputs("clips", "file", job(["mp4"]))).toContain("'clips' is a file and no folder");
   });
+});
+
+test.each([
+  ["a clip", job(["mp4"])],
+  ["all clips in one file", job(["safetensors"], 3)],
+  ["a single frame", job(["png"], 1, 1)],
+])("stdout takes one file: %s", (_name, wanted) => {
+  expect(planOutputs("-", "missing", wanted)).toEqual({ kind: "stdout" });
 });
 
 describe("paths", () => {

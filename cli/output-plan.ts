@@ -1,5 +1,6 @@
 /**
- * @file Where each finished file of a job goes: `--out` is one file, or a folder of numbered clips.
+ * @file Where each finished file of a job goes: `--out` is one file, a folder of numbered clips, or
+ * stdout.
  *
  * Pure: what lies at `--out` already is an argument.
  */
@@ -10,8 +11,13 @@ import { OUTPUT_FORMATS, type OutputFormat } from "../shared/farm/parameters.js"
 export type PathKind = "file" | "folder" | "missing";
 
 export type OutputPlan =
+  /** One file's bytes, and nothing else. */
+  | { readonly kind: "stdout" }
   | { readonly kind: "file"; readonly path: string }
   | { readonly kind: "folder"; readonly path: string; readonly clipCount: number };
+
+/** What `--out` and inputs call stdout and stdin; a file of that name is "./-". */
+export const STANDARD_STREAM = "-";
 
 /** All clips of a job in one file of a folder. */
 const CLIPS_FILE = "clips.safetensors";
@@ -20,7 +26,7 @@ const CLIPS_FILE = "clips.safetensors";
  * Whether `--out` means one file: a path with an extension, unless it is a folder already.
  */
 export function isFilePath(out: string, kind: PathKind): boolean {
-  return kind !== "folder" && extname(out) !== "" && !out.endsWith("/");
+  return out !== STANDARD_STREAM && kind !== "folder" && extname(out) !== "" && !out.endsWith("/");
 }
 
 /**
@@ -49,27 +55,36 @@ export function planOutputs(
     readonly numFrames: number;
   },
 ): OutputPlan | string {
-  const { formats, clipCount, numFrames } = job;
+  const { formats, clipCount } = job;
+  if (out === STANDARD_STREAM) {
+    const many = severalFiles(job);
+    return many === null
+      ? { kind: "stdout" }
+      : `'-' is one file for ${many}; name a folder, such as 'clips'`;
+  }
   if (!isFilePath(out, kind)) {
     if (kind === "file") return `'${out}' is a file and no folder; name another path`;
     return { kind: "folder", path: out, clipCount };
   }
   const folder = out.slice(0, -extname(out).length);
-  const way = `name a folder instead, such as '${folder}'`;
-  const [format, ...others] = formats;
-  if (others.length > 0) {
-    return `'${out}' is one file for ${formats.length} formats (${formats.join(", ")}); ${way}`;
+  const many = severalFiles(job);
+  if (many !== null) {
+    return `'${out}' is one file for ${many}; name a folder instead, such as '${folder}'`;
   }
-  if (format === "png" && clipCount * numFrames > 1) {
-    return `'${out}' is one file for ${clipCount * numFrames} frames; ${way}`;
-  }
-  if (format !== "safetensors" && clipCount > 1) {
-    return `'${out}' is one file for ${clipCount} clips; ${way}`;
-  }
-  if (format === "mp4" && extname(out).toLowerCase() === ".json") {
+  if (formats[0] === "mp4" && extname(out).toLowerCase() === ".json") {
     return `'${out}' is the name of the clip's own text file; give the mp4 another extension`;
   }
   return { kind: "file", path: out };
+}
+
+/** What makes several files of a job; null where it is one, not counting an mp4's text file. */
+function severalFiles({ formats, clipCount, numFrames }: Parameters<typeof planOutputs>[2]) {
+  const [format, ...others] = formats;
+  if (others.length > 0) return `${formats.length} formats (${formats.join(", ")})`;
+  if (format === "png") {
+    return clipCount * numFrames > 1 ? `${clipCount * numFrames} frames` : null;
+  }
+  return format !== "safetensors" && clipCount > 1 ? `${clipCount} clips` : null;
 }
 
 /**
@@ -83,6 +98,7 @@ export function outputPath(
   output: { readonly format: OutputFormat; readonly fileName: string },
 ): string {
   const extension = extname(output.fileName);
+  if (plan.kind === "stdout") return STANDARD_STREAM;
   if (plan.kind === "file") {
     if (extension !== ".json") return plan.path;
     return join(dirname(plan.path), `${basename(plan.path, extname(plan.path))}.json`);

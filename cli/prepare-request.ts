@@ -1,8 +1,6 @@
 /** @file A command line becomes a request, or the list of everything that is wrong with it. */
 import { randomBytes } from "node:crypto";
-import { constants } from "node:fs";
-import { access, stat } from "node:fs/promises";
-import { dirname, extname, resolve } from "node:path";
+import { extname } from "node:path";
 import type { Violation } from "../shared/core/errors.js";
 import { CLIPS_MAX } from "../shared/farm/limits.js";
 import { clipCountOf, type JobParameters, OUTPUT_FORMATS } from "../shared/farm/parameters.js";
@@ -10,13 +8,8 @@ import { resolveParameters } from "../shared/farm/validate-request.js";
 import type { ModelInfo } from "../shared/farm/work.js";
 import { expandFolders, readBatchFile } from "./batch-file.js";
 import { checkPictures, readLatents } from "./input-files.js";
-import {
-  formatOfPath,
-  isFilePath,
-  type OutputPlan,
-  type PathKind,
-  planOutputs,
-} from "./output-plan.js";
+import { pathKind, placeOutputs } from "./output-place.js";
+import { formatOfPath, isFilePath, type OutputPlan, type PathKind } from "./output-plan.js";
 import { flagName, type RenderFlags, rawParameters } from "./render-flags.js";
 
 /** A request that nothing is wrong with, as far as can be known before any work. */
@@ -87,7 +80,7 @@ export async function prepareRequest(
   const needed = model && "parameters" in resolved ? { parameters, clipCount, model } : null;
   const latents =
     flags.latents === undefined ? null : await readLatents(flags.latents, needed, violations);
-  const outputs = await planOut(flags.out, kind, { ...parameters, clipCount }, violations);
+  const outputs = await placeOutputs(flags, { ...parameters, clipCount }, violations);
 
   if (violations.length > 0 || outputs === null) return null;
   return { parameters, picturePaths, latents, outputs };
@@ -108,52 +101,4 @@ function formatsOf(
     description: `'${extname(out)}' is no format; legal are ${OUTPUT_FORMATS.map((f) => `.${f}`).join(", ")}, a folder (a path without extension), or any name beside --format`,
   });
   return undefined;
-}
-
-async function planOut(
-  out: string | undefined,
-  kind: PathKind,
-  job: Parameters<typeof planOutputs>[2],
-  violations: Violation[],
-): Promise<OutputPlan | null> {
-  if (out === undefined || out === "") {
-    const description = "is missing; name a file such as clip.mp4, or a folder";
-    violations.push({ field: "--out", description });
-    return null;
-  }
-  const plan = planOutputs(out, kind, job);
-  const problem = typeof plan === "string" ? plan : await placeProblem(plan);
-  if (problem === null) return plan as OutputPlan;
-  violations.push({ field: "--out", description: problem });
-  return null;
-}
-
-/** Whether files can be made where they are to go; nothing is made yet. */
-async function placeProblem(plan: OutputPlan): Promise<string | null> {
-  const folder = await nearestFolder(plan.kind === "file" ? dirname(plan.path) : plan.path);
-  if (!(await stat(folder)).isDirectory()) return `'${folder}' is a file and no folder`;
-  const isWritable = await access(folder, constants.W_OK).then(
-    () => true,
-    () => false,
-  );
-  return isWritable ? null : `folder '${folder}' cannot be written to`;
-}
-
-/** The path itself, or the first one above it that exists. */
-export async function nearestFolder(path: string): Promise<string> {
-  for (let at = resolve(path); ; at = dirname(at)) {
-    const exists = await stat(at).then(
-      () => true,
-      () => false,
-    );
-    if (exists || at === dirname(at)) return at;
-  }
-}
-
-async function pathKind(path: string | undefined): Promise<PathKind> {
-  if (path === undefined) return "missing";
-  return stat(path).then(
-    (stats) => (stats.isDirectory() ? "folder" : "file"),
-    () => "missing",
-  );
 }

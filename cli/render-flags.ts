@@ -43,7 +43,10 @@ export function flagName(field: string): string {
 
 export function addRenderFlags(command: Command): Command {
   return command
-    .option("-o, --out <path>", "a file (its extension chooses the format), or a folder")
+    .option(
+      "-o, --out <path>",
+      "a file (its extension chooses the format), a folder, or - for stdout",
+    )
     .option("--height <pixels>", "multiple of 8 (default: 576, or the size of a small checkpoint)")
     .option("--width <pixels>", "multiple of 8 (default: 1024, or the size of a small checkpoint)")
     .option("--num-frames <n>", "frames of a clip (default: the checkpoint's)")
@@ -67,7 +70,10 @@ export function addRenderFlags(command: Command): Command {
     .option("--latents <file>", "initial noise: safetensors [clips, frames, channels, h, w]")
     .option("--format <list>", "mp4, gif, webp, png, safetensors (default: that of --out, or mp4)")
     .option("--pair <policy>", "two nodes for one clip: auto, always, never (default: auto)")
-    .option("--batch <file>", "clips from a JSONL file: image, seed, fps, guidance ... a line")
+    .option(
+      "--batch <file>",
+      "clips from a JSONL file, or - for stdin: image, seed, fps, guidance ... a line",
+    )
     .option("--json", "one JSON object on stdout in place of the paths");
 }
 

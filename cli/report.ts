@@ -17,6 +17,8 @@ export function printResult(
   images: readonly string[],
   isJson: boolean,
 ): void {
+  // What went to stdout itself has no path, and no company there.
+  if (files.length === 0 && !isJson) return;
   const paths = files.map((file) => file.path);
   process.stdout.write(`${isJson ? jobJson(job, files, images) : paths.join("\n")}\n`);
 }

@@ -1,10 +1,9 @@
 /** @file `renderfarm watch`: waits for a job that was sent before. */
-import { stat } from "node:fs/promises";
-import { FarmError, refuseViolations, type Violation } from "../shared/core/errors.js";
+import { refuseViolations, type Violation } from "../shared/core/errors.js";
 import { ID_PATTERN } from "../shared/core/ids.js";
 import { type ConnectionFlags, connect, withWayOut } from "./connection.js";
 import { WaitTimeout } from "./failures.js";
-import { planOutputs } from "./output-plan.js";
+import { placeOutputs } from "./output-place.js";
 import { showProgress } from "./progress.js";
 import { finishJob, reportJob } from "./render-job.js";
 import { type WaitFlags, waitLimit } from "./wait-limit.js";
@@ -17,27 +16,18 @@ export interface WatchFlags extends ConnectionFlags, WaitFlags {
 /** Waits for a job and fetches its files. */
 export async function watch(jobId: string, flags: WatchFlags, signal: AbortSignal): Promise<void> {
   checkJobId(jobId);
-  const out = flags.out ?? "";
   const violations: Violation[] = [];
   const limit = waitLimit(flags, violations);
-  if (out === "") violations.push({ field: "--out", description: "is missing; name a folder" });
   refuseViolations(violations);
   const client = connect(flags);
   try {
     const { parameters, clips } = await client.getJob(jobId).catch((error: unknown) => {
       throw withWayOut(error);
     });
-    const isFolder = await stat(out).then(
-      (stats) => stats.isDirectory(),
-      () => false,
-    );
-    const plan = planOutputs(out, isFolder ? "folder" : "missing", {
-      ...parameters,
-      clipCount: clips.length,
-    });
-    if (typeof plan === "string") throw new FarmError("invalid-argument", `--out ${plan}`);
+    const plan = await placeOutputs(flags, { ...parameters, clipCount: clips.length }, violations);
+    refuseViolations(violations);
     const progress = showProgress(process.stderr, process.env);
-    const finished = await finishJob(client, jobId, plan, {
+    const finished = await finishJob(client, jobId, plan!, {
       progress,
       signal: AbortSignal.any([signal, limit]),
     }).catch((error: unknown) => {

@@ -1,10 +1,11 @@
 /**
  * @file The finished files of a job, fetched beside `--out` and moved there when all are whole:
- * whoever looks at `--out` sees a finished file or none.
+ * whoever looks at `--out` sees a finished file or none, and a pipe gets a whole file or nothing.
  */
 import { createHash } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
 import { mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -12,8 +13,8 @@ import type { FarmClient } from "../client/farm-client.js";
 import type { JobView } from "../shared/farm/job.js";
 import type { OutputFormat } from "../shared/farm/parameters.js";
 import { joinClips } from "./clips-safetensors.js";
+import { nearestFolder } from "./output-place.js";
 import { type OutputPlan, outputPath } from "./output-plan.js";
-import { nearestFolder } from "./prepare-request.js";
 
 /** A file at its final place. */
 export interface WrittenFile {
@@ -35,6 +36,7 @@ interface StagedFile extends WrittenFile {
 /**
  * Fetches and places every output of a job that has ended; clips that failed have none.
  *
+ * @returns the files at their places; none for stdout, which has got the bytes
  * @throws FarmError "cancelled" after an abort, "blob-corrupt", "unreachable"; nothing is left then
  */
 export async function writeOutputs(
@@ -43,11 +45,13 @@ export async function writeOutputs(
   plan: OutputPlan,
   signal: AbortSignal,
 ): Promise<WrittenFile[]> {
-  const near = await nearestFolder(plan.kind === "file" ? dirname(plan.path) : plan.path);
-  // In the same file system as the files' final place, so that moving them is one step.
-  const staging = await mkdtemp(join(near, ".renderfarm-"));
+  const staging = await mkdtemp(join(await stagingPlace(plan), ".renderfarm-"));
   try {
     const staged = await fetchAll(client, job, plan, { staging, signal });
+    if (plan.kind === "stdout") {
+      for (const { stagedPath } of staged) await sendToStdout(stagedPath);
+      return [];
+    }
     for (const { stagedPath, path } of staged) {
       await mkdir(dirname(path), { recursive: true });
       await rename(stagedPath, path);
@@ -56,6 +60,21 @@ export async function writeOutputs(
   } finally {
     await rm(staging, { recursive: true, force: true });
   }
+}
+
+/** In the same file system as the files' final place, so that moving them is one step. */
+async function stagingPlace(plan: OutputPlan): Promise<string> {
+  if (plan.kind === "stdout") return tmpdir();
+  return nearestFolder(plan.kind === "file" ? dirname(plan.path) : plan.path);
+}
+
+/** Whoever reads it may have had enough before its end. */
+async function sendToStdout(path: string): Promise<void> {
+  await pipeline(createReadStream(path), process.stdout, { end: false }).catch(
+    (error: NodeJS.ErrnoException) => {
+      if (error.code !== "EPIPE") throw error;
+    },
+  );
 }
 
 async function fetchAll(
@@ -68,6 +87,7 @@ async function fetchAll(
   const clipPaths: string[] = [];
   for (const clip of job.clips) {
     for (const output of await client.outputsOf(job.jobId, clip)) {
+      if (plan.kind === "stdout" && output.fileName.endsWith(".json")) continue;
       const stagedPath = join(staging, `${clip.index}-${output.fileName}`);
       const bytes = client.download(job.jobId, clip.index, output, signal);
       await pipeline(Readable.from(bytes), createWriteStream(stagedPath, { flags: "wx" }));

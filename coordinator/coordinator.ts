@@ -1,10 +1,10 @@
 /** @file The coordinator put together: loop, node sessions and the gRPC server over given ports. */
 import { randomBytes } from "node:crypto";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
-import { HealthImplementation } from "grpc-health-check";
 import type { Logger } from "pino";
 import { JobServiceService } from "../proto/gen/renderfarm/v1/job_service.js";
 import { NodeServiceService } from "../proto/gen/renderfarm/v1/node_service.js";
+import type { LoopWatch } from "../shared/adapters/clock/loop-watch.js";
 import { serverOptions } from "../shared/adapters/grpc/connection-options.js";
 import { FarmServerCredentials } from "../shared/adapters/tls/grpc-credentials.js";
 import type { JobTracer } from "../shared/adapters/tracing/job-tracer.js";
@@ -20,6 +20,7 @@ import type { Access } from "./access/access.js";
 import { type HttpServer, type HttpServerParts, startHttpServer } from "./http/http-server.js";
 import type { CoordinatorMeters } from "./measured.js";
 import { guardOf } from "./rpc/guard.js";
+import { addHealth } from "./rpc/health-service.js";
 import { jobApi } from "./rpc/job-api.js";
 import { jobServiceHandlers } from "./rpc/job-service.js";
 import { connectHandler } from "./rpc/node-service.js";
@@ -37,9 +38,6 @@ import { JobTraces } from "./shell/traces.js";
 
 /** How long open streams may take to end before the server closes them. */
 const SHUTDOWN_MS = 2_000;
-/** What health checks ask for: the whole, or one service. */
-const SERVED = ["", "renderfarm.v1.JobService", "renderfarm.v1.NodeService"];
-const SERVING = Object.fromEntries(SERVED.map((service) => [service, "SERVING" as const]));
 /** A publication that failed is tried again after this long: the store may be back. */
 const PUBLISH_RETRY_MS = 1_000;
 
@@ -67,6 +65,8 @@ export interface CoordinatorParts {
   readonly http?: HttpSettings | null;
   /** Who may call what; null: everybody everything, on loopback only. */
   readonly access?: Access | null;
+  /** Whether this process keeps up; null or absent: nobody looks. */
+  readonly pace?: LoopWatch | null;
   /** Null or absent: nothing is measured. */
   readonly meters?: CoordinatorMeters | null;
   /** Null or absent: nothing is traced. */
@@ -145,19 +145,19 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
   server.addService(NodeServiceService, {
     connect: connectHandler({ loop, sessions, clock, callerOf, onError: onBroken }),
   });
-  const health = new HealthImplementation(SERVING);
-  health.addToServer(server);
+  const stopServing = addHealth(server, parts.pace ?? null, log);
   for (const service of REFLECTION_SERVICES)
     server.addService(service, { ...reflectionHandlers() });
   const address = await listen(server, parts.listen, access);
-  const http = await openHttp(settings, { api, loop, blobs, clock, log, access });
+  const whyBehind = () => parts.pace?.whyBehind() ?? null;
+  const http = await openHttp(settings, { api, loop, blobs, clock, log, access, whyBehind });
   return {
     address,
     httpAddress: http?.address ?? null,
     loop,
     async stop() {
       // First of all, so that nobody is sent here any more.
-      for (const service of SERVED) health.setStatus(service, "NOT_SERVING");
+      stopServing();
       stopCleaning();
       await http?.stop();
       const ended = shutDown(server, clock);
@@ -195,7 +195,7 @@ function idsOf({ farm }: FarmLoop, jobId: string): { job_id: string; trace_id: s
 /** The HTTP edge with what it alone remembers: the latest changes and who worked on what. */
 async function openHttp(
   settings: HttpSettings | null,
-  parts: Pick<HttpServerParts, "api" | "loop" | "blobs" | "clock" | "log" | "access">,
+  parts: Pick<HttpServerParts, "api" | "loop" | "blobs" | "clock" | "log" | "access" | "whyBehind">,
 ): Promise<HttpServer | null> {
   if (settings === null) return null;
   const feed = new FarmFeed(parts.loop, idFromBytes(randomBytes(16)));

@@ -7,6 +7,7 @@
 import { mkdir } from "node:fs/promises";
 import { hostname } from "node:os";
 import { fileURLToPath } from "node:url";
+import { LoopWatch } from "../shared/adapters/clock/loop-watch.js";
 import { systemClock } from "../shared/adapters/clock/system-clock.js";
 import { packageVersion } from "../shared/adapters/files/package-version.js";
 import { farmLog } from "../shared/adapters/logs/farm-log.js";
@@ -41,11 +42,13 @@ async function main(): Promise<void> {
   await mkdir(settings.data, { recursive: true });
   const { access: files } = settings;
   const access = files && (await openAccess(files, systemClock, Date.now, log));
+  const pace = new LoopWatch(systemClock);
+  pace.start();
   let whyNotReady: string | null = "reading the farm, or waiting for who leads it";
   const metrics = await openMetrics(settings.metrics, {
     version: packageVersion(),
     tls: access?.tls ?? null,
-    whyNotReady: () => whyNotReady,
+    whyNotReady: () => pace.whyBehind() ?? whyNotReady,
   });
   const meters = metrics ? new CoordinatorMeters(metrics.registry, systemClock, Date.now) : null;
   const tracer = await openTracer(
@@ -69,7 +72,7 @@ async function main(): Promise<void> {
         ...{ journal, blobs, log, failpoint, onBroken },
         listen: address ?? settings.listen,
         http,
-        ...{ meters, access, tracer },
+        ...{ meters, access, tracer, pace },
         clock: systemClock,
         wallMs: Date.now,
         policy: settings.policy,
@@ -97,6 +100,7 @@ async function main(): Promise<void> {
     },
   });
   await leadership.run();
+  pace.stop();
 }
 
 /** First signal: stops in order. Second: exits at once. */

@@ -27,6 +27,7 @@ const SOURCE_FOLDERS = [
   "bench",
   "test/sim",
   "test/servers",
+  "test/faulty-node",
 ];
 const SETTINGS = ["tsconfig.json", "tsconfig.build.json", "package.json", "package-lock.json"];
 /** Touched after a build that worked. */

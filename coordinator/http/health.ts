@@ -10,13 +10,22 @@ export interface Readiness {
   readonly nodes: number;
 }
 
-/** Looks at the journal and the blob store; nodes dial in, so none of them is waited for. */
-export async function checkReadiness(loop: FarmLoop, blobs: BlobStore): Promise<Readiness> {
+/**
+ * Looks at the journal, the blob store and this process itself; nodes dial in, so none of them is
+ * waited for.
+ *
+ * @param whyBehind as LoopWatch says it
+ */
+export async function checkReadiness(
+  loop: FarmLoop,
+  blobs: BlobStore,
+  whyBehind: string | null,
+): Promise<Readiness> {
   const [journal, store] = await Promise.all([
     outcomeOf(() => loop.settled()),
     outcomeOf(() => firstOf(blobs.list("v1/inputs/"))),
   ]);
-  const checks = { journal, store };
+  const checks = { journal, store, pace: whyBehind ?? "ok" };
   const isReady = Object.values(checks).every((outcome) => outcome === "ok");
   return { isReady, checks, nodes: loop.farm.nodes.size };
 }

@@ -156,7 +156,7 @@ test("health, readiness and version", async () => {
   expect(await gateway.json("/readyz")).toEqual({ status: 200, json: { status: "ok" } });
   expect(await gateway.json("/readyz?verbose")).toEqual({
     status: 200,
-    json: { status: "ok", checks: { journal: "ok", store: "ok" }, nodes: 1 },
+    json: { status: "ok", checks: { journal: "ok", store: "ok", pace: "ok" }, nodes: 1 },
   });
   expect(await gateway.json("/version")).toEqual({
     status: 200,

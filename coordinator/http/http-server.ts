@@ -55,6 +55,8 @@ export interface HttpServerParts extends Omit<RouteParts, "stream"> {
   readonly log: Logger;
   /** Who may call what; null: everybody everything, and only this very machine's names are answered. */
   readonly access: Access | null;
+  /** How far this process is behind; null while it keeps up. */
+  readonly whyBehind: () => string | null;
 }
 
 export interface HttpServer {
@@ -201,7 +203,8 @@ class RequestHandler {
   }
 
   async #readiness(response: ServerResponse, isVerbose: boolean): Promise<void> {
-    const { isReady, checks, nodes } = await checkReadiness(this.#parts.loop, this.#parts.blobs);
+    const { loop, blobs, whyBehind } = this.#parts;
+    const { isReady, checks, nodes } = await checkReadiness(loop, blobs, whyBehind());
     const status = isReady ? "ok" : "not ready";
     sendJson(response, isVerbose ? { status, checks, nodes } : { status }, isReady ? 200 : 503);
   }

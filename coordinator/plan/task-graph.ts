@@ -117,6 +117,7 @@ export function workOf(
         parameters,
         noise: noisePlanOf(job.parameters, job.images.length, clip.index),
         image: job.images[clip.imageIndex]!,
+        preview: job.preview,
       };
     case "denoise":
       return {

@@ -139,7 +139,8 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     },
   });
   link.start();
-  const ready = { model: info.model.name, digest: info.model.digest, plan_hash: planHash };
+  const { name: model, digest } = info.model;
+  const ready = { model, digest, structure: info.structure, plan_hash: planHash };
   log.info({ ...ready, ffmpeg: ffmpeg?.version ?? null, bus: bus.address }, "ready");
   return {
     whyNotReady: () => (link.holdsLease() ? null : "not welcomed by the coordinator"),
@@ -173,7 +174,8 @@ function observerOf(meters: NodeObserver, traces: NodeTraces | null, log: Logger
   return lookingOn.reduce(bothNodeObservers);
 }
 
-function superviseChild({
+/** The runtime child, started again when it dies. */
+export function superviseChild({
   settings,
   provider,
   log,

@@ -4,7 +4,7 @@ import type { Tensor } from "../../shared/tensor/tensor.js";
 import { isPreviewStep, previewStrip } from "../diffusion/preview-strip.js";
 import type { DenoiseReplica } from "../stages/denoise-maths.js";
 import { encodePreview } from "../stages/media/preview-webp.js";
-import type { Conditioning } from "../stages/tensor-blobs.js";
+import type { ConditioningBlob } from "../stages/tensor-blobs.js";
 
 /** Hears of a preview. */
 type Show = (epoch: number, step: number, image: Uint8Array) => void;
@@ -15,10 +15,10 @@ type Show = (epoch: number, step: number, image: Uint8Array) => void;
  */
 export function previewsOf(
   { preview, pair }: Pick<DenoiseWork, "preview" | "pair">,
-  { colourMap }: Pick<Conditioning, "colourMap">,
+  { colourMap }: Pick<ConditioningBlob, "colourMap">,
   show: Show,
 ): Previews | null {
-  return preview && pair?.half !== "uncond" ? new Previews(colourMap, show) : null;
+  return preview && colourMap && pair?.half !== "uncond" ? new Previews(colourMap, show) : null;
 }
 
 export class Previews {

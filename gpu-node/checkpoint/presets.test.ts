@@ -1,14 +1,19 @@
 /** @file The published checkpoints by their configs alone: which parameters they have, what they take. */
-import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { elementCount } from "../../shared/tensor/tensor.js";
+import type { CheckpointConfigs } from "../model/configs/components-fit.js";
 import { readImageEncoderConfig } from "../model/configs/image-encoder-config.js";
 import { readUnetConfig } from "../model/configs/unet-config.js";
 import { readVaeConfig } from "../model/configs/vae-config.js";
 import { planMemory } from "../model/memory-plan.js";
-import { impliedParameters, type ModelConfigs, structureText } from "../model/structure.js";
+import { impliedParameters, type ModelConfigs, type ModelParameters } from "../model/structure.js";
+import {
+  PUBLISHED_STRUCTURES,
+  recognizeStructure,
+  structureDigest,
+} from "./published-structures.js";
 
 function preset(name: string): ModelConfigs {
   const read = (component: string): unknown => {
@@ -22,25 +27,25 @@ function preset(name: string): ModelConfigs {
   };
 }
 
-/**
- * sha256 over a sorted line a parameter, "unet conv_in.weight [320, 8, 3, 3]".
- *
- * @source named_parameters() of diffusers 0.42.1's and transformers' classes made from these configs
- */
-const STRUCTURE = "f16ff67f81b0500d0c217a6e89059d3ebb7e49d8329dce48574bac59ada22500";
-
 describe.each([
-  ["svd", 14],
-  ["svd-xt", 25],
-  ["svd-xt-1.1", 25],
-])("%s", (name, frames) => {
+  ["svd", 14, "stable-video-diffusion-img2vid"],
+  ["svd-xt", 25, "stable-video-diffusion-img2vid-xt or -xt-1-1"],
+  ["svd-xt-1.1", 25, "stable-video-diffusion-img2vid-xt or -xt-1-1"],
+])("%s", (name, frames, published) => {
   const configs = preset(name);
   const parameters = impliedParameters(configs, "F16");
 
   test("has the parameters of the reference's own classes", () => {
-    const digest = createHash("sha256").update(structureText(parameters)).digest("hex");
-    expect(digest).toBe(STRUCTURE);
+    const digests = PUBLISHED_STRUCTURES.map(({ digest }) => digest);
+    expect(digests).toContain(structureDigest(parameters));
     expect(configs.unet.num_frames).toBe(frames);
+  });
+
+  test("is recognized by its structure, and is not once one shape is another", () => {
+    expect(recognizeStructure(checkpointOf(configs, parameters))).toBe(published);
+    const unet = new Map(parameters.unet);
+    unet.set("conv_in.bias", { ...unet.get("conv_in.bias")!, shape: [321] });
+    expect(recognizeStructure(checkpointOf(configs, { ...parameters, unet }))).toBeNull();
   });
 
   test("has 1.525 G parameters in the UNet, 97.7 M in the VAE, 632 M in the image encoder", () => {
@@ -61,3 +66,11 @@ describe.each([
     expect(together).toBeGreaterThan(Math.max(condition, denoise, decode));
   });
 });
+
+/** As far as the structure goes. */
+function checkpointOf(configs: ModelConfigs, parameters: ModelParameters) {
+  const part = (component: keyof ModelParameters) =>
+    ({ variant: "fp16", folder: "", files: [], weights: parameters[component] }) as const;
+  const components = { unet: part("unet"), vae: part("vae"), image_encoder: part("image_encoder") };
+  return { configs: configs as CheckpointConfigs, components };
+}

@@ -1,20 +1,50 @@
 /**
- * @file Latents to colours without the VAE: the linear map that fits one picture best.
+ * @file Latents to colours without the VAE: the linear map that comes closest to its decoder.
  *
- * A cell's latents say little but its colour. The clip's own picture, encoded, gives thousands of pairs
- * of both, so the map is fitted to the very colours that the clip will have.
+ * A cell's latents say little but its colour. A chart of many colours, encoded and decoded again once,
+ * gives the thousand pairs of both that the map is fitted to; after that no preview runs the VAE.
  */
 import { assert } from "../../shared/core/assert.js";
 import { type Tensor, tensor } from "../../shared/tensor/tensor.js";
+
+/** Latent cells across the chart, and across one of its patches. */
+export const CHART_CELLS = 32;
+const PATCH_CELLS = 4;
+/** Levels of each colour channel: 4 x 4 x 4 colours, one a patch. */
+const LEVELS = 4;
+/** Coprime to the number of patches, so that every colour comes once and neighbours are unlike. */
+const SHUFFLE = 37;
 
 /** Holds the map of a picture of few colours down, as a share of the latents' mean square. */
 const RIDGE = 1e-3;
 
 /**
+ * A picture whose patches are the colours of an even grid, from black to white.
+ *
+ * @param factor pixels per latent cell
+ * @returns [3, side, side] in -1..1; side is CHART_CELLS · factor
+ */
+export function colourChart(factor: number): Tensor {
+  const side = CHART_CELLS * factor;
+  const patches = CHART_CELLS / PATCH_CELLS;
+  const patchSide = PATCH_CELLS * factor;
+  const data = new Float32Array(3 * side * side);
+  for (let i = 0; i < data.length; i++) {
+    const channel = Math.floor(i / (side * side));
+    const row = Math.floor(Math.floor((i % (side * side)) / side) / patchSide);
+    const patch = row * patches + Math.floor((i % side) / patchSide);
+    const colour = (patch * SHUFFLE) % (patches * patches);
+    const level = Math.floor(colour / LEVELS ** channel) % LEVELS;
+    data[i] = (2 * level) / (LEVELS - 1) - 1;
+  }
+  return tensor([3, side, side], data);
+}
+
+/**
  * The least-squares map of a picture.
  *
  * @param latents [C, h, w] of the picture, not scaled
- * @param image   [3, H, W] in -1..1, the VAE's input; H and W are multiples of h and w
+ * @param image   [3, H, W], about -1..1; H and W are multiples of h and w
  * @param scalingFactor `scaling_factor` of the VAE's config: the map is for scaled latents
  * @returns [C + 1, 3]: weights of the channels, then the colour of zero; colours in -1..1
  */

@@ -6,6 +6,7 @@ import type { Tensor } from "../../shared/tensor/tensor.js";
 import { describeCheckpoint } from "../checkpoint/describe-checkpoint.js";
 import { digestCheckpoint } from "../checkpoint/digest-checkpoint.js";
 import { type Checkpoint, openCheckpoint } from "../checkpoint/open-checkpoint.js";
+import { recognizeStructure } from "../checkpoint/published-structures.js";
 import { buildVaeDecoder, buildVaeEncoder } from "../model/autoencoder-kl-temporal-decoder.js";
 import { buildImageEncoder } from "../model/clip-vision.js";
 import type { BuiltGraph, GraphVariant } from "../model/graph.js";
@@ -56,6 +57,7 @@ export async function openInProcessRuntime(settings: RuntimeSettings): Promise<I
   const info: RuntimeInfo = {
     model: describeCheckpoint(checkpoint, digest),
     configs: checkpoint.configs,
+    structure: recognizeStructure(checkpoint),
     ortVersion: env.versions.node ?? "unknown",
   };
   /** By module, then by graph, the least recently used first. */

@@ -23,6 +23,8 @@ export interface RuntimeSettings extends SessionSettings {
 export interface RuntimeInfo {
   readonly model: ModelInfo;
   readonly configs: CheckpointConfigs;
+  /** The published checkpoint whose structure the one that is open has, in words; null: its own. */
+  readonly structure: string | null;
   /** Version of onnxruntime. */
   readonly ortVersion: string;
 }

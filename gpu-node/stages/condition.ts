@@ -6,15 +6,16 @@ import type { BlobRef } from "../../shared/ports/blob-store.js";
 import { elementCount, type Tensor, tensor } from "../../shared/tensor/tensor.js";
 import { type ClipNoise, type ClipNoisePlan, drawClipNoise } from "../diffusion/clip-noise.js";
 import { clipPixels } from "../diffusion/clip-pixels.js";
-import { fitColourMap } from "../diffusion/colour-map.js";
 import { planSteps } from "../diffusion/euler-discrete.js";
 import { scaleInitialNoise } from "../diffusion/euler-step.js";
 import { fitPicture } from "../diffusion/fit-picture.js";
 import type { RgbPicture } from "../diffusion/rgb-picture.js";
 import { addImageNoise, vaeInput } from "../diffusion/vae-input.js";
+
 import { stepRequest } from "./denoise-maths.js";
 import { type ClipPlace, conditioningKey } from "./keys.js";
 import { decodePicture } from "./picture.js";
+import { previewColours } from "./preview-colours.js";
 import { refuseAborted, type StageContext } from "./stage-context.js";
 import { type Conditioning, clipOfLatentsFile, encodeConditioning } from "./tensor-blobs.js";
 
@@ -37,7 +38,8 @@ export async function runCondition(
   const picture = await decodePicture(await blobs.get(work.image), "image");
   const latents = noise.latents && (await latentsFromFile(work, context));
   const conditioning = await conditionClip({ picture, parameters, noise, latents }, context);
-  return blobs.put(conditioningKey(place), encodeConditioning(conditioning));
+  const colourMap = work.preview ? await previewColours(context) : null;
+  return blobs.put(conditioningKey(place), encodeConditioning({ ...conditioning, colourMap }));
 }
 
 /** What the conditioning of one clip is made from. */
@@ -50,7 +52,7 @@ export interface ClipSource {
 }
 
 /**
- * The same without a store.
+ * The same without a store, and without previews.
  *
  * @throws FarmError "invalid-argument" for a size that the checkpoint has not, "cancelled" after an
  *   abort, and what the runtime throws
@@ -68,18 +70,13 @@ export async function conditionClip(
   const picture = fitPicture(source.picture, parameters, parameters.fit);
   const imageEmbedding = await embedPicture(picture, context);
   refuseAborted(signal);
-  const { imageLatents, colourMap } = await encodePicture(
-    picture,
-    noise.picture,
-    parameters,
-    context,
-  );
+  const imageLatents = await encodePicture(picture, noise.picture, parameters, context);
   refuseAborted(signal);
 
   const { initNoiseSigma } = planSteps(configs.scheduler, stepRequest(parameters));
   const drawn = noise.latents ?? source.latents!.data;
   const initialLatents = tensor(shape, scaleInitialNoise(drawn, initNoiseSigma));
-  return { imageEmbedding, imageLatents, initialLatents, colourMap };
+  return { imageEmbedding, imageLatents, initialLatents };
 }
 
 /** [F, C, h, w] of one clip. */
@@ -128,27 +125,21 @@ function perChannel(values: readonly number[]): readonly [number, number, number
   return [red!, green!, blue!];
 }
 
-/**
- * The VAE's mode for the noised picture [C, h, w]; not scaled, as the UNet was trained. The picture's
- * own colours and what they became make the colours of previews.
- */
+/** The VAE's mode for the noised picture [C, h, w]; not scaled, as the UNet was trained. */
 async function encodePicture(
   picture: RgbPicture,
   noise: Float32Array,
   { height, width, noiseAugStrength }: ClipParameters,
-  { runtime, configs }: Pick<StageContext, "runtime" | "configs">,
-): Promise<Pick<Conditioning, "imageLatents" | "colourMap">> {
+  { runtime }: Pick<StageContext, "runtime">,
+): Promise<Tensor> {
   const image = vaeInput(picture, width, height);
-  const pure = tensor([3, height, width], image.slice());
   addImageNoise(image, noise, noiseAugStrength);
   const outputs = await runtime.run(
     { module: "vae_encoder", height, width },
     { x: tensor([1, 3, height, width], image) },
   );
   const { shape, data } = outputs["mode"]!;
-  const imageLatents = tensor(shape.slice(-3), data);
-  const colourMap = fitColourMap(imageLatents, pure, configs.vae.scaling_factor);
-  return { imageLatents, colourMap };
+  return tensor(shape.slice(-3), data);
 }
 
 async function latentsFromFile(

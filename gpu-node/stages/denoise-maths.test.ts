@@ -24,7 +24,6 @@ const unguided: ClipParameters = { ...guided, maxGuidanceScale: 1 };
 const conditioning: Conditioning = {
   imageEmbedding: wave([1, 1, 5], 0.3),
   imageLatents: wave([4, 2, 3], 0.7),
-  colourMap: wave([5, 3], 0.5),
   initialLatents: wave(SHAPE, 700),
 };
 

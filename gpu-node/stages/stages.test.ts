@@ -80,7 +80,7 @@ describe("condition", () => {
     const { blobs, context } = set;
     const image = await blobs.put("image", await samplePicture());
     const latents = file === undefined ? null : await blobs.put("file", file);
-    const work = { stage: "condition", parameters, image } as const;
+    const work = { stage: "condition", parameters, image, preview: false } as const;
     const ref = await runCondition(
       { ...work, noise: { ...noise, latents, ...plan } },
       place,

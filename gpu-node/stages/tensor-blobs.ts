@@ -8,7 +8,7 @@ import {
 } from "../../shared/tensor/safetensors.js";
 import { elementCount, type Tensor } from "../../shared/tensor/tensor.js";
 
-/** What `condition` leaves for `denoise`. */
+/** What a clip's denoising starts from. */
 export interface Conditioning {
   /** CLIP's embedding of the picture [1, 1, D]. */
   readonly imageEmbedding: Tensor;
@@ -16,27 +16,32 @@ export interface Conditioning {
   readonly imageLatents: Tensor;
   /** Noise times init_noise_sigma [F, C, h, w]. */
   readonly initialLatents: Tensor;
-  /** What `fitColourMap` gives for the picture [C + 1, 3]: colours for previews. */
-  readonly colourMap: Tensor;
 }
 
-export function encodeConditioning(conditioning: Conditioning): Uint8Array {
+/** What `condition` leaves for `denoise`. */
+export interface ConditioningBlob extends Conditioning {
+  /** What `fitColourMap` gives for the checkpoint [C + 1, 3]; null where no previews are wanted. */
+  readonly colourMap: Tensor | null;
+}
+
+export function encodeConditioning(conditioning: ConditioningBlob): Uint8Array {
+  const { imageEmbedding, imageLatents, initialLatents, colourMap } = conditioning;
   return encodeSafetensorsFile([
-    ["image_embedding", toSafetensorsTensor(conditioning.imageEmbedding)],
-    ["image_latents", toSafetensorsTensor(conditioning.imageLatents)],
-    ["initial_latents", toSafetensorsTensor(conditioning.initialLatents)],
-    ["colour_map", toSafetensorsTensor(conditioning.colourMap)],
+    ["image_embedding", toSafetensorsTensor(imageEmbedding)],
+    ["image_latents", toSafetensorsTensor(imageLatents)],
+    ["initial_latents", toSafetensorsTensor(initialLatents)],
+    ...(colourMap ? [["colour_map", toSafetensorsTensor(colourMap)] as const] : []),
   ]);
 }
 
 /** @throws FarmError "blob-corrupt" when the blob is something else */
-export function decodeConditioning(blob: Uint8Array): Conditioning {
+export function decodeConditioning(blob: Uint8Array): ConditioningBlob {
   const tensors = tensorsOf(blob, "conditioning");
   return {
     imageEmbedding: named(tensors, "image_embedding", 3),
     imageLatents: named(tensors, "image_latents", 3),
     initialLatents: named(tensors, "initial_latents", 4),
-    colourMap: named(tensors, "colour_map", 2),
+    colourMap: tensors.has("colour_map") ? named(tensors, "colour_map", 2) : null,
   };
 }
 

@@ -33,6 +33,8 @@ export interface ConditionWork {
   readonly parameters: ClipParameters;
   readonly noise: NoisePlan;
   readonly image: BlobRef;
+  /** Whether the denoising will want the colours of previews. */
+  readonly preview: boolean;
 }
 
 export type GuidanceHalf = "uncond" | "cond";

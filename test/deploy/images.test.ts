@@ -56,7 +56,7 @@ describe("the steps", () => {
     const args = ["ls-files", "--cached", "--others", "--exclude-standard", "-z"];
     const listed = execFileSync("git", args, { cwd: root, encoding: "utf8" }).split("\0");
     const isSource =
-      /^(package|tsconfig|\.npmrc)|^(shared|coordinator|gpu-node|engine|client|cli|proto|bench|scripts|deploy|console)\/|^test\/(sim|plan|servers)\//;
+      /^(package|tsconfig|\.npmrc)|^(shared|coordinator|gpu-node|engine|client|cli|proto|bench|scripts|deploy|console)\/|^test\/(sim|plan|servers|faulty-node)\//;
     for (const name of listed.filter(
       (each) => isSource.test(each) && existsSync(join(root, each)),
     )) {

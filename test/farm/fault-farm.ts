@@ -67,6 +67,13 @@ export interface SubmitOptions {
   readonly options?: Partial<JobOptions>;
 }
 
+export interface NodeOptions {
+  /** In place of the farm's blob folder. */
+  readonly blobDir?: string;
+  /** What its accelerator does wrong, as test/faulty-node says it. */
+  readonly fault?: string;
+}
+
 export class FaultFarm {
   readonly client: FarmClient;
   /** What the coordinator keeps. */
@@ -135,16 +142,20 @@ export class FaultFarm {
   }
 
   /** Starts a node, or one that has ended once more, and waits until it is ready. */
-  async startNode(nodeId: string, options: { blobDir?: string } = {}): Promise<FaultNode> {
+  async startNode(nodeId: string, options: NodeOptions = {}): Promise<FaultNode> {
     const known = this.nodes.get(nodeId);
     const link = known?.link ?? (await TcpProxy.start(this.front.target));
     const bus = known?.bus ?? (await TcpProxy.start(null));
     const logPath = this.#logPath(nodeId);
     const from = known ? readFileSync(logPath, "utf8").length : 0;
     const args = ["--coordinator", link.address, "--bus-advertise", bus.address];
-    const { blobDir = join(this.data, "blobs") } = options;
+    const { blobDir = join(this.data, "blobs"), fault } = options;
     args.push("--checkpoint", CHECKPOINT, "--blob-dir", blobDir, "--node-id", nodeId);
-    const started = this.#launch(nodeId, "gpu-node", args);
+    args.push("--metrics", "127.0.0.1:0");
+    const started =
+      fault === undefined
+        ? this.#launch(nodeId, "gpu-node", args)
+        : this.#launch(nodeId, "test/faulty-node", args, { RENDERFARM_TEST_FAULT: fault });
     const node = known ?? { nodeId, link, bus, process: started };
     node.process = started;
     this.nodes.set(nodeId, node);
@@ -169,9 +180,20 @@ export class FaultFarm {
     return node;
   }
 
-  /** What a node has logged, of all its starts. */
+  /** What a node, or "coordinator", has logged, of all its starts. */
   logOf(nodeId: string): Record<string, unknown>[] {
     return logEntries(readFileSync(this.#logPath(nodeId), "utf8"));
+  }
+
+  /**
+   * What the port for machines of a process says, e.g. "/readyz".
+   *
+   * @param name of a node, or "coordinator"
+   */
+  async probe(name: string, path: string): Promise<{ status: number; text: string }> {
+    const address = this.logOf(name).findLast((entry) => entry["metrics"])?.["metrics"];
+    const answer = await fetch(`http://${String(address)}${path}`);
+    return { status: answer.status, text: await answer.text() };
   }
 
   /** The runtime child of a node. */
@@ -199,22 +221,13 @@ export class FaultFarm {
   /** Starts one of our programs, with its log kept. */
   #launch(
     name: string,
-    entry: "coordinator" | "gpu-node",
+    entry: "coordinator" | "gpu-node" | "test/faulty-node",
     args: readonly string[],
     env: Readonly<Record<string, string>> = {},
   ): FarmProcess {
-    const before = Object.keys(env).map((key) => [key, process.env[key]] as const);
-    Object.assign(process.env, env, { TMPDIR: this.#scratch });
-    try {
-      const logPath = this.#logPath(name);
-      return new FarmProcess({ name, entry, args, logPath, readyMs: READY_MS });
-    } finally {
-      delete process.env["TMPDIR"];
-      for (const [key, value] of before) {
-        if (value === undefined) delete process.env[key];
-        else process.env[key] = value;
-      }
-    }
+    const own = { ...env, TMPDIR: this.#scratch };
+    const logPath = this.#logPath(name);
+    return new FarmProcess({ name, entry, args, logPath, env: own, readyMs: READY_MS });
   }
 
   /** Sends a job of the test picture. */
@@ -312,7 +325,7 @@ export class FaultFarm {
   }
 
   #launchCoordinator(failpoint: string): FarmProcess {
-    const args = ["--listen", "127.0.0.1:0", "--data", this.data];
+    const args = ["--listen", "127.0.0.1:0", "--data", this.data, "--metrics", "127.0.0.1:0"];
     const env = { RENDERFARM_FAILPOINT: failpoint };
     this.coordinator = this.#launch("coordinator", "coordinator", args, env);
     return this.coordinator;

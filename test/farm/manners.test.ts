@@ -79,6 +79,7 @@ test("doctor looks at the farm, the checkpoint and the tools, and says what to d
     "provider ok",
     "ffmpeg ok",
   ]);
+  expect(found[4]!.detail).toContain("a structure of its own");
   expect(found[1]!.detail).toContain("1 nodes, serving");
   expect(found[3]!.detail).toContain("is not a folder");
 

@@ -117,7 +117,7 @@ async function renderClip(
 
   const imageRef = await blobs.put(`image-${noise.imageIndex}`, image);
   const condition = { stage: "condition", parameters, noise, image: imageRef } as const;
-  const conditioning = await runCondition(condition, place, context);
+  const conditioning = await runCondition({ ...condition, preview: false }, place, context);
 
   const decoded = decodeConditioning(await blobs.get(conditioning));
   const replica = createReplica(decoded, parameters, configs.scheduler);

@@ -37,7 +37,7 @@ const noise: NoisePlan = {
 const partner = { nodeId: "node-2", busAddress: "127.0.0.1:4000", busToken: "secret" };
 
 const works: [name: string, work: Work][] = [
-  ["condition", { stage: "condition", parameters, noise, image: blob("image") }],
+  ["condition", { stage: "condition", parameters, noise, image: blob("image"), preview: true }],
   [
     "condition with latents, a seed a clip and custom sigmas",
     {
@@ -45,6 +45,7 @@ const works: [name: string, work: Work][] = [
       parameters: { ...parameters, numInferenceSteps: null, sigmas: [700, 1.5, 0] },
       noise: { ...noise, seeds: [1n, 2n, 3n, 4n], latents: blob("latents") },
       image: blob("image"),
+      preview: false,
     },
   ],
   [

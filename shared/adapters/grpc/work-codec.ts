@@ -146,6 +146,7 @@ function encodeWork(work: Work): NonNullable<wire.TaskAssignment["work"]> {
         parameters,
         noise: encodeNoise(work.noise),
         image: encodeBlobRef(work.image),
+        preview: work.preview,
       };
       return { $case: "condition", value };
     }
@@ -183,6 +184,7 @@ function decodeWork(work: NonNullable<wire.TaskAssignment["work"]>): Work {
         parameters,
         noise: decodeNoise(value.noise, `${stage}.noise`),
         image: decodeBlobRef(value.image, `${stage}.image`),
+        preview: value.preview,
       };
     case "denoise":
       return {

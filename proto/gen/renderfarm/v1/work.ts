@@ -123,7 +123,11 @@ export interface NoisePlan {
 export interface ConditionWork {
   parameters: ClipParameters | undefined;
   noise: NoisePlan | undefined;
-  image: BlobRef | undefined;
+  image:
+    | BlobRef
+    | undefined;
+  /** Leave the colours for previews too. */
+  preview: boolean;
 }
 
 /** The partner of a pair. */
@@ -720,7 +724,7 @@ export const NoisePlan: MessageFns<NoisePlan> = {
 };
 
 function createBaseConditionWork(): ConditionWork {
-  return { parameters: undefined, noise: undefined, image: undefined };
+  return { parameters: undefined, noise: undefined, image: undefined, preview: false };
 }
 
 export const ConditionWork: MessageFns<ConditionWork> = {
@@ -733,6 +737,9 @@ export const ConditionWork: MessageFns<ConditionWork> = {
     }
     if (message.image !== undefined) {
       BlobRef.encode(message.image, writer.uint32(26).fork()).join();
+    }
+    if (message.preview !== false) {
+      writer.uint32(32).bool(message.preview);
     }
     return writer;
   },
@@ -774,6 +781,14 @@ export const ConditionWork: MessageFns<ConditionWork> = {
             message.image = BlobRef.decode(reader, reader.uint32());
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.preview = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -791,6 +806,7 @@ export const ConditionWork: MessageFns<ConditionWork> = {
       parameters: isSet(object.parameters) ? ClipParameters.fromJSON(object.parameters) : undefined,
       noise: isSet(object.noise) ? NoisePlan.fromJSON(object.noise) : undefined,
       image: isSet(object.image) ? BlobRef.fromJSON(object.image) : undefined,
+      preview: isSet(object.preview) ? globalThis.Boolean(object.preview) : false,
     };
   },
 
@@ -804,6 +820,9 @@ export const ConditionWork: MessageFns<ConditionWork> = {
     }
     if (message.image !== undefined) {
       obj.image = BlobRef.toJSON(message.image);
+    }
+    if (message.preview !== false) {
+      obj.preview = message.preview;
     }
     return obj;
   },
@@ -822,6 +841,7 @@ export const ConditionWork: MessageFns<ConditionWork> = {
     message.image = (object.image !== undefined && object.image !== null)
       ? BlobRef.fromPartial(object.image)
       : undefined;
+    message.preview = object.preview ?? false;
     return message;
   },
 };
