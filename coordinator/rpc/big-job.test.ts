@@ -48,7 +48,7 @@ beforeAll(async () => {
         traceparent: null,
         preview: false,
       },
-      ...{ stepsTotal: 4, branch: null, startAfterMs: null, dependsOn: [] },
+      ...{ stepsTotal: 4, branch: null, startAfterMs: null, deadlineMs: null, dependsOn: [] },
       ...{ modelDigest: node("a").model.digest, modelName: "demo" },
       parameters: { ...jobParameters, numFrames: FRAMES, decodeChunkSize: FRAMES, pair: "never" },
       images: Array.from({ length: CLIPS_MAX }, () => frame),
