@@ -82,6 +82,8 @@ export class FaultFarm {
   /** Between clients and the coordinator. */
   readonly front: TcpProxy;
   coordinator: FarmProcess | null = null;
+  /** Settings of the coordinators that are started from now on. */
+  coordinatorEnv: Readonly<Record<string, string>> = {};
   readonly #scratch = makeScratch();
   readonly #pids = new Set<number>();
   readonly #stopping = new AbortController();
@@ -326,7 +328,7 @@ export class FaultFarm {
 
   #launchCoordinator(failpoint: string): FarmProcess {
     const args = ["--listen", "127.0.0.1:0", "--data", this.data, "--metrics", "127.0.0.1:0"];
-    const env = { RENDERFARM_FAILPOINT: failpoint };
+    const env = { ...this.coordinatorEnv, RENDERFARM_FAILPOINT: failpoint };
     this.coordinator = this.#launch("coordinator", "coordinator", args, env);
     return this.coordinator;
   }
