@@ -24,6 +24,7 @@ import {
   removeEmpty,
 } from "./farm-harness.js";
 import { descendantsOf, waitUntilGone } from "./processes.js";
+import type { Room } from "./room.js";
 import { TcpProxy } from "./tcp-proxy.js";
 
 /** A coordinator with 10,000 jobs needs a few seconds, a node reads its checkpoint first. */
@@ -84,6 +85,8 @@ export class FaultFarm {
   coordinator: FarmProcess | null = null;
   /** Settings of the coordinators that are started from now on. */
   coordinatorEnv: Readonly<Record<string, string>> = {};
+  /** Where its processes run; null: with us. */
+  room: Room | null = null;
   readonly #scratch = makeScratch();
   readonly #pids = new Set<number>();
   readonly #stopping = new AbortController();
@@ -95,10 +98,18 @@ export class FaultFarm {
     mkdirSync(this.data);
   }
 
-  /** A coordinator and so many nodes, "node-1" first. Whoever starts it has to stop it. */
-  static async start(nodeCount: number): Promise<FaultFarm> {
+  /**
+   * A coordinator and so many nodes, "node-1" first. Whoever starts it has to stop it.
+   *
+   * @param openRoom for all of its processes; it hears where the coordinator's data will be
+   */
+  static async start(
+    nodeCount: number,
+    openRoom: (data: string) => Promise<Room | null> = async () => null,
+  ): Promise<FaultFarm> {
     const farm = new FaultFarm(await TcpProxy.start(null));
     try {
+      farm.room = await openRoom(farm.data);
       await farm.startCoordinator();
       const nodeIds = Array.from({ length: nodeCount }, (_, i) => `node-${i + 1}`);
       await Promise.all(nodeIds.map((nodeId) => farm.startNode(nodeId)));
@@ -229,7 +240,8 @@ export class FaultFarm {
   ): FarmProcess {
     const own = { ...env, TMPDIR: this.#scratch };
     const logPath = this.#logPath(name);
-    return new FarmProcess({ name, entry, args, logPath, env: own, readyMs: READY_MS });
+    const launcher = this.room?.launcher ?? [];
+    return new FarmProcess({ name, entry, args, launcher, logPath, env: own, readyMs: READY_MS });
   }
 
   /** Sends a job of the test picture. */
@@ -321,6 +333,7 @@ export class FaultFarm {
     await this.coordinator?.stop();
     await Promise.all(this.#proxies().map((proxy) => proxy.stop()));
     await waitUntilGone(({ pid }) => this.#pids.has(pid));
+    await this.room?.close();
     rmSync(this.data, { recursive: true, force: true });
     for (const name of ["coordinator", ...this.nodes.keys()]) rmSync(this.#logPath(name));
     removeEmpty(this.#scratch);
