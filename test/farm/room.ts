@@ -28,6 +28,13 @@ export function hasRoom(what: string, why: string | null): boolean {
   return false;
 }
 
+/** Why there can be no link between such a room and this machine; null where there can. */
+export function whyNoLink(): string | null {
+  if (AS_ROOT.length > 0) return "the machine's end of a link is for root to make";
+  const asked = spawnSync("ip", ["link"], { encoding: "utf8" });
+  return asked.status === 0 ? whyNoRoom("net") : `ip: ${asked.error?.message ?? asked.stderr}`;
+}
+
 export class Room {
   /** Programs that start another one inside and become it. */
   readonly launcher: readonly string[];
