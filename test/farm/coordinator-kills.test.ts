@@ -73,6 +73,7 @@ const stories: [kind: string, times: number, tell: Teller][] = [
   ["task-asked-to-yield", 1, drainAndUndrain],
   ["job-cancelled", 1, cancelAndRetry],
   ["job-retried", 1, cancelAndRetry],
+  ["job-expired", 1, expireAndRetry],
   ["job-due", 1, (story) => story.submit({}, { startAfterMs: Date.now() + 300 })],
   ["job-prioritized", 1, prioritize],
   ["node-left", 1, (story) => endNode(story, "SIGKILL")],
@@ -100,6 +101,16 @@ async function cancelAndRetry(story: Story): Promise<void> {
   await story.ask("cancelJob");
   expect((await story.end()).state).toBe("cancelled");
   await story.ask("retryJob");
+}
+
+/** Paused, it cannot have ended before its deadline. */
+async function expireAndRetry(story: Story): Promise<void> {
+  await story.submit({}, { deadlineMs: Date.now() + 4_000 });
+  await story.until((job) => isMidDenoise(job));
+  await story.ask("pauseJob");
+  expect((await story.end()).state).toBe("expired");
+  await story.ask("retryJob");
+  await story.ask("resumeJob");
 }
 
 async function prioritize(story: Story): Promise<void> {
