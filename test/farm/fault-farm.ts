@@ -7,7 +7,16 @@
 import { randomUUID } from "node:crypto";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, onTestFailed, vi } from "vitest";
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  beforeEach,
+  expect,
+  onTestFailed,
+  onTestFinished,
+  vi,
+} from "vitest";
 import { FarmProcess } from "../../cli/farm-process.js";
 import { FarmClient } from "../../client/farm-client.js";
 import { FileBlobStore } from "../../shared/adapters/files/file-blob-store.js";
@@ -23,6 +32,7 @@ import {
   PICTURE,
   removeEmpty,
 } from "./farm-harness.js";
+import { logEntries } from "./log-entries.js";
 import { descendantsOf, waitUntilGone } from "./processes.js";
 import type { Room } from "./room.js";
 import { TcpProxy } from "./tcp-proxy.js";
@@ -318,6 +328,14 @@ export class FaultFarm {
     onTestFailed(() => this.#printLogs());
   }
 
+  /** For a farm of one test: ends it with the test, and shows its logs when that has failed. */
+  stopWithTest(): void {
+    onTestFinished(async ({ task }) => {
+      if (task.result?.state === "fail") this.#printLogs();
+      await this.stop();
+    });
+  }
+
   /** Ends the farm; fails when a process or a file of it is left. */
   async stop(): Promise<void> {
     const mine = descendantsOf(process.pid);
@@ -373,14 +391,4 @@ export class FaultFarm {
 /** Lets a process go that was stopped by a signal: it could not end in order. */
 function wake(stopped: FarmProcess): void {
   process.kill(stopped.pid!, "SIGCONT");
-}
-
-function logEntries(text: string): Record<string, unknown>[] {
-  return text.split("\n").flatMap((line) => {
-    try {
-      return [JSON.parse(line) as Record<string, unknown>];
-    } catch {
-      return []; // what no logger wrote
-    }
-  });
 }

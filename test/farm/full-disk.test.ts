@@ -4,7 +4,7 @@
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
+import { beforeAll, describe, expect, test, vi } from "vitest";
 import { asFarmError } from "../../shared/core/errors.js";
 import { JOB_OPTIONS_DEFAULT } from "../../shared/farm/job.js";
 import type { JobParameters } from "../../shared/farm/parameters.js";
@@ -70,8 +70,7 @@ describe.runIf(hasRoom("a full disk", whyNoRoom("mount")))("a disk that is full"
   async function start(name: "blobs" | "journal"): Promise<void> {
     disk = new SmallDisk(name);
     farm = await FaultFarm.start(1, (data) => disk.open(data));
-    farm.explainFailure();
-    onTestFinished(() => farm.stop());
+    farm.stopWithTest();
   }
 
   test("under the blobs: uploads are refused, what runs waits, and goes on when there is room", async () => {
