@@ -64,12 +64,13 @@ function gapsOf(halves: readonly Run[], nodeId: string): number[] {
 function timeOfUpdate(floats: number, frames: number): number {
   const values = () => new Float32Array(floats).map((_, i) => Math.sin(i));
   const [uncond, cond, latents, out] = [values(), values(), values(), values()];
-  const noise = { sigma: 1.5, sigmaNext: 1.2, predictionType: "v_prediction" } as const;
+  const dtype = "float32";
+  const noise = { sigma: 1.5, sigmaNext: 1.2, predictionType: "v_prediction", dtype } as const;
   const guidance = new Float32Array(frames).fill(2);
   const times = Array.from({ length: UPDATES }, () => {
     const startMs = performance.now();
     guideAndStep({ ...noise, uncond, cond, latents, out, frames, guidance });
-    scaleModelInput(out, noise.sigmaNext, latents);
+    scaleModelInput(out, noise.sigmaNext, latents, dtype);
     return performance.now() - startMs;
   });
   return median(times);

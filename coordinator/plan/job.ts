@@ -34,6 +34,8 @@ export interface NewJob extends JobOptions {
   readonly branchLatents: BlobRef | null;
   /** Its owner may have only so many jobs worked on at a time; absent: as many as come. */
   readonly quotaBound?: boolean;
+  /** W3C Trace Context of the client's span under which the job's stands; null: under none. */
+  readonly traceparent: string | null;
 }
 
 export interface Job extends NewJob {

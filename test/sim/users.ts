@@ -267,6 +267,7 @@ export class Users {
       branch: null,
       preview: false,
       branchLatents: null,
+      traceparent: null,
     };
   }
 

@@ -89,7 +89,8 @@ const dropped: [name: string, bytes: Buffer, reason: string][] = [
   ["a negative step", frame(one, { step: -1 }), "header"],
   ["half a step", frame(one, { step: 0.5 }), "header"],
   ["an unknown half", frame(one, { half: "both" as "cond" }), "header"],
-  ["another dtype", frame(one, { dtype: "F16" as "F32" }), "header"],
+  ["another dtype", frame(one, { dtype: "BF16" as "F32" }), "header"],
+  ["more bytes than its dtype takes", frame(one, { dtype: "F16" }), "length"],
   ["a field too much", frame(one, { extra: 1 } as Partial<FrameHeader>), "header"],
   ["no hash", frame(one, { planHash: "" }), "header"],
 ];

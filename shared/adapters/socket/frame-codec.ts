@@ -12,6 +12,7 @@
 import { createHash, type Hash, timingSafeEqual } from "node:crypto";
 import * as z from "zod";
 import type { FrameHeader } from "../../ports/tensor-bus.js";
+import { SAFETENSORS_DTYPE_BYTES } from "../../tensor/safetensors-entry.js";
 import { elementCount } from "../../tensor/tensor.js";
 
 const MAGIC = Buffer.from("RFB2");
@@ -21,6 +22,7 @@ const LENGTHS_BYTES = 8;
 const CHECKSUM_BYTES = 16;
 const FRAME_HEAD_BYTES = LENGTHS_BYTES + CHECKSUM_BYTES;
 const HEADER_BYTES_MAX = 4_096;
+const TRACEPARENT_LENGTH_MAX = 64;
 /** A half of SVD-XT has 3.69 MB; this leaves room for clips 16 times as large. */
 export const PAYLOAD_BYTES_MAX = 64 * 1024 * 1024;
 
@@ -34,11 +36,12 @@ const headerSchema = z.strictObject({
   attempt: counter,
   step: counter,
   half: z.enum(["uncond", "cond"]),
-  dtype: z.literal("F32"),
+  dtype: z.enum(["F32", "F16"]),
   shape: z.array(z.int().positive()).max(8),
   sha256: hash,
   planHash: hash,
   latentsDigest: hash,
+  traceparent: z.string().max(TRACEPARENT_LENGTH_MAX).exactOptional(),
 }) satisfies z.ZodType<FrameHeader>;
 
 export interface Greeting {
@@ -71,6 +74,11 @@ export function encodeFrameHead(header: FrameHeader, payloadBytes: number): Uint
   head.writeUInt32BE(payloadBytes, 4);
   headerChecksum(head.subarray(0, LENGTHS_BYTES), json).copy(head, LENGTHS_BYTES);
   return Buffer.concat([head, json]);
+}
+
+/** How long the payload of a frame is that has this header. */
+export function payloadBytesOf({ dtype, shape }: Pick<FrameHeader, "dtype" | "shape">): number {
+  return elementCount(shape) * SAFETENSORS_DTYPE_BYTES[dtype];
 }
 
 /** A header in JSON; null when it is none. */
@@ -263,7 +271,7 @@ export class FrameReader {
     const checksum = headerChecksum(head.subarray(0, LENGTHS_BYTES), json);
     if (!checksum.equals(head.subarray(LENGTHS_BYTES))) return this.#lose();
     const header = decodeFrameHeader(json);
-    if (header && elementCount(header.shape) * 4 === payloadBytes) {
+    if (header && payloadBytesOf(header) === payloadBytes) {
       this.#place = { kind: "payload", header, hash: createHash("sha256") };
       this.#filler.expect(payloadBytes);
       return null;
