@@ -43,9 +43,13 @@ describe.each(["two-level", "three-level", "every-field"])("%s", (name) => {
     expect(maxRelativeDifference(outer["out_sample"]!.data, expected)).toBeLessThan(TOLERANCE);
   });
 
-  test("features of another step give another answer: they are what is read", async () => {
-    const timestep = tensor([1], Float32Array.of(-0.7));
-    const other = await runtime.run({ ...graph, features: "keep" }, { ...inputs, timestep });
+  test("features of other latents give another answer: they are what is read", async () => {
+    const { shape, data } = inputs.sample;
+    const sample = tensor(
+      shape,
+      data.map((value) => -value),
+    );
+    const other = await runtime.run({ ...graph, features: "keep" }, { ...inputs, sample });
     const mixed = await runtime.run(
       { ...graph, features: "reuse" },
       { ...inputs, inner_features: other["inner_features"]! },
