@@ -82,6 +82,7 @@ const jobCreated = {
     requestId: "once",
     stepsTotal: 4,
     branchLatents: null,
+    traceparent: null,
     ...JOB_OPTIONS_DEFAULT,
   },
 } as const;

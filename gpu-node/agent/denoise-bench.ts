@@ -141,7 +141,14 @@ export class Replica {
       ...change,
     };
     const clipId = `${JOB}-0`;
-    const ids = { taskId: `${clipId}-denoise`, jobId: JOB, clipId, epoch: 1, attempt: 1 };
+    const ids = {
+      taskId: `${clipId}-denoise`,
+      jobId: JOB,
+      clipId,
+      epoch: 1,
+      attempt: 1,
+      traceparent: "",
+    };
     this.shell = new DenoiseShell({ ...ids, work }, work, {
       runtime: this.runtime,
       blobs: this.#bench.blobs,

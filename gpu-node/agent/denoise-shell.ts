@@ -215,7 +215,7 @@ export class DenoiseShell {
       case "keep-half": {
         assert(frame, "a frame to keep");
         this.#halves.set(`${effect.half} ${effect.step}`, decodeHalf(frame));
-        this.#parts.observer?.halfCame();
+        this.#parts.observer?.halfCame(frame.header.traceparent ?? null);
         return;
       }
       case "drop-frame":
@@ -264,9 +264,11 @@ export class DenoiseShell {
     const { step, half, epoch, latentsDigest } = sent;
     const made = this.#half(half, step);
     const { dtype, payload } = encodeHalf(made, this.#parts.dtype);
+    const { traceparent = null } = this.#parts;
     const header: FrameHeader = {
       ...{ jobId, clipId, epoch, attempt, step, half, dtype, shape: made.shape },
       ...{ sha256: sha256(payload), planHash: this.#framePlanHash, latentsDigest },
+      ...(traceparent === null ? {} : { traceparent }),
     };
     this.#parts.observer?.halfSent(payload.byteLength);
     this.#channel?.send(header, payload);

@@ -98,6 +98,7 @@ export class FarmWorld {
       requestId: "",
       stepsTotal: 4,
       branchLatents: null,
+      traceparent: null,
       ...JOB_OPTIONS_DEFAULT,
       ...options,
     };
