@@ -11,9 +11,9 @@ import {
 } from "../gpu-node/runtime/in-process-runtime.js";
 import type { DtypeChoice } from "../gpu-node/runtime/provider.js";
 import type { RuntimeSettings } from "../gpu-node/runtime/runtime-info.js";
+import { HalfComputer } from "../gpu-node/stages/compute-half.js";
 import { conditionClip } from "../gpu-node/stages/condition.js";
 import { chunkLatents, decodeChunk } from "../gpu-node/stages/decode.js";
-import { HalfComputer } from "../gpu-node/stages/compute-half.js";
 import { createReplica } from "../gpu-node/stages/denoise-maths.js";
 import { decodePicture } from "../gpu-node/stages/picture.js";
 import { refuseAborted, type StageContext } from "../gpu-node/stages/stage-context.js";

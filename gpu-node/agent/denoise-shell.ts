@@ -122,8 +122,7 @@ export class DenoiseShell {
       Promise.all([blobs.get(conditioning), resume ? blobs.get(resume.blob) : null]);
     const [begin, middle] = await this.#patiently(read);
     if (this.#state !== null) return; // ended meanwhile
-    const from =
-      resume && middle ? decodeStepLatents(middle, resume.step) : undefined;
+    const from = resume && middle ? decodeStepLatents(middle, resume.step) : undefined;
     const conditioned = decodeConditioning(begin);
     const replica = createReplica(conditioned, parameters, configs.scheduler, from, dtype);
     this.#replica = replica;

@@ -17,6 +17,7 @@ export interface Conditioning {
   /** Noise times init_noise_sigma [F, C, h, w]. */
   readonly initialLatents: Tensor;
 }
+
 import type { ReplicaState } from "./denoise-maths.js";
 
 /** What `condition` leaves for `denoise`. */

@@ -1,6 +1,6 @@
 /** @file The text file beside an mp4 that says how to make the clip again. */
 import { stringifyJson } from "../../../shared/core/json-text.js";
-import {type ClipParameters, type NoisePlan, isLossy} from "../../../shared/farm/parameters.js";
+import { type ClipParameters, isLossy, type NoisePlan } from "../../../shared/farm/parameters.js";
 import type { BranchPoint } from "../../../shared/farm/work.js";
 
 export interface SidecarFacts {
