@@ -52,6 +52,8 @@ function featuresOf({ sample, timestep }: Readonly<Record<string, Tensor>>): Ten
 class FakeRuntime implements Runtime {
   readonly runs: { graph: GraphSpec; finish: () => void; fail: (error: Error) => void }[] = [];
   isHeld = false;
+  /** Hears of every run that begins. */
+  onRun: () => void = () => {};
   /** What it stands in for computes in this. */
   dtype: ComputeType = "float32";
 
@@ -60,6 +62,7 @@ class FakeRuntime implements Runtime {
       const finish = () =>
         resolve({ out_sample: answer(inputs, this.dtype), inner_features: featuresOf(inputs) });
       this.runs.push({ graph, finish, fail: reject });
+      this.onRun();
       if (!this.isHeld) finish();
     });
   }

@@ -50,6 +50,8 @@ export class DenoiseShell {
   #channel: BusChannel | null = null;
   #clearDeadline: CancelTimer = () => {};
   #draining = false;
+  /** The own half of the next step, begun before the machine asked for it. */
+  #begun: { step: number; answer: Promise<Tensor>; startMs: number } | null = null;
   /** When the step in hand began, and when its own half was there. */
   #stepMs = 0;
   #ownHalfMs = 0;
@@ -137,7 +139,8 @@ export class DenoiseShell {
     };
     const { epoch } = this.#assignment;
     this.#stepMs = clock.nowMs();
-    const [state, effects] = startDenoise(plan, epoch, replica.digest(), this.#stepMs);
+    const digest = pair ? replica.digest() : null;
+    const [state, effects] = startDenoise(plan, epoch, digest, this.#stepMs);
     this.#state = state;
     for (const effect of effects) this.#carryOut(effect, null);
     this.#drain();
@@ -249,13 +252,32 @@ export class DenoiseShell {
 
   async #runHalf(half: GuidanceHalf, step: number): Promise<void> {
     const { clock, observer } = this.#parts;
-    const startMs = clock.nowMs();
-    const answer = await this.#computer.compute(this.#started(), half);
+    const isBegun = this.#begun?.step === step && this.#work.pair?.half === half;
+    const begun = isBegun ? this.#begun : null;
+    this.#begun = null;
+    const startMs = begun?.startMs ?? clock.nowMs();
+    const answer = await (begun?.answer ?? this.#computer.compute(this.#started(), half));
     if (this.#state?.kind !== "denoising") return;
     this.#halves.set(`${half} ${step}`, answer);
     this.#ownHalfMs = clock.nowMs();
     observer?.halfMade(half, (this.#ownHalfMs - startMs) / 1_000);
     this.#feed({ kind: "half-done", half, nowMs: this.#ownHalfMs });
+  }
+
+  /** Whether somebody compares our latents with his. */
+  get #isTogether(): boolean {
+    return this.#state?.kind === "denoising" && this.#state.partnership.kind === "together";
+  }
+
+  /** The runtime works while the new latents are hashed; the machine asks for this half next, or never. */
+  #beginOwnHalf(step: number, stepCount: number): void {
+    const half = this.#work.pair?.half;
+    const isWanted = this.#state?.kind === "denoising" && !this.#state.yieldAsked;
+    if (!half || !isWanted || !this.#isTogether || step === stepCount) return;
+    const answer = this.#computer.compute(this.#started(), half);
+    // Whoever takes it hears of its failure; the runtime is busy until then.
+    this.#carry(answer.then(noMatter, noMatter));
+    this.#begun = { step, answer, startMs: this.#parts.clock.nowMs() };
   }
 
   #sendHalf(sent: Extract<DenoiseEffect, { kind: "send-half" }>): void {
@@ -285,8 +307,9 @@ export class DenoiseShell {
       return;
     }
     for (const half of replica.halves) this.#halves.delete(`${half} ${step}`);
+    this.#beginOwnHalf(replica.step, replica.stepCount);
     this.#previews?.stepMade(replica, before, this.#epoch);
-    const digest = replica.digest();
+    const digest = this.#isTogether ? replica.digest() : null;
     const nowMs = this.#parts.clock.nowMs();
     this.#observeStep(startMs, nowMs);
     this.#feed({ kind: "applied", digest, nowMs });
@@ -294,7 +317,7 @@ export class DenoiseShell {
 
   #observeStep(appliedMs: number, nowMs: number): void {
     const { observer } = this.#parts;
-    const isPair = this.#state?.kind === "denoising" && this.#state.partnership.kind === "together";
+    const isPair = this.#isTogether;
     if (isPair) observer?.waited((appliedMs - this.#ownHalfMs) / 1_000);
     observer?.combined((nowMs - appliedMs) / 1_000);
     observer?.stepMade(isPair ? "pair" : "single", (nowMs - this.#stepMs) / 1_000);
@@ -370,3 +393,5 @@ export class DenoiseShell {
     return found;
   }
 }
+
+function noMatter(): void {}

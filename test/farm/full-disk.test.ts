@@ -8,6 +8,7 @@ import { beforeAll, describe, expect, test, vi } from "vitest";
 import { asFarmError } from "../../shared/core/errors.js";
 import { JOB_OPTIONS_DEFAULT } from "../../shared/farm/job.js";
 import type { JobParameters } from "../../shared/farm/parameters.js";
+import { canTest } from "./can-test.js";
 import {
   CLIP,
   type FileHashes,
@@ -18,7 +19,7 @@ import {
   undisturbed,
 } from "./farm-harness.js";
 import { FaultFarm } from "./fault-farm.js";
-import { hasRoom, Room, whyNoRoom } from "./room.js";
+import { Room, whyNoRoom } from "./room.js";
 
 const PARAMETERS: JobParameters = { ...CLIP, numInferenceSteps: 20, pair: "never" };
 const DISK_BYTES = 4 * 1024 * 1024;
@@ -59,7 +60,7 @@ class SmallDisk {
   }
 }
 
-describe.runIf(hasRoom("a full disk", whyNoRoom("mount")))("a disk that is full", () => {
+describe.runIf(canTest("a full disk", whyNoRoom("mount")))("a disk that is full", () => {
   let farm: FaultFarm;
   let disk: SmallDisk;
   let expected: FileHashes;

@@ -6,6 +6,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest
 import type { FarmClient } from "../../client/farm-client.js";
 import type { JobParameters } from "../../shared/farm/parameters.js";
 import { HOUR_MS, SecuredFarm, submit } from "../access/secured-farm.js";
+import { canTest } from "./can-test.js";
 import {
   CLIP,
   type FileHashes,
@@ -14,12 +15,12 @@ import {
   stageOf,
   undisturbed,
 } from "./farm-harness.js";
-import { hasRoom, whyNoLink } from "./room.js";
+import { whyNoLink } from "./room.js";
 import { RoomLink } from "./room-link.js";
 
 const PARAMETERS: JobParameters = { ...CLIP, pair: "always" };
 
-describe.runIf(hasRoom("a real network", whyNoLink()))("a node behind a link", () => {
+describe.runIf(canTest("a real network", whyNoLink()))("a node behind a link", () => {
   let expected: FileHashes;
   let link: RoomLink;
   let farm: SecuredFarm;

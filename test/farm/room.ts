@@ -15,19 +15,6 @@ export function whyNoRoom(kind: "mount" | "net"): string | null {
   return `unshare --${kind}: ${opened.error?.message ?? opened.stderr.trim()}`;
 }
 
-/**
- * Whether tests that need such a room run; says why where they do not.
- *
- * @throws Error instead of false when RENDERFARM_REQUIRE_SERVERS is 1
- */
-export function hasRoom(what: string, why: string | null): boolean {
-  if (why === null) return true;
-  const text = `tests with ${what} are left out: ${why}`;
-  if (process.env["RENDERFARM_REQUIRE_SERVERS"] === "1") throw new Error(text);
-  process.stderr.write(`${text}\n`);
-  return false;
-}
-
 /** Why there can be no link between such a room and this machine; null where there can. */
 export function whyNoLink(): string | null {
   if (AS_ROOT.length > 0) return "the machine's end of a link is for root to make";
