@@ -19,7 +19,6 @@ import {
 } from "vitest";
 import { FarmProcess } from "../../cli/farm-process.js";
 import { FarmClient } from "../../client/farm-client.js";
-import { FileBlobStore } from "../../shared/adapters/files/file-blob-store.js";
 import { JOB_OPTIONS_DEFAULT, type JobOptions, type JobView } from "../../shared/farm/job.js";
 import type { JobParameters } from "../../shared/farm/parameters.js";
 import {
@@ -27,13 +26,13 @@ import {
   CLIP,
   type FileHashes,
   Following,
-  hashesOf,
   makeScratch,
   PICTURE,
   removeEmpty,
 } from "./farm-harness.js";
 import { logEntries } from "./log-entries.js";
 import { descendantsOf, waitUntilGone } from "./processes.js";
+import { publishedOnce } from "./published.js";
 import type { Room } from "./room.js";
 import { TcpProxy } from "./tcp-proxy.js";
 
@@ -309,18 +308,7 @@ export class FaultFarm {
    * @returns sha256 by file name
    */
   async published(job: JobView, clipIndex = 0): Promise<FileHashes> {
-    const hashes = hashesOf(job, clipIndex);
-    const blobs = await FileBlobStore.open(join(this.data, "blobs"));
-    const manifests: string[] = [];
-    for await (const { key } of blobs.list(`v1/${job.jobId}/${clipIndex}/manifest-`)) {
-      manifests.push(key);
-    }
-    expect(manifests).toEqual([`v1/${job.jobId}/${clipIndex}/manifest-${job.run}.json`]);
-    const manifest = readFileSync(join(this.data, "blobs", manifests[0]!), "utf8");
-    const { outputs } = job.clips[clipIndex]!;
-    expect(JSON.parse(manifest)).toMatchObject({ job: job.jobId, clip: clipIndex, outputs });
-    for (const { blob } of outputs) await blobs.get(blob);
-    return hashes;
+    return publishedOnce(join(this.data, "blobs"), job, clipIndex);
   }
 
   /** Shows the last log lines of every process when the test that calls this fails. */
