@@ -3,8 +3,10 @@
  * `npm run bench -- diffusers`: both beside diffusers; `npm run bench -- transport`: what goes between
  * the processes; `npm run bench -- scale`: what one coordinator, NATS server and bucket carry;
  * `npm run bench -- full-size`: SVD's own size with random weights;
- * `npm run bench -- memory`: what is foreseen of peaks; `npm run bench -- guard`: what got worse.
+ * `npm run bench -- memory`: what is foreseen of peaks; `npm run bench -- guard`: what got worse;
+ * `npm run bench -- cache`: what feature caching saves and changes.
  */
+import { benchCache } from "./cache/main.js";
 import { benchDiffusers } from "./diffusers/main.js";
 import { benchEngine } from "./engine-table.js";
 import { benchFarm } from "./farm/main.js";
@@ -22,6 +24,7 @@ const BENCHES: Readonly<Record<string, (args: readonly string[]) => Promise<bool
   transport: benchTransport,
   scale: benchScale,
   memory: benchMemory,
+  cache: benchCache,
   guard: benchGuard,
   "full-size": benchFullSize,
 };
