@@ -59,7 +59,7 @@ const inMidDenoise: Teller = async (story) => {
 
 /**
  * Every event but those that clean up, which cleaning-kills.test.ts has, and the one that takes quotas
- * and so keys, which the simulation has; a new one needs its story.
+ * and so keys, which test/access/admission-kills.test.ts has; a new one needs its story.
  */
 type Kind = Exclude<FarmEvent["kind"], "job-swept" | "job-deleted" | "job-admitted">;
 
