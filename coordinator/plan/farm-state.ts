@@ -22,6 +22,11 @@ export interface Farm {
   readonly jobIdByRequestId: Map<string, string>;
   /** Jobs whose time has not come. */
   readonly notDueJobIds: Set<string>;
+  /**
+   * Tasks that wait for a node with more memory, and since when the farm has none that may serve;
+   * null: it has one, which may be busy.
+   */
+  readonly outgrown: Map<string, number | null>;
   /** By the job waited for, those that wait for it. */
   readonly waitingJobIds: Map<string, readonly string[]>;
   /** Jobs that have not ended. */
@@ -43,6 +48,7 @@ export function emptyFarm(): Farm {
     ready: new ReadyQueue(),
     jobIdByRequestId: new Map(),
     notDueJobIds: new Set(),
+    outgrown: new Map(),
     waitingJobIds: new Map(),
     openJobCount: 0,
     openTaskCount: 0,

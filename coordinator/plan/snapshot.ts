@@ -41,6 +41,7 @@ interface FarmLists {
   ready: string;
   jobIdByRequestId: readonly [requestId: string, jobId: string];
   notDueJobIds: string;
+  outgrown: readonly [taskId: string, sinceMs: number | null];
   waitingJobIds: readonly [jobId: string, waiting: readonly string[]];
   usageByJob: readonly [jobId: string, seconds: Seconds];
   usageByStage: readonly [stage: Stage, seconds: Seconds];
@@ -68,7 +69,7 @@ export type FarmPart =
 export function encodeFarm(farm: Farm): Iterable<FarmPart> {
   const { nodes, nodeRecords, jobs, tasks, ready, jobIdByRequestId, ...others } = farm;
   const { notDueJobIds, waitingJobIds, openJobCount, openTaskCount, ...more } = others;
-  const { usage, learned, ...unknown } = more;
+  const { usage, learned, outgrown, ...unknown } = more;
   // A new field of the farm does not compile until it is in the snapshot.
   unknown satisfies Record<string, never>;
   const jobList = [...jobs.values()];
@@ -83,6 +84,7 @@ export function encodeFarm(farm: Farm): Iterable<FarmPart> {
       ready: [...ready.taskIds()],
       jobIdByRequestId: [...jobIdByRequestId],
       notDueJobIds: [...notDueJobIds],
+      outgrown: [...outgrown],
       waitingJobIds: [...waitingJobIds],
       usageByJob: [...usage.entries().byJob],
       usageByStage: [...usage.entries().byStage],
@@ -117,6 +119,7 @@ export function decodeFarm(parts: Iterable<FarmPart>): Farm {
     ready,
     jobIdByRequestId: new Map(lists.jobIdByRequestId),
     notDueJobIds: new Set(lists.notDueJobIds),
+    outgrown: new Map(lists.outgrown),
     waitingJobIds: new Map(lists.waitingJobIds),
     openJobCount: head.openJobCount,
     openTaskCount: head.openTaskCount,
@@ -142,6 +145,7 @@ function collect(parts: Iterable<FarmPart>): { head: FarmHead; lists: Lists } {
     ready: [],
     jobIdByRequestId: [],
     notDueJobIds: [],
+    outgrown: [],
     waitingJobIds: [],
     usageByJob: [],
     usageByStage: [],

@@ -29,7 +29,7 @@ export type MemoryVerdict =
   | { readonly retryOn: "none"; readonly aboveBytes: number; readonly detail: string };
 
 export type TaskState =
-  /** Waits for the results of other tasks. Set when the job is created, or by a retry. */
+  /** Waits for the results of other tasks. Set when the job is created, by a retry, or when one is lost. */
   | { readonly kind: "blocked" }
   /** Could start now. Set by a finished predecessor, a lost node, a yield or a failure with a retry. */
   | { readonly kind: "ready" }
@@ -116,6 +116,15 @@ export type TaskEvent = { readonly atMs: number } & (
   /** `isFault`: not when the coordinator restarts, nor when the node had said that it stops. */
   | { readonly kind: "node-lost"; readonly nodeId: string; readonly isFault: boolean }
   | { readonly kind: "cancelled" }
+  /** A result that it reads is lost and made again; `by`: who could not read it, null: somebody else. */
+  | {
+      readonly kind: "input-lost";
+      readonly by: { readonly nodeId: string; readonly epoch: number } | null;
+    }
+  /** What it made cannot be read. */
+  | { readonly kind: "result-lost" }
+  /** What it waits for has not come in time. */
+  | { readonly kind: "given-up"; readonly failure: TaskFailure }
   /** Its owner wants it done again; `blocked` while its inputs are not there. */
   | { readonly kind: "reset"; readonly blocked: boolean }
 );
@@ -171,6 +180,12 @@ export function reduceTask(task: Task, event: TaskEvent): Step {
       return loseNode(task, event);
     case "cancelled":
       return cancel(task, event.atMs);
+    case "given-up":
+      return giveUp(task, event);
+    case "input-lost":
+      return loseInput(task, event);
+    case "result-lost":
+      return loseResult(task);
     case "reset":
       return reset(task, event);
   }
@@ -186,7 +201,8 @@ export function membersOf(task: Task): readonly Member[] {
   return task.state.kind === "granted" ? task.state.members : [];
 }
 
-function isCurrent(task: Task, report: { nodeId: string; epoch: number }): boolean {
+/** Whether a report is of one who works on the task now. */
+export function isCurrent(task: Task, report: { nodeId: string; epoch: number }): boolean {
   return (
     report.epoch === task.epoch && membersOf(task).some((member) => member.nodeId === report.nodeId)
   );
@@ -342,6 +358,28 @@ function loseNode(task: Task, event: On<"node-lost">): Step {
   };
   const [next, effects] = retryOrFail(task, event.nodeId, failure, event.atMs);
   return [next, [...charges, ...effects]];
+}
+
+/** Costs no attempt: it is not the reader's fault. */
+function loseInput(task: Task, { by, atMs }: On<"input-lost">): Step {
+  const blocked: Task = { ...task, state: { kind: "blocked" } };
+  if (by === null) return [task.state.kind === "ready" ? blocked : task, []];
+  if (!isCurrent(task, by)) return stale(task);
+  return [blocked, [...cancelOthers(task, by.nodeId), ...charge(task, atMs, "wasted")]];
+}
+
+/** Its latents on their way stay good: what of them has rotted too is found when they are read. */
+function loseResult(task: Task): Step {
+  if (task.state.kind !== "done") return [task, []];
+  return [
+    { ...task, state: { kind: "ready" }, failures: [], endMs: null },
+    [count("task_retries_total")],
+  ];
+}
+
+function giveUp(task: Task, { failure, atMs }: On<"given-up">): Step {
+  if (task.state.kind !== "ready") return [task, []];
+  return [{ ...task, state: { kind: "failed", failure }, endMs: atMs }, []];
 }
 
 function cancel(task: Task, atMs: number): Step {

@@ -22,6 +22,9 @@ import { patiently } from "./patience.js";
 import { type Previews, previewsOf } from "./previews.js";
 import { sha256 } from "./sha256.js";
 
+/** What a frame carries that only tells a digest: a bus moves none without a payload. */
+const NO_HALF = tensor([1], new Float32Array(1));
+
 export class DenoiseShell {
   readonly #assignment: TaskAssignment;
   readonly #work: DenoiseWork;
@@ -181,13 +184,14 @@ export class DenoiseShell {
   }
 
   /** What the machine cannot judge: whose latents these are, and of which shape. */
-  #isExpected({ jobId, clipId, shape }: FrameHeader): boolean {
+  #isExpected({ jobId, clipId, shape, step }: FrameHeader): boolean {
     if (jobId !== this.#assignment.jobId || clipId !== this.#assignment.clipId) {
       this.#parts.onFrameDropped("clip");
       return false;
     }
-    const latents = this.#replica?.latents;
-    if (latents && elementCount(shape) !== latents.data.length) {
+    const { latents, stepCount } = this.#replica ?? {};
+    const isHalf = step !== stepCount;
+    if (latents && isHalf && elementCount(shape) !== latents.data.length) {
       this.#parts.onFrameDropped("shape");
       return false;
     }
@@ -201,7 +205,10 @@ export class DenoiseShell {
         this.#carry(this.#runHalf(effect.half, effect.step));
         return;
       case "send-half":
-        this.#sendHalf(effect);
+        this.#send(effect, this.#half(effect.half, effect.step));
+        return;
+      case "send-digest":
+        this.#send(effect, NO_HALF);
         return;
       case "keep-half": {
         assert(frame, "a frame to keep");
@@ -254,16 +261,18 @@ export class DenoiseShell {
     this.#feed({ kind: "half-done", half, nowMs: this.#ownHalfMs });
   }
 
-  #sendHalf(sent: Extract<DenoiseEffect, { kind: "send-half" }>): void {
+  #send(
+    sent: Extract<DenoiseEffect, { kind: "send-half" | "send-digest" }>,
+    { shape, data }: Tensor,
+  ): void {
     const { jobId, clipId, attempt } = this.#assignment;
     const { step, half, epoch, latentsDigest } = sent;
-    const { shape, data } = this.#half(half, step);
     const payload = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     const header: FrameHeader = {
       ...{ jobId, clipId, epoch, attempt, step, half, dtype: "F32", shape },
       ...{ sha256: sha256(payload), planHash: this.#framePlanHash, latentsDigest },
     };
-    this.#parts.observer?.halfSent(payload.byteLength);
+    if (sent.kind === "send-half") this.#parts.observer?.halfSent(payload.byteLength);
     this.#channel?.send(header, payload);
   }
 
@@ -337,8 +346,8 @@ export class DenoiseShell {
   }
 
   #fault(error: unknown): void {
-    const { code, detail } = asFarmError(error);
-    this.#feed({ kind: "fault", code, detail });
+    const { code, detail, blobKey } = asFarmError(error);
+    this.#feed({ kind: "fault", code, detail, blobKey: blobKey ?? undefined });
   }
 
   #settleIdle(): void {

@@ -34,7 +34,7 @@ export class SimDenoise implements RunningTask {
   #draining = false;
   #underWay = 0;
   #isIdle = false;
-  /** The last step's update went wrong, and nobody but the partner can see it. */
+  /** The update of this step went wrong, and nobody but the partner can see it. */
   #wrongSince: number | null = null;
 
   constructor(assignment: TaskAssignment, work: DenoiseWork, parts: TaskParts, onIdle: () => void) {
@@ -198,6 +198,14 @@ export class SimDenoise implements RunningTask {
         this.#channel?.send({ facts, payload });
         return;
       }
+      case "send-digest": {
+        const { step, half, epoch, latentsDigest } = effect;
+        const { taskId } = this.#assignment;
+        const payload = { content: "", taskId, epoch, step, latents: latentsDigest };
+        const facts = { step, half, epoch, latentsDigest, planHash: this.#planHash };
+        this.#channel?.send({ facts, payload });
+        return;
+      }
       case "keep-half":
         assert(frame, "a frame to keep");
         this.#halves.set(`${effect.half} ${effect.step}`, frame.payload);
@@ -273,7 +281,7 @@ export class SimDenoise implements RunningTask {
     }
     this.#latents = stepped(this.#latents, uncond?.content ?? null, cond.content);
     this.#made += 1;
-    if (this.#channel && takeFault("wrong-bytes")) {
+    if (this.#channel && (takeFault("wrong-bytes") || this.#isWrongAtLast())) {
       this.#latents = digest("wrong", host.nodeId, this.#latents);
       this.#wrongSince = this.#made;
       world.oracle.onWrongBytes(this.#latents);
@@ -282,11 +290,15 @@ export class SimDenoise implements RunningTask {
     this.#feed({ kind: "applied", digest: this.#latents, nowMs: world.timeline.nowMs() });
   }
 
+  #isWrongAtLast(): boolean {
+    const isLast = this.#made === stepCount(this.#work.parameters);
+    const isWrong = isLast && this.#parts.takeFault("wrong-last-bytes");
+    if (isWrong) this.#parts.world.oracle.count("wrong bytes at the last step");
+    return isWrong;
+  }
+
   #store(epoch: number): void {
     const { world } = this.#parts;
-    const { taskId } = this.#assignment;
-    // The partner compares what goes into the next step: those of the last one nobody sees.
-    if (this.#wrongSince === this.#made) world.oracle.excuse(taskId);
     const key = latentsKey({ ...clipPlace(this.#assignment), epoch });
     this.#parts.put(
       key,

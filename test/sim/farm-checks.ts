@@ -114,6 +114,7 @@ export function farmHash(farm: Farm): string {
     [...farm.ready.inOrder(() => 0)],
     [...farm.jobIdByRequestId],
     [...farm.notDueJobIds],
+    [...farm.outgrown],
     [...farm.waitingJobIds],
     [...farm.learned.entries()],
     [...farm.learned.memoryEntries()],
