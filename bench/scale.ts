@@ -145,6 +145,7 @@ function jobOf(index: number) {
     jobId: `j${index}`,
     ...{ parameters, images: [{ key: "x", sha256: "", size: 1 }], requestId: "" },
     ...{ modelDigest: model.digest, modelName: model.name, branchLatents: null, stepsTotal: 25 },
+    traceparent: null,
     ...JOB_OPTIONS_DEFAULT,
   };
 }

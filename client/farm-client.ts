@@ -127,14 +127,20 @@ export class FarmClient {
     return decodeBlobRef(blob, "blob");
   }
 
-  /** @param request parameters that it leaves out take the farm's defaults */
+  /**
+   * @param request parameters that it leaves out take the farm's defaults
+   * @param traceparent W3C Trace Context of the caller's span, under which the job's will stand
+   */
   async createJob(
     request: NewJobRequest<RequestedParameters>,
     signal?: AbortSignal,
+    traceparent?: string,
   ): Promise<JobView> {
     const message = encodeCreateJob(request);
+    const metadata = new Metadata();
+    if (traceparent !== undefined) metadata.set("traceparent", traceparent);
     return this.#job(
-      (done, options) => this.#stub.createJob(message, new Metadata(), options, done),
+      (done, options) => this.#stub.createJob(message, metadata, options, done),
       signal,
     );
   }

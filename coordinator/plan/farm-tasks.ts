@@ -12,8 +12,9 @@ import { shapeOf } from "./learned.js";
 import { FAILED_NODES_MAX } from "./limits.js";
 import type { NodeRecordEvent } from "./node-machine.js";
 import { reduceNodeRecord } from "./node-machine.js";
-import type { MemoryVerdict, Task, TaskEffect, TaskEvent, TaskFailure } from "./task.js";
+import type { Task, TaskEffect, TaskEvent, TaskFailure } from "./task.js";
 import { isEnded, membersOf, reduceTask } from "./task.js";
+import type { MemoryVerdict } from "./task-failures.js";
 import { isFed } from "./task-graph.js";
 import { workKindOf } from "./work-kind.js";
 

@@ -7,6 +7,7 @@
  * single task and of a node's record, and the scheduler, are pure functions of values.
  */
 import { assert } from "../../shared/core/assert.js";
+import { formatTraceparent, traceOfJob } from "../../shared/core/trace-context.js";
 import type { Partner } from "../../shared/farm/work.js";
 import type { FarmEffect, FarmEvent, TaskReported } from "./events.js";
 import type { Farm } from "./farm-state.js";
@@ -180,6 +181,7 @@ function grantTask(
         epoch: task.epoch,
         attempt: task.attempts,
         work: workOf(job, task, clipTasks, member, other ? partnerOf(farm, other.nodeId) : null),
+        traceparent: formatTraceparent(traceOfJob(job.jobId, job.traceparent)),
       },
     });
   }

@@ -34,6 +34,8 @@ export interface NewJob extends JobOptions {
   readonly stepsTotal: number;
   /** Copy of the latents that `branch` names, which this job owns; null without a branch. */
   readonly branchLatents: BlobRef | null;
+  /** W3C Trace Context of the client's span under which the job's stands; null: under none. */
+  readonly traceparent: string | null;
 }
 
 export interface Job extends NewJob {

@@ -10,7 +10,8 @@ import { jobById, taskById } from "./job-machine.js";
 import { BIGGER_NODE_MS_MAX } from "./limits.js";
 import type { Node } from "./node.js";
 import { refusalOf } from "./node-machine.js";
-import type { MemoryVerdict, Task, TaskFailure } from "./task.js";
+import type { Task, TaskFailure } from "./task.js";
+import type { MemoryVerdict } from "./task-failures.js";
 import { workKindOf } from "./work-kind.js";
 
 /**

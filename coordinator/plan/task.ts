@@ -7,7 +7,8 @@
 import type { FarmErrorCode } from "../../shared/core/errors.js";
 import { FarmError } from "../../shared/core/errors.js";
 import type { GuidanceHalf, Stage, StepCheckpoint, TaskResult } from "../../shared/farm/work.js";
-import { DISTRUSTED, isSpent } from "./task-failures.js";
+import { charge, secondsBetween } from "./task-account.js";
+import { DISTRUSTED, isSpent, type MemoryVerdict, memoryWanted } from "./task-failures.js";
 
 /** A node's part in a grant; `half` is set in a pair only. */
 export interface Member {
@@ -19,14 +20,6 @@ export interface TaskFailure {
   readonly code: FarmErrorCode;
   readonly detail: string;
 }
-
-/** Where a task that ran out of memory may be tried again. */
-export type MemoryVerdict =
-  /** Such work fits into as much memory: the node is at fault. */
-  | { readonly retryOn: "any-node" }
-  | { readonly retryOn: "bigger-node"; readonly aboveBytes: number }
-  /** Nowhere; `detail` names the node, its memory and what helps. */
-  | { readonly retryOn: "none"; readonly aboveBytes: number; readonly detail: string };
 
 export type TaskState =
   /** Waits for the results of other tasks. Set when the job is created, by a retry, or when one is lost. */
@@ -238,7 +231,7 @@ function fail(task: Task, event: On<"failed">): Step {
   const survivor = membersOf(task).find((member) => member.nodeId !== event.nodeId);
   const isOwn = code !== "numerical" && new FarmError(code, "").retry !== "never";
   const failures = [...task.failures, { nodeId: event.nodeId, code }];
-  const memoryAboveBytes = aboveBytes(task, event.memory);
+  const memoryAboveBytes = memoryWanted(task.memoryAboveBytes, event.memory);
   if (survivor && isOwn && !isSpent(failures)) {
     const going = { ...task, failures, memoryAboveBytes };
     const [next, effects] = breakPair(going, survivor.nodeId, event.atMs);
@@ -252,12 +245,6 @@ function fail(task: Task, event: On<"failed">): Step {
   }
   const [next, effects] = retryOrFail(after, event.nodeId, event.failure, event.atMs);
   return [next, [...leaving, ...effects]];
-}
-
-function aboveBytes(task: Task, memory: MemoryVerdict | null): number | null {
-  return memory === null || memory.retryOn === "any-node"
-    ? task.memoryAboveBytes
-    : memory.aboveBytes;
 }
 
 /** Goes back to ready unless a retry cannot help or was tried often enough. */
@@ -405,19 +392,4 @@ function cancelOthers(task: Task, keptNodeId: string | null): TaskEffect[] {
   return membersOf(task)
     .filter((member) => member.nodeId !== keptNodeId)
     .map((member) => ({ kind: "cancel", nodeId: member.nodeId, epoch: task.epoch }));
-}
-
-/** Every member of the grant that ends now. */
-function charge(task: Task, atMs: number, how: "used" | "wasted"): TaskEffect[] {
-  const { state } = task;
-  if (state.kind !== "granted") return [];
-  const lostSinceMs = Math.max(state.sinceMs, task.checkpoint?.atMs ?? 0);
-  const used = secondsBetween(state.sinceMs, atMs);
-  const wasted = how === "wasted" ? Math.min(used, secondsBetween(lostSinceMs, atMs)) : 0;
-  return state.members.map(() => ({ kind: "charge", used, wasted }));
-}
-
-/** Nothing for a clock that was set back meanwhile. */
-function secondsBetween(sinceMs: number, untilMs: number): number {
-  return Math.max(0, untilMs - sinceMs) / 1000;
 }

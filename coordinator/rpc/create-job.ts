@@ -1,10 +1,12 @@
 /** @file A new job: its request checked against the farm as it is, its inputs looked at, then made. */
 import { randomBytes } from "node:crypto";
+import type { Logger } from "pino";
 import type * as wire from "../../proto/gen/renderfarm/v1/job_service.js";
 import { encodeDryRun } from "../../shared/adapters/grpc/dry-run-codec.js";
 import { decodeCreateJob, encodeJob } from "../../shared/adapters/grpc/job-codec.js";
 import { FarmError, refusal, refuseViolations, type Violation } from "../../shared/core/errors.js";
 import { idFromBytes } from "../../shared/core/ids.js";
+import { traceOfJob } from "../../shared/core/trace-context.js";
 import type { JobOptions } from "../../shared/farm/job.js";
 import { stepsMade } from "../../shared/farm/parameters.js";
 import { resolveParameters } from "../../shared/farm/validate-request.js";
@@ -19,6 +21,7 @@ import { tasksPerClip } from "../plan/task-graph.js";
 import type { FarmLoop } from "../shell/farm-loop.js";
 import type { Janitor } from "../shell/janitor.js";
 import { findBranch } from "./branch.js";
+import type { CallContext } from "./call-context.js";
 import { checkInputKey, newInputKey } from "./inputs.js";
 import { findJob, refuseUnknownJobs } from "./job-verbs.js";
 import { loopSeenBy } from "./owned-loop.js";
@@ -31,13 +34,15 @@ export interface JobParts {
   readonly janitor: Janitor;
   /** Null on a farm without keys. */
   readonly quotas: Quotas | null;
+  readonly log: Logger;
 }
 
 /** @throws FarmError "invalid-argument" with every violation, "exhausted", "unreachable", "not-found" */
 export async function createJob(
-  { loop, blobs, janitor, quotas }: JobParts,
+  { loop, blobs, janitor, quotas, log }: JobParts,
   request: wire.CreateJobRequest,
   caller: Caller,
+  { requestId: callId, traceparent }: CallContext,
 ): Promise<wire.CreateJobResponse> {
   const sender = senderOf(caller);
   if (sender !== null) quotas?.takeSubmit(sender);
@@ -90,6 +95,7 @@ export async function createJob(
         modelDigest: model.digest,
         modelName: model.name,
         stepsTotal,
+        traceparent,
         ...options,
       },
     });
@@ -97,7 +103,11 @@ export async function createJob(
     release();
   }
   // Another call with the same request id may have come first.
-  return accepted(loop.farm.jobIdByRequestId.get(requestId) ?? jobId);
+  const takenId = loop.farm.jobIdByRequestId.get(requestId) ?? jobId;
+  const { traceId } = traceOfJob(jobId, traceparent);
+  const ids = { job_id: jobId, trace_id: traceId, request_id: callId };
+  if (takenId === jobId) log.info(ids, "job taken in");
+  return accepted(takenId);
 }
 
 /** A job that could only expire is not taken. */

@@ -81,6 +81,7 @@ const jobCreated = {
     requestId: "once",
     stepsTotal: 4,
     branchLatents: null,
+    traceparent: null,
     ...JOB_OPTIONS_DEFAULT,
   },
 } as const;

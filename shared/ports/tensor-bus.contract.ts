@@ -18,6 +18,7 @@ export const tensorBusContract: readonly (readonly [
   check: (bench: BusBench) => Promise<void>,
 ])[] = [
   ["carries frames both ways, unchanged", bothWays],
+  ["carries the trace of a frame that has one, and adds none", traced],
   ["carries frames of 4 MB", large],
   ["keeps frames for a side that joins later", lateJoin],
   ["keeps channels apart", apart],
@@ -101,6 +102,19 @@ async function bothWays({ a, b }: BusBench): Promise<void> {
   const expected = frameOf(1);
   assert.deepEqual(right.frames[1]!.header, expected.header);
   assert.ok(Buffer.from(expected.payload).equals(right.frames[1]!.payload));
+}
+
+async function traced({ a, b }: BusBench): Promise<void> {
+  const [left, right] = [new ChannelEnd(a, "pair"), new ChannelEnd(b, "pair")];
+  const { header, payload } = frameOf(0);
+  const traceparent = `00-${"4b".repeat(16)}-${"f0".repeat(8)}-01`;
+  left.channel.send({ ...header, traceparent }, payload);
+  left.channel.send(header, payload);
+  await right.until(() => right.frames.length === 2);
+  assert.deepEqual(
+    right.frames.map((frame) => frame.header),
+    [{ ...header, traceparent }, header],
+  );
 }
 
 async function large({ a, b }: BusBench): Promise<void> {

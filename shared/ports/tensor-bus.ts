@@ -14,7 +14,7 @@ export interface FrameHeader {
   /** From 0. */
   readonly step: number;
   readonly half: GuidanceHalf;
-  readonly dtype: "F32";
+  readonly dtype: "F32" | "F16";
   readonly shape: readonly number[];
   /** Hex sha256 of the payload. */
   readonly sha256: string;
@@ -22,6 +22,8 @@ export interface FrameHeader {
   readonly planHash: string;
   /** Hex sha256 of the latents that went into this step: replicas must agree. */
   readonly latentsDigest: string;
+  /** W3C Trace Context of the task that made the half; absent where that is not traced. */
+  readonly traceparent?: string;
 }
 
 /** Why a channel ended, in words for a log. */

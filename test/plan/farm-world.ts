@@ -97,6 +97,7 @@ export class FarmWorld {
       requestId: "",
       stepsTotal: 4,
       branchLatents: null,
+      traceparent: null,
       ...JOB_OPTIONS_DEFAULT,
       ...options,
     };

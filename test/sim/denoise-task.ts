@@ -158,7 +158,7 @@ export class SimDenoise implements RunningTask {
       event.kind === "cancel"
         ? null
         : event.kind === "fault"
-          ? ({ kind: "failed", code: event.code, detail: event.detail } as const)
+          ? ({ ...event, kind: "failed" } as const)
           : ({ kind: "yielded", checkpoint: this.#work.resume } as const);
     this.#state = { kind: "ended", epoch, report };
     if (report) this.#parts.report(epoch, report);
@@ -334,8 +334,8 @@ export class SimDenoise implements RunningTask {
     };
   }
 
-  #fault(error: FarmError): void {
-    this.#feed({ kind: "fault", code: error.code, detail: error.detail });
+  #fault({ code, detail, blobKey }: FarmError): void {
+    this.#feed({ kind: "fault", code, detail, blobKey: blobKey ?? undefined });
   }
 
   #settleIdle(): void {

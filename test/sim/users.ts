@@ -265,6 +265,7 @@ export class Users {
       branch: null,
       preview: false,
       branchLatents: null,
+      traceparent: null,
     };
   }
 

@@ -104,6 +104,7 @@ const assignmentOf = (work: Work): TaskAssignment => ({
   epoch: 2,
   attempt: 1,
   work,
+  traceparent: `00-${"c1".repeat(16)}-${"5a".repeat(8)}-00`,
 });
 
 test.each(works)("an assignment comes back from its bytes: %s", (_name, work) => {

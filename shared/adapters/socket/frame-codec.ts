@@ -21,6 +21,7 @@ const LENGTHS_BYTES = 8;
 const CHECKSUM_BYTES = 16;
 const FRAME_HEAD_BYTES = LENGTHS_BYTES + CHECKSUM_BYTES;
 const HEADER_BYTES_MAX = 4_096;
+const TRACEPARENT_LENGTH_MAX = 64;
 /** A half of SVD-XT has 3.69 MB; this leaves room for clips 16 times as large. */
 export const PAYLOAD_BYTES_MAX = 64 * 1024 * 1024;
 
@@ -34,11 +35,12 @@ const headerSchema = z.strictObject({
   attempt: counter,
   step: counter,
   half: z.enum(["uncond", "cond"]),
-  dtype: z.literal("F32"),
+  dtype: z.enum(["F32", "F16"]),
   shape: z.array(z.int().positive()).max(8),
   sha256: hash,
   planHash: hash,
   latentsDigest: hash,
+  traceparent: z.string().max(TRACEPARENT_LENGTH_MAX).exactOptional(),
 }) satisfies z.ZodType<FrameHeader>;
 
 export interface Greeting {

@@ -202,6 +202,8 @@ export interface TaskAssignment {
     | { $case: "decode"; value: DecodeWork }
     | { $case: "mux"; value: MuxWork }
     | undefined;
+  /** W3C Trace Context of the job's span, under which the task's stands; "" from a coordinator that knows none. */
+  traceparent: string;
 }
 
 /** What a finished task produced. */
@@ -1576,7 +1578,7 @@ export const MuxWork: MessageFns<MuxWork> = {
 };
 
 function createBaseTaskAssignment(): TaskAssignment {
-  return { taskId: "", jobId: "", clipId: "", epoch: 0, attempt: 0, work: undefined };
+  return { taskId: "", jobId: "", clipId: "", epoch: 0, attempt: 0, work: undefined, traceparent: "" };
 }
 
 export const TaskAssignment: MessageFns<TaskAssignment> = {
@@ -1609,6 +1611,9 @@ export const TaskAssignment: MessageFns<TaskAssignment> = {
       case "mux":
         MuxWork.encode(message.work.value, writer.uint32(74).fork()).join();
         break;
+    }
+    if (message.traceparent !== "") {
+      writer.uint32(82).string(message.traceparent);
     }
     return writer;
   },
@@ -1698,6 +1703,14 @@ export const TaskAssignment: MessageFns<TaskAssignment> = {
             message.work = { $case: "mux", value: MuxWork.decode(reader, reader.uint32()) };
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.traceparent = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1738,6 +1751,7 @@ export const TaskAssignment: MessageFns<TaskAssignment> = {
         : isSet(object.mux)
         ? { $case: "mux", value: MuxWork.fromJSON(object.mux) }
         : undefined,
+      traceparent: isSet(object.traceparent) ? globalThis.String(object.traceparent) : "",
     };
   },
 
@@ -1766,6 +1780,9 @@ export const TaskAssignment: MessageFns<TaskAssignment> = {
       obj.decode = DecodeWork.toJSON(message.work.value);
     } else if (message.work?.$case === "mux") {
       obj.mux = MuxWork.toJSON(message.work.value);
+    }
+    if (message.traceparent !== "") {
+      obj.traceparent = message.traceparent;
     }
     return obj;
   },
@@ -1806,6 +1823,7 @@ export const TaskAssignment: MessageFns<TaskAssignment> = {
         break;
       }
     }
+    message.traceparent = object.traceparent ?? "";
     return message;
   },
 };
