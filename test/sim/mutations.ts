@@ -214,8 +214,8 @@ export const LATER_MUTATIONS: readonly Mutation[] = [
     event.kind === "job-created" ? { ...event, job: { ...event.job, branch: null } } : event,
   ),
   onEvent("latents that cannot be read are gone on from", (_farm, event) => {
-    const isCorrupt = event.kind === "task-failed" && event.failure.code === "blob-corrupt";
-    if (!isCorrupt) return event;
+    const isCheckpoint = event.kind === "task-failed" && event.blobKey?.includes("/step-");
+    if (!isCheckpoint) return event;
     return { ...event, failure: { ...event.failure, code: "unreachable" } };
   }),
   {
