@@ -32,6 +32,7 @@ import { observers } from "./shell/farm-observer.js";
 import { Janitor } from "./shell/janitor.js";
 import { NodeSessions } from "./shell/node-sessions.js";
 import { type Publication, publishClip } from "./shell/publish.js";
+import type { Recovered } from "./shell/recover.js";
 import { sweepJob } from "./shell/sweep.js";
 import { Timeline } from "./shell/timeline.js";
 import { JobTraces } from "./shell/traces.js";
@@ -51,6 +52,8 @@ export interface CoordinatorParts {
   /** HOST:PORT; port 0 takes a free one. */
   readonly listen: string;
   readonly journal: Journal;
+  /** The farm as a standby has it that followed this journal; null or absent: it is read. */
+  readonly followed?: Recovered | null;
   readonly blobs: BlobStore;
   readonly clock: Clock;
   readonly policy: FarmPolicy;
@@ -93,8 +96,9 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
   const { blobs, clock, log, onBroken, meters = null } = parts;
   const journal = meters ? meters.journal(parts.journal) : parts.journal;
   let hasClosed = false;
-  const loop = new FarmLoop(journal, parts.wallMs, parts.policy, {
+  const loop = new FarmLoop(journal, parts.wallMs, policyOf(parts), {
     log,
+    followed: parts.followed ?? null,
     failpoint: parts.failpoint ?? null,
     observer: observers(meters?.farm, parts.tracer && new JobTraces(parts.tracer)),
     onBroken: (error) => {
@@ -169,6 +173,11 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
       await access?.audit.flush();
     },
   };
+}
+
+/** What is decided by, with how much each owner may have. */
+function policyOf({ policy, access }: CoordinatorParts): FarmPolicy {
+  return { ...policy, runningJobsMax: (owner) => access?.quotas.runningJobsMax(owner) ?? null };
 }
 
 /** @returns ends it */

@@ -67,9 +67,9 @@ async function main(): Promise<void> {
     }),
     blobs,
     log,
-    start: (journal, address, onBroken) =>
+    start: ({ journal, followed }, address, onBroken) =>
       startCoordinator({
-        ...{ journal, blobs, log, failpoint, onBroken },
+        ...{ journal, followed, blobs, log, failpoint, onBroken },
         listen: address ?? settings.listen,
         http,
         ...{ meters, access, tracer, pace },

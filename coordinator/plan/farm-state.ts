@@ -27,6 +27,10 @@ export interface Farm {
    * null: it has one, which may be busy.
    */
   readonly outgrown: Map<string, number | null>;
+  /** Jobs that wait for others of their owner to end, in the order of their creation. */
+  readonly unadmittedJobIds: Set<string>;
+  /** Open jobs that were let in, by owner. */
+  readonly admittedCounts: Map<string, number>;
   /** By the job waited for, those that wait for it. */
   readonly waitingJobIds: Map<string, readonly string[]>;
   /** Jobs that have not ended. */
@@ -49,6 +53,8 @@ export function emptyFarm(): Farm {
     jobIdByRequestId: new Map(),
     notDueJobIds: new Set(),
     outgrown: new Map(),
+    unadmittedJobIds: new Set(),
+    admittedCounts: new Map(),
     waitingJobIds: new Map(),
     openJobCount: 0,
     openTaskCount: 0,

@@ -13,6 +13,7 @@ import type { FarmEffect, FarmEvent, TaskReported } from "./events.js";
 import type { Farm } from "./farm-state.js";
 import { changeTask, publish, remember } from "./farm-tasks.js";
 import {
+  admitJob,
   changeJob,
   createJob,
   endClip,
@@ -56,6 +57,8 @@ function applyEvent(farm: Farm, event: FarmEvent): FarmEffect[] {
       return createJob(farm, event.job, atMs);
     case "job-due":
       return changeJob(farm, event.jobId, { due: true });
+    case "job-admitted":
+      return admitJob(farm, event.jobId);
     case "job-paused":
       return pauseJob(farm, event.jobId, atMs);
     case "job-resumed":

@@ -25,7 +25,7 @@ import type { CallContext } from "./call-context.js";
 import { checkInputKey, newInputKey } from "./inputs.js";
 import { findJob, refuseUnknownJobs } from "./job-verbs.js";
 import { loopSeenBy } from "./owned-loop.js";
-import { openJobsOf, optionsOf, scopedRequestId } from "./sender.js";
+import { optionsOf, queuedJobsOf, scopedRequestId } from "./sender.js";
 
 /** What a new job needs of the farm. */
 export interface JobParts {
@@ -54,7 +54,8 @@ export async function createJob(
   const accepted = (jobId: string) => ({ job: encodeJob(findJob(loop, jobId)), dryRun: undefined });
   const known = loop.farm.jobIdByRequestId.get(requestId);
   if (requestId !== "" && known !== undefined) return accepted(known);
-  if (sender !== null) quotas?.refuseFull(sender, openJobsOf(loop, sender));
+  if (sender !== null) quotas?.refuseFull(sender, queuedJobsOf(loop, sender));
+  const runningJobsMax = sender === null ? null : (quotas?.runningJobsMax(sender) ?? null);
   const nodes = [...loop.farm.nodes.values()];
   const model = chooseModel(nodes, modelDigest);
   const resolved = resolveParameters(raw, {
@@ -76,7 +77,10 @@ export async function createJob(
   const stepsTotal = stepsMade(parameters, model);
   if (request.validateOnly) {
     const { digest: modelDigest } = model;
-    const wanted = { modelDigest, parameters, stepsTotal, imageCount: images.length, options };
+    const wanted = {
+      ...{ modelDigest, parameters, stepsTotal, imageCount: images.length, options },
+      runningJobsMax,
+    };
     const dryRun = planDryRun(loop.farm, wanted, loop.nowMs());
     return { job: undefined, dryRun: encodeDryRun(dryRun, parameters) };
   }
@@ -95,6 +99,7 @@ export async function createJob(
         modelDigest: model.digest,
         modelName: model.name,
         stepsTotal,
+        quotaBound: runningJobsMax !== null,
         traceparent,
         ...options,
       },

@@ -18,6 +18,7 @@ const KNOWN_KINDS = {
   "node-undrained": true,
   "job-created": true,
   "job-due": true,
+  "job-admitted": true,
   "job-paused": true,
   "job-resumed": true,
   "job-prioritized": true,

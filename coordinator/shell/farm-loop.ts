@@ -9,6 +9,7 @@ import type { ClipPreview, JobView } from "../../shared/farm/job.js";
 import { isTerminal } from "../../shared/farm/job.js";
 import type { Journal } from "../../shared/ports/journal.js";
 import { type Log, silentLog } from "../../shared/ports/log.js";
+import { planAdmission } from "../plan/admission.js";
 import type { FarmEffect, FarmEvent } from "../plan/events.js";
 import { reduceFarm } from "../plan/farm.js";
 import { emptyFarm, type Farm } from "../plan/farm-state.js";
@@ -22,7 +23,7 @@ import { encodeEvent } from "./event-codec.js";
 import type { Failpoint } from "./failpoint.js";
 import type { FarmObserver } from "./farm-observer.js";
 import { PreviewBoard } from "./preview-board.js";
-import { recoverFarm, snapshotLines } from "./recover.js";
+import { type Recovered, recoverFarm, snapshotLines } from "./recover.js";
 
 /** An event before the loop stamps it with the time. */
 export type Occurrence = FarmEvent extends infer E
@@ -67,6 +68,8 @@ export interface FarmLoopOptions {
   readonly failpoint?: Failpoint | null;
   /** Looks on. */
   readonly observer?: FarmObserver | null;
+  /** The farm as a standby has it that followed the journal. */
+  readonly followed?: Recovered | null;
 }
 
 export class FarmLoop {
@@ -85,6 +88,7 @@ export class FarmLoop {
   readonly #onBroken: (error: unknown) => void;
   readonly #snapshotEvents: number;
   readonly #observer: FarmObserver | null;
+  #followed: Recovered | null;
   #execute: (effect: OutsideEffect) => void = () => {};
   #farm: Farm = emptyFarm();
   #broken: Error | null = null;
@@ -107,6 +111,7 @@ export class FarmLoop {
     this.#snapshotEvents = options.snapshotEvents ?? SNAPSHOT_EVENTS;
     this.#failpoint = options.failpoint ?? null;
     this.#observer = options.observer ?? null;
+    this.#followed = options.followed ?? null;
   }
 
   /** To be looked at only: events alone change it. */
@@ -116,7 +121,8 @@ export class FarmLoop {
 
   /** Recovers the farm from the journal, then starts: only now are effects carried out. */
   async start(execute: (effect: OutsideEffect) => void): Promise<void> {
-    const { farm, replayed } = await recoverFarm(this.#journal, this.#log);
+    const { farm, replayed } = await recoverFarm(this.#journal, this.#log, this.#followed);
+    this.#followed = null;
     this.#farm = farm;
     this.#unkept = replayed;
     this.#execute = execute;
@@ -134,7 +140,10 @@ export class FarmLoop {
     const nowMs = this.#nowMs();
     const due = planHousekeeping(this.farm, this.#policy, nowMs);
     const plan = planFarm(this.farm, this.#policy, nowMs);
-    const isIdle = due.length === 0 && plan.grants.length === 0 && plan.yields.length === 0;
+    const { runningJobsMax } = this.#policy;
+    const isFull = planAdmission(this.farm, runningJobsMax).length === 0;
+    const isIdle =
+      due.length === 0 && isFull && plan.grants.length === 0 && plan.yields.length === 0;
     if (!isIdle) await this.#apply(due);
   }
 
@@ -164,6 +173,9 @@ export class FarmLoop {
       effects.push(...caused);
     };
     for (const occurrence of occurrences) step(occurrence);
+    for (const jobId of planAdmission(this.farm, this.#policy.runningJobsMax)) {
+      step({ kind: "job-admitted", jobId });
+    }
     const { grants, yields } = planFarm(this.farm, this.#policy, atMs);
     for (const grant of grants) step({ kind: "task-granted", ...grant });
     for (const taskId of yields) step({ kind: "task-asked-to-yield", taskId });

@@ -10,7 +10,7 @@ import { decodeEvent } from "./event-codec.js";
 
 export interface Recovered {
   readonly farm: Farm;
-  /** Events after the snapshot. */
+  /** Events after the snapshot that it began with. */
   readonly replayed: number;
 }
 
@@ -22,10 +22,38 @@ export function snapshotLines(farm: Farm): Iterable<string> {
 /**
  * A snapshot that is damaged or of another format is logged and passed over.
  *
+ * @param followed the farm as a standby has it, if it followed this very journal; is changed
  * @throws FarmError "wrong-state" naming what is damaged, or the record that cannot be replayed;
  *   "unreachable" when the journal cannot be read
  */
-export async function recoverFarm(journal: Journal, log: Log): Promise<Recovered> {
+export async function recoverFarm(
+  journal: Journal,
+  log: Log,
+  followed: Recovered | null = null,
+): Promise<Recovered> {
+  const whole = followed && (await goOn(journal, log, followed));
+  return whole ?? readFarm(journal, log);
+}
+
+/** @returns null where it has to be read from the beginning */
+async function goOn(journal: Journal, log: Log, followed: Recovered): Promise<Recovered | null> {
+  const { farm, replayed } = followed;
+  let count = 0;
+  try {
+    for await (const record of journal.readOn?.() ?? []) {
+      count += 1;
+      replay(farm, record, count);
+    }
+  } catch (error) {
+    if (!(error instanceof FarmError)) throw error;
+    log.warn(`what was followed cannot be used: ${error.detail}`);
+    return null;
+  }
+  log.info(`the farm is here: the journal was followed, and ${count} records were left to read`);
+  return { farm, replayed: replayed + count };
+}
+
+async function readFarm(journal: Journal, log: Log): Promise<Recovered> {
   const refused: string[] = [];
   const begin = await newestUsable(journal, (reason) => {
     log.warn(`a snapshot cannot be used: ${reason}`);
@@ -53,8 +81,8 @@ function* textsOf(parts: Iterable<FarmPart>): Generator<string, void> {
   for (const part of parts) yield JSON.stringify(part);
 }
 
-async function newestUsable(
-  journal: Journal,
+export async function newestUsable(
+  journal: Pick<Journal, "snapshots">,
   onRefused: (reason: string) => void,
 ): Promise<{ snapshot: JournalSnapshot; farm: Farm } | null> {
   for (const snapshot of await journal.snapshots()) {
@@ -71,7 +99,8 @@ async function newestUsable(
   return null;
 }
 
-function replay(farm: Farm, record: string, number: number): void {
+/** @param number of the record, for a message */
+export function replay(farm: Farm, record: string, number: number): void {
   try {
     reduceFarm(farm, decodeEvent(record));
   } catch (error) {

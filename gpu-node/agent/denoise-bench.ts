@@ -47,6 +47,8 @@ function answer(inputs: Readonly<Record<string, Tensor>>, dtype: ComputeType): T
 class FakeRuntime implements Runtime {
   readonly runs: { graph: GraphSpec; finish: () => void; fail: (error: Error) => void }[] = [];
   isHeld = false;
+  /** Hears of every run that begins. */
+  onRun: () => void = () => {};
   /** What it stands in for computes in this. */
   dtype: ComputeType = "float32";
 
@@ -54,6 +56,7 @@ class FakeRuntime implements Runtime {
     return new Promise((resolve, reject) => {
       const finish = () => resolve({ out_sample: answer(inputs, this.dtype) });
       this.runs.push({ graph, finish, fail: reject });
+      this.onRun();
       if (!this.isHeld) finish();
     });
   }

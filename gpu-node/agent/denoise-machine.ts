@@ -8,14 +8,14 @@
  * A pair: each replica computes its half, sends it with the digest of the latents that went into
  * it, and makes the step once it has the partner's half of the same step, epoch and plan. After the
  * last step each sends the digest alone, and stores its latents once the partner's are the same.
- * Whoever misses the partner reports "pair-broken", keeps its latents and waits for the coordinator, which
- * lets one replica go on alone under a new epoch.
+ * Whoever misses the partner reports "pair-broken", keeps its latents and waits for the coordinator,
+ * which lets one replica go on alone under a new epoch.
  *
  * A task that is wanted back is given back at a step boundary: the replica finishes the step in
  * hand, saves the latents and reports "yielded". Both replicas of a pair are asked, and each stops
  * by itself; the coordinator takes the first report and cancels the other replica.
  */
-import { assertNever } from "../../shared/core/assert.js";
+import { assert, assertNever } from "../../shared/core/assert.js";
 import type { GuidanceHalf, StepCheckpoint, TaskReport } from "../../shared/farm/work.js";
 import {
   after,
@@ -45,11 +45,11 @@ const COORDINATOR_MS_MAX = 60_000;
 /** Asked to give the task back: how much later than the own half the partner's may make the step. */
 const YIELD_WAIT_MS_MAX = 1_000;
 
-/** @param digest of the latents that `plan` begins with */
+/** @param digest of the latents that `plan` begins with; null where there is no partner */
 export function startDenoise(
   plan: DenoisePlan,
   epoch: number,
-  digest: string,
+  digest: string | null,
   nowMs: number,
 ): Step {
   const step = plan.resume?.step ?? 0;
@@ -162,10 +162,11 @@ function takeHalf(state: Denoising, half: GuidanceHalf, nowMs: number): Step {
     halfMs: nowMs - state.stepStartMs,
   });
   if (partnership.kind !== "together") return [next, effects];
+  assert(digest !== null, "the digest of the latents that a pair works on");
   return [next, [{ kind: "send-half", step, half, epoch, latentsDigest: digest }, ...effects]];
 }
 
-function takeStep(state: Denoising, digest: string, nowMs: number): Step {
+function takeStep(state: Denoising, digest: string | null, nowMs: number): Step {
   if (state.doing.kind !== "apply") return [state, []];
   const { plan, epoch } = state;
   const step = state.step + 1;
@@ -191,6 +192,7 @@ function takeStep(state: Denoising, digest: string, nowMs: number): Step {
 
 function sendDigest({ partnership, plan, step, epoch, digest }: Denoising): DenoiseEffect[] {
   if (partnership.kind !== "together") return [];
+  assert(digest !== null, "the digest of the latents that a pair has made");
   return [{ kind: "send-digest", step, half: plan.ownHalf!, epoch, latentsDigest: digest }];
 }
 

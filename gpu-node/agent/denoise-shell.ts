@@ -10,7 +10,7 @@ import { isGuided } from "../../shared/farm/parameters.js";
 import type { DenoiseWork, GuidanceHalf, TaskAssignment } from "../../shared/farm/work.js";
 import type { CancelTimer } from "../../shared/ports/clock.js";
 import type { BusChannel, FrameHeader } from "../../shared/ports/tensor-bus.js";
-import { elementCount, type Tensor, tensor } from "../../shared/tensor/tensor.js";
+import { elementCount, type Tensor } from "../../shared/tensor/tensor.js";
 import { createReplica, type DenoiseReplica } from "../stages/denoise-maths.js";
 import { clipPlace, latentsKey, stepKey } from "../stages/keys.js";
 import { decodeConditioning, decodeLatents, encodeLatents } from "../stages/tensor-blobs.js";
@@ -18,13 +18,10 @@ import { reduceDenoise, startDenoise } from "./denoise-machine.js";
 import type { DenoiseParts, Frame } from "./denoise-parts.js";
 import type { DenoiseEffect, DenoiseEvent, DenoiseState } from "./denoise-state.js";
 import { type EndingEvent, isEnding, lastWordsOn } from "./denoise-unstarted.js";
-import { decodeHalf, encodeHalf } from "./half-payload.js";
+import { decodeHalf, encodeHalf, NO_HALF } from "./half-payload.js";
 import { patiently } from "./patience.js";
 import { type Previews, previewsOf } from "./previews.js";
 import { sha256 } from "./sha256.js";
-
-/** What a frame carries that only tells a digest: a bus moves none without a payload. */
-const NO_HALF = tensor([1], new Float32Array(1));
 
 export class DenoiseShell {
   readonly #assignment: TaskAssignment;
@@ -46,6 +43,8 @@ export class DenoiseShell {
   #channel: BusChannel | null = null;
   #clearDeadline: CancelTimer = () => {};
   #draining = false;
+  /** The own half of the next step, begun before the machine asked for it. */
+  #begun: { step: number; outputs: Promise<Record<string, Tensor>>; startMs: number } | null = null;
   /** When the step in hand began, and when its own half was there. */
   #stepMs = 0;
   #ownHalfMs = 0;
@@ -133,7 +132,8 @@ export class DenoiseShell {
     };
     const { epoch } = this.#assignment;
     this.#stepMs = clock.nowMs();
-    const [state, effects] = startDenoise(plan, epoch, replica.digest(), this.#stepMs);
+    const digest = pair ? replica.digest() : null;
+    const [state, effects] = startDenoise(plan, epoch, digest, this.#stepMs);
     this.#state = state;
     for (const effect of effects) this.#carryOut(effect, null);
     this.#drain();
@@ -211,12 +211,11 @@ export class DenoiseShell {
       case "send-digest":
         this.#send(effect, NO_HALF);
         return;
-      case "keep-half": {
+      case "keep-half":
         assert(frame, "a frame to keep");
         this.#halves.set(`${effect.half} ${effect.step}`, decodeHalf(frame));
         this.#parts.observer?.halfCame(frame.header.traceparent ?? null);
         return;
-      }
       case "drop-frame":
         onFrameDropped(effect.reason);
         return;
@@ -248,10 +247,12 @@ export class DenoiseShell {
   }
 
   async #runHalf(half: GuidanceHalf, step: number): Promise<void> {
-    const { graph, unetInputs } = this.#started();
     const { clock, observer } = this.#parts;
-    const startMs = clock.nowMs();
-    const outputs = await this.#parts.runtime.run(graph, unetInputs(half));
+    const isBegun = this.#begun?.step === step && this.#work.pair?.half === half;
+    const begun = isBegun ? this.#begun : null;
+    this.#begun = null;
+    const startMs = begun?.startMs ?? clock.nowMs();
+    const outputs = await (begun?.outputs ?? this.#run(half));
     const answer = outputs["out_sample"];
     assert(answer, "the UNet's output out_sample");
     if (this.#state?.kind !== "denoising") return;
@@ -259,6 +260,27 @@ export class DenoiseShell {
     this.#ownHalfMs = clock.nowMs();
     observer?.halfMade(half, (this.#ownHalfMs - startMs) / 1_000);
     this.#feed({ kind: "half-done", half, nowMs: this.#ownHalfMs });
+  }
+
+  #run(half: GuidanceHalf): Promise<Record<string, Tensor>> {
+    const { graph, unetInputs } = this.#started();
+    return this.#parts.runtime.run(graph, unetInputs(half));
+  }
+
+  /** Whether somebody compares our latents with his. */
+  get #isTogether(): boolean {
+    return this.#state?.kind === "denoising" && this.#state.partnership.kind === "together";
+  }
+
+  /** The runtime works while the new latents are hashed; the machine asks for this half next, or never. */
+  #beginOwnHalf(step: number, stepCount: number): void {
+    const half = this.#work.pair?.half;
+    const isWanted = this.#state?.kind === "denoising" && !this.#state.yieldAsked;
+    if (!half || !isWanted || !this.#isTogether || step === stepCount) return;
+    const outputs = this.#run(half);
+    // Whoever takes it hears of its failure; the runtime is busy until then.
+    this.#carry(outputs.then(noMatter, noMatter));
+    this.#begun = { step, outputs, startMs: this.#parts.clock.nowMs() };
   }
 
   #send(sent: Extract<DenoiseEffect, { kind: "send-half" | "send-digest" }>, made: Tensor): void {
@@ -287,8 +309,9 @@ export class DenoiseShell {
       return;
     }
     for (const half of replica.halves) this.#halves.delete(`${half} ${step}`);
+    this.#beginOwnHalf(replica.step, replica.stepCount);
     this.#previews?.stepMade(replica, before, this.#epoch);
-    const digest = replica.digest();
+    const digest = this.#isTogether ? replica.digest() : null;
     const nowMs = this.#parts.clock.nowMs();
     this.#observeStep(startMs, nowMs);
     this.#feed({ kind: "applied", digest, nowMs });
@@ -296,7 +319,7 @@ export class DenoiseShell {
 
   #observeStep(appliedMs: number, nowMs: number): void {
     const { observer } = this.#parts;
-    const isPair = this.#state?.kind === "denoising" && this.#state.partnership.kind === "together";
+    const isPair = this.#isTogether;
     if (isPair) observer?.waited((appliedMs - this.#ownHalfMs) / 1_000);
     observer?.combined((nowMs - appliedMs) / 1_000);
     observer?.stepMade(isPair ? "pair" : "single", (nowMs - this.#stepMs) / 1_000);
@@ -372,3 +395,5 @@ export class DenoiseShell {
     return found;
   }
 }
+
+function noMatter(): void {}

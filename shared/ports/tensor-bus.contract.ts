@@ -20,6 +20,7 @@ export const tensorBusContract: readonly (readonly [
   ["carries frames both ways, unchanged", bothWays],
   ["carries the trace of a frame that has one, and adds none", traced],
   ["carries frames of 4 MB", large],
+  ["carries halves of 16 bits, which have half the bytes", halfBytes],
   ["keeps frames for a side that joins later", lateJoin],
   ["keeps channels apart", apart],
   ["tells the other side, once, when one leaves", leave],
@@ -122,6 +123,14 @@ async function large({ a, b }: BusBench): Promise<void> {
   send(left, 0, 1_000_000);
   await right.until(() => right.frames.length === 1);
   assert.ok(Buffer.from(frameOf(0, 1_000_000).payload).equals(right.frames[0]!.payload));
+}
+
+async function halfBytes({ a, b }: BusBench): Promise<void> {
+  const [left, right] = [new ChannelEnd(a, "pair"), new ChannelEnd(b, "pair")];
+  const { header, payload } = frameOf(0, 50_000);
+  left.channel.send({ ...header, dtype: "F16", shape: [100_000] }, payload);
+  await right.until(() => right.frames.length === 1);
+  assert.equal(right.frames[0]!.payload.length, 200_000);
 }
 
 async function lateJoin({ a, b }: BusBench): Promise<void> {

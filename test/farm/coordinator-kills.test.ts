@@ -119,6 +119,7 @@ async function prioritize(story: Story): Promise<void> {
 }
 
 async function endNode(story: Story, signal: NodeJS.Signals): Promise<void> {
+  await farm.nodesJoined(farm.nodes.size); // nobody notices the end of one that has not joined
   await inMidDenoise(story);
   const { process: node } = farm.node("node-2");
   process.kill(node.pid!, signal);

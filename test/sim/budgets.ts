@@ -20,6 +20,8 @@ interface Spared {
 export class Budgets {
   /** By task, since its last reset. */
   readonly #failures = new Map<string, Failure[]>();
+  /** Tasks for which no bigger node came. */
+  readonly #givenUp = new Set<string>();
   /** By clip and run. */
   readonly #remakes = new Map<string, number>();
   /** Who has to wait for whom, by the event just taken in. */
@@ -33,6 +35,7 @@ export class Budgets {
   /** The task was reset. */
   forget(taskId: string): void {
     this.#failures.delete(taskId);
+    this.#givenUp.delete(taskId);
   }
 
   /** What an event should do to the budgets, from the state before it. */
@@ -44,6 +47,9 @@ export class Budgets {
         this.#spared = this.#spare(farm, event);
         if (!this.#spared)
           this.#blame(event.taskId, { nodeId: event.nodeId, code: event.failure.code });
+        return;
+      case "task-given-up":
+        this.#givenUp.add(event.taskId);
         return;
       case "node-left": {
         const isThis = farm.nodes.get(event.nodeId)?.info.bootId === event.bootId;
@@ -127,8 +133,11 @@ export class Budgets {
     for (const task of farm.tasks.values()) {
       if (task.state.kind === "failed") {
         const failures = this.#failures.get(task.taskId) ?? [];
-        // One that no node has memory for fails at once.
-        const isTooBig = failures.at(-1)?.code === "out-of-memory";
+        // One that no node has memory for fails at once, or after a wait for a bigger one.
+        const isGivenUp = this.#givenUp.has(task.taskId);
+        const isTooBig = isGivenUp
+          ? failures.some(({ code }) => code === "out-of-memory")
+          : failures.at(-1)?.code === "out-of-memory";
         hold(
           isTooBig || isSpent(failures),
           "I9",

@@ -113,6 +113,10 @@ export class Faults {
         }
         return;
       }
+      case "publisher-cut":
+        // Publications take as long as this, and a deadline may pass meanwhile.
+        this.#world.store.fail("coordinator", random.between(2_000, 10_000));
+        return;
       case "wrong-last-bytes":
         random.pick(this.#nodes).plant(fault);
         return;

@@ -55,6 +55,7 @@ test(`${FIXED_SEEDS} fixed seeds hold every invariant, and reach what they are f
     "result made again",
     "wrong bytes at the last step",
     "event job-expired",
+    "event job-admitted",
     "job refused: too late",
   ];
   expect(reached.filter((what) => (totals.get(what) ?? 0) < 5)).toEqual([]);
