@@ -63,6 +63,7 @@ const parameters: JobParameters = {
   motionBucketId: 127,
   noiseAugStrength: 0.02,
   decodeChunkSize: 2,
+  cacheInterval: 1,
   numVideosPerPrompt: 1,
   seeds: [2n ** 64n - 1n],
   latents: null,

@@ -11,9 +11,15 @@ import type { DenoiseWork, GuidanceHalf, TaskAssignment } from "../../shared/far
 import type { CancelTimer } from "../../shared/ports/clock.js";
 import type { BusChannel, FrameHeader } from "../../shared/ports/tensor-bus.js";
 import { elementCount, type Tensor } from "../../shared/tensor/tensor.js";
+import { HalfComputer } from "../stages/compute-half.js";
 import { createReplica, type DenoiseReplica } from "../stages/denoise-maths.js";
 import { clipPlace, latentsKey, stepKey } from "../stages/keys.js";
-import { decodeConditioning, decodeLatents, encodeLatents } from "../stages/tensor-blobs.js";
+import {
+  decodeConditioning,
+  decodeStepLatents,
+  encodeLatents,
+  encodeStepLatents,
+} from "../stages/tensor-blobs.js";
 import { reduceDenoise, startDenoise } from "./denoise-machine.js";
 import type { DenoiseParts, Frame } from "./denoise-parts.js";
 import type { DenoiseEffect, DenoiseEvent, DenoiseState } from "./denoise-state.js";
@@ -31,6 +37,7 @@ export class DenoiseShell {
   readonly #queue: { readonly event: DenoiseEvent; readonly frame: Frame | null }[] = [];
   /** Halves by "<half> <step>". */
   readonly #halves = new Map<string, Tensor>();
+  readonly #computer: HalfComputer;
   readonly #idle: Promise<void>;
   #epoch: number;
   #resolveIdle: () => void = () => {};
@@ -44,7 +51,7 @@ export class DenoiseShell {
   #clearDeadline: CancelTimer = () => {};
   #draining = false;
   /** The own half of the next step, begun before the machine asked for it. */
-  #begun: { step: number; outputs: Promise<Record<string, Tensor>>; startMs: number } | null = null;
+  #begun: { step: number; answer: Promise<Tensor>; startMs: number } | null = null;
   /** When the step in hand began, and when its own half was there. */
   #stepMs = 0;
   #ownHalfMs = 0;
@@ -56,6 +63,7 @@ export class DenoiseShell {
     this.#assignment = assignment;
     this.#work = work;
     this.#parts = parts;
+    this.#computer = new HalfComputer(parts.runtime);
     this.#epoch = assignment.epoch;
     this.#idle = new Promise((resolve) => {
       this.#resolveIdle = resolve;
@@ -116,8 +124,7 @@ export class DenoiseShell {
       Promise.all([blobs.get(conditioning), resume ? blobs.get(resume.blob) : null]);
     const [begin, middle] = await this.#patiently(read);
     if (this.#state !== null) return; // ended meanwhile
-    const from =
-      resume && middle ? { step: resume.step, latents: decodeLatents(middle) } : undefined;
+    const from = resume && middle ? decodeStepLatents(middle, resume.step) : undefined;
     const conditioned = decodeConditioning(begin);
     const replica = createReplica(conditioned, parameters, configs.scheduler, from, dtype);
     this.#replica = replica;
@@ -252,19 +259,12 @@ export class DenoiseShell {
     const begun = isBegun ? this.#begun : null;
     this.#begun = null;
     const startMs = begun?.startMs ?? clock.nowMs();
-    const outputs = await (begun?.outputs ?? this.#run(half));
-    const answer = outputs["out_sample"];
-    assert(answer, "the UNet's output out_sample");
+    const answer = await (begun?.answer ?? this.#computer.compute(this.#started(), half));
     if (this.#state?.kind !== "denoising") return;
     this.#halves.set(`${half} ${step}`, answer);
     this.#ownHalfMs = clock.nowMs();
     observer?.halfMade(half, (this.#ownHalfMs - startMs) / 1_000);
     this.#feed({ kind: "half-done", half, nowMs: this.#ownHalfMs });
-  }
-
-  #run(half: GuidanceHalf): Promise<Record<string, Tensor>> {
-    const { graph, unetInputs } = this.#started();
-    return this.#parts.runtime.run(graph, unetInputs(half));
   }
 
   /** Whether somebody compares our latents with his. */
@@ -277,10 +277,10 @@ export class DenoiseShell {
     const half = this.#work.pair?.half;
     const isWanted = this.#state?.kind === "denoising" && !this.#state.yieldAsked;
     if (!half || !isWanted || !this.#isTogether || step === stepCount) return;
-    const outputs = this.#run(half);
+    const answer = this.#computer.compute(this.#started(), half);
     // Whoever takes it hears of its failure; the runtime is busy until then.
-    this.#carry(outputs.then(noMatter, noMatter));
-    this.#begun = { step, outputs, startMs: this.#parts.clock.nowMs() };
+    this.#carry(answer.then(noMatter, noMatter));
+    this.#begun = { step, answer, startMs: this.#parts.clock.nowMs() };
   }
 
   #send(sent: Extract<DenoiseEffect, { kind: "send-half" | "send-digest" }>, made: Tensor): void {
@@ -341,12 +341,12 @@ export class DenoiseShell {
   /** Never throws, and nobody waits for it: a task may end before its last save does. */
   async #save(step: number, epoch: number): Promise<void> {
     try {
-      const { latents, step: made } = this.#started();
-      assert(made === step, `the latents after step ${step}, not after ${made}`);
+      const { state } = this.#started();
+      assert(state.step === step, `the latents after step ${step}, not after ${state.step}`);
       const key = stepKey({ ...clipPlace(this.#assignment), epoch }, step);
       const { clock, observer } = this.#parts;
       const startMs = clock.nowMs();
-      const blob = await this.#parts.blobs.put(key, encodeLatents(latents));
+      const blob = await this.#parts.blobs.put(key, encodeStepLatents(state));
       const nowMs = clock.nowMs();
       observer?.saved((nowMs - startMs) / 1_000);
       this.#feed({ kind: "saved", checkpoint: { step, blob }, nowMs });

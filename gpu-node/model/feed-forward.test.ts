@@ -11,7 +11,7 @@ import { partOfIndex, Weights } from "./parameters.js";
 const BLOCK = "mid_block.attentions.0.transformer_blocks.0";
 const { feedForwardBytes: _, ...WHOLE } = CPU_VARIANT;
 /** Not a multiple of any part, so that the last one is smaller. */
-const ROWS = 100;
+const ROWS = 93;
 
 async function computed(variant: GraphVariant) {
   const { components } = await openCheckpoint(goldenPath("two-level/checkpoint"));
@@ -36,19 +36,19 @@ test("rows in parts give the same bytes as all at once, and hold less at one tim
   const whole = await computed(WHOLE);
   const parts = await computed({
     ...WHOLE,
-    feedForwardBytes: 24 * whole.innerRowBytes, // 100 rows: five parts of 24 at the most
+    feedForwardBytes: 24 * whole.innerRowBytes, // four parts
   });
   expect(parts.values).toEqual(whole.values);
   expect(parts.built.costs.activationBytes).toBeLessThan(whole.built.costs.activationBytes / 2);
   expect(parts.built.costs.multiplications).toBe(whole.built.costs.multiplications);
 });
 
-test("rows are computed in sixteen parts at the most", async () => {
-  const [whole, finest] = await Promise.all([
+test("where no cache is large enough, four parts save memory", async () => {
+  const [whole, parts] = await Promise.all([
     computed(WHOLE),
     computed({ ...WHOLE, feedForwardBytes: 1 }),
   ]);
-  expect(finest.values).toEqual(whole.values);
-  const [perPart, joined] = [whole.built.nodeCount + 1, 1];
-  expect(finest.built.nodeCount).toBeLessThanOrEqual(16 * perPart + joined);
+  expect(parts.values).toEqual(whole.values);
+  const [perPart, joined] = [whole.built.nodeCount + 1, 1]; // a slice more; one concatenation
+  expect(parts.built.nodeCount).toBe(4 * perPart + joined);
 });

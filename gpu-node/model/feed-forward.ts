@@ -16,8 +16,11 @@ export const LAYER_NORM_EPS = 1e-5;
 
 const BYTES_PER_VALUE = 4;
 
-/** Parts at the most: each one is eight nodes more. */
+/** Parts that are small enough for a cache, at the most: each one is eight nodes more. */
 const PARTS_MAX = 16;
+
+/** Parts where no cache is large enough: then they save memory only, and these few save most of it. */
+const PARTS_FOR_MEMORY = 4;
 
 /** A part has a multiple of so many rows: those that one kernel call of the engine computes. */
 const ROWS_OF_KERNEL = 12;
@@ -55,7 +58,8 @@ export function addFeedForward(norm: Weights, w: Weights, h: Value): Value {
 /** @param rowBytes of what lies between */
 function rowsAtOnce(rows: number, rowBytes: number, { feedForwardBytes }: GraphVariant): number {
   if (feedForwardBytes === undefined) return rows;
-  const parts = Math.min(PARTS_MAX, Math.ceil((rows * rowBytes) / feedForwardBytes));
+  const wanted = Math.ceil((rows * rowBytes) / feedForwardBytes);
+  const parts = wanted > PARTS_MAX ? PARTS_FOR_MEMORY : wanted;
   return Math.ceil(rows / parts / ROWS_OF_KERNEL) * ROWS_OF_KERNEL;
 }
 

@@ -75,7 +75,7 @@ async function blobsLeft({ jobId }: JobView): Promise<string[]> {
   return keys;
 }
 
-test.each(selected(points, 3))("%s, %s the event is kept", async (_name, when, story) => {
+test.each(selected(points, 2))("%s, %s the event is kept", async (_name, when, story) => {
   await farm.killCoordinator();
   farm.coordinatorEnv = story.settings;
   const doomed = await farm.startDoomedCoordinator(`${story.event}:${when}:1`);

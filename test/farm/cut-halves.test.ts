@@ -32,7 +32,7 @@ const cuts = CUT_AFTER_BYTES.flatMap((bytes) =>
   DEATHS.map(([who, nodeIds]) => [bytes, who, nodeIds] as const),
 );
 
-test.each(selected(cuts, 3))("after %i bytes of a half, kill -9 of %s", async (bytes, _, dying) => {
+test.each(selected(cuts, 2))("after %i bytes of a half, kill -9 of %s", async (bytes, _, dying) => {
   const { jobId } = await farm.submit(PARAMETERS);
   const job = farm.follow(jobId);
   await job.until((state) => isMidDenoise(state) && state.clips[0]!.plan === "pair");

@@ -14,7 +14,7 @@ import { killsOf } from "./selection.js";
 /** Short: what is shown is that jobs are kept, not how they are made. */
 const PARAMETERS: JobParameters = { ...CLIP, numInferenceSteps: 4, formats: ["safetensors"] };
 /** Unless the command line says how many. */
-const KILLS_DEFAULT = { coordinator: 3, node: 0 };
+const KILLS_DEFAULT = { coordinator: 2, node: 0 };
 /** A kill, a restart and the jobs between two of them; many times what they take. */
 const KILL_MS_MAX = 30_000;
 /** Of one job under all that. */

@@ -51,6 +51,7 @@ export const jobParameters: JobParameters = {
   motionBucketId: 127,
   noiseAugStrength: 0.02,
   decodeChunkSize: 2,
+  cacheInterval: 1,
   numVideosPerPrompt: 1,
   seeds: [42n],
   latents: null,

@@ -284,6 +284,7 @@ export class Users {
       guidance: { kind: "linear" },
       fit: "stretch",
       decodeChunkSize: random.pick([2, 4]),
+      cacheInterval: 1,
       numVideosPerPrompt: random.pick([1, 1, 2]),
       formats: random.pick([["gif"], ["webp", "safetensors"]] as const),
       pair: random.pick(["auto", "auto", "always", "never"]),

@@ -25,6 +25,7 @@ const parameters: ClipParameters = {
   motionBucketId: 127,
   noiseAugStrength: 0.02,
   decodeChunkSize: 8,
+  cacheInterval: 3,
 };
 const noise: NoisePlan = {
   seeds: [2n ** 64n - 1n],

@@ -255,6 +255,7 @@ function decodeParameters(message: wire.ClipParameters | undefined, field: strin
     decodeChunkSize: chunk,
     guidance: decodeGuidance(p.guidance, numFrames, `${field}.guidance`),
     fit: decodeFit(p.fit, `${field}.fit`),
+    cacheInterval: check.atLeast(p.cacheInterval, 1, `${field}.cache_interval`),
   };
 }
 

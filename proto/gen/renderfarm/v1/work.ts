@@ -104,6 +104,8 @@ export interface ClipParameters {
   decodeChunkSize: number;
   guidance: Guidance | undefined;
   fit: Fit;
+  /** Steps from one that runs the whole UNet to the next; 1: every step does. */
+  cacheInterval: number;
 }
 
 /** Where the noise of a clip lies in the streams of its job. */
@@ -235,6 +237,7 @@ function createBaseClipParameters(): ClipParameters {
     decodeChunkSize: 0,
     guidance: undefined,
     fit: Fit.UNSPECIFIED,
+    cacheInterval: 0,
   };
 }
 
@@ -282,6 +285,9 @@ export const ClipParameters: MessageFns<ClipParameters> = {
     }
     if (message.fit !== Fit.UNSPECIFIED) {
       writer.uint32(104).int32(fitToNumber(message.fit));
+    }
+    if (message.cacheInterval !== 0) {
+      writer.uint32(112).uint32(message.cacheInterval);
     }
     return writer;
   },
@@ -413,6 +419,14 @@ export const ClipParameters: MessageFns<ClipParameters> = {
             message.fit = fitFromJSON(reader.int32());
             continue;
           }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.cacheInterval = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -468,6 +482,11 @@ export const ClipParameters: MessageFns<ClipParameters> = {
         : 0,
       guidance: isSet(object.guidance) ? Guidance.fromJSON(object.guidance) : undefined,
       fit: isSet(object.fit) ? fitFromJSON(object.fit) : Fit.UNSPECIFIED,
+      cacheInterval: isSet(object.cacheInterval)
+        ? globalThis.Number(object.cacheInterval)
+        : isSet(object.cache_interval)
+        ? globalThis.Number(object.cache_interval)
+        : 0,
     };
   },
 
@@ -512,6 +531,9 @@ export const ClipParameters: MessageFns<ClipParameters> = {
     if (message.fit !== Fit.UNSPECIFIED) {
       obj.fit = fitToJSON(message.fit);
     }
+    if (message.cacheInterval !== 0) {
+      obj.cacheInterval = Math.round(message.cacheInterval);
+    }
     return obj;
   },
 
@@ -535,6 +557,7 @@ export const ClipParameters: MessageFns<ClipParameters> = {
       ? Guidance.fromPartial(object.guidance)
       : undefined;
     message.fit = object.fit ?? Fit.UNSPECIFIED;
+    message.cacheInterval = object.cacheInterval ?? 0;
     return message;
   },
 };
