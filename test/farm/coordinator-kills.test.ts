@@ -58,8 +58,9 @@ const inMidDenoise: Teller = async (story) => {
 };
 
 /**
- * Every event but those that clean up, which cleaning-kills.test.ts has, and those that the simulation
- * has: the one that takes quotas and so keys, and the one that takes ten minutes. A new one needs its story.
+ * Every event but those that clean up, which cleaning-kills.test.ts has, the one that takes quotas and
+ * so keys, which test/access/admission-kills.test.ts has, and the one that takes ten minutes, which the
+ * simulation has; a new one needs its story.
  */
 type Kind = Exclude<
   FarmEvent["kind"],
