@@ -5,8 +5,10 @@
  * `npm run bench -- full-size`: SVD's own size with random weights;
  * `npm run bench -- profile`: where a half of a step goes, operator by operator;
  * `npm run bench -- memory`: what is foreseen of peaks; `npm run bench -- guard`: what got worse;
- * `npm run bench -- cache`: what feature caching saves and changes.
+ * `npm run bench -- cache`: what feature caching saves and changes;
+ * `npm run bench -- batching`: whether several clips in one run of the UNet would be faster.
  */
+import { benchBatching } from "./batching.js";
 import { benchCache } from "./cache/main.js";
 import { benchDiffusers } from "./diffusers/main.js";
 import { benchEngine } from "./engine-table.js";
@@ -28,6 +30,7 @@ const BENCHES: Readonly<Record<string, (args: readonly string[]) => Promise<bool
   memory: benchMemory,
   profile: benchProfile,
   cache: benchCache,
+  batching: benchBatching,
   guard: benchGuard,
   "full-size": benchFullSize,
 };
