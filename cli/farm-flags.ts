@@ -1,6 +1,11 @@
 /** @file The flags of commands that start a farm on this machine. */
 import type { Command } from "commander";
-import { PROVIDER_CHOICES, type ProviderChoice } from "../gpu-node/runtime/provider.js";
+import {
+  DTYPE_CHOICES,
+  type DtypeChoice,
+  PROVIDER_CHOICES,
+  type ProviderChoice,
+} from "../gpu-node/runtime/provider.js";
 import { findFfmpeg } from "../gpu-node/stages/media/find-ffmpeg.js";
 import { asFarmError, type Violation } from "../shared/core/errors.js";
 import { FieldChecks, show } from "../shared/farm/field-checks.js";
@@ -14,6 +19,7 @@ export interface FarmFlags {
   readonly nodes?: string;
   readonly threads?: string;
   readonly provider?: string;
+  readonly dtype?: string;
   readonly offload?: boolean;
   readonly verbose?: boolean;
 }
@@ -35,6 +41,7 @@ export function addFarmFlags(command: Command): Command {
       "--provider <name>",
       "what runs graphs: cpu, webgpu, cuda, tensorrt, auto (default: cpu)",
     )
+    .option("--dtype <name>", "what graphs compute in: float32, float16, auto (default: auto)")
     .option(
       "--offload",
       "nodes keep the models of one stage only: less memory, and loading at each",
@@ -46,6 +53,7 @@ export interface CheckedFarm
   extends Pick<LocalFarmOptions, "checkpoint" | "nodeCount" | "threads" | "verbose" | "offload"> {
   readonly variant: VariantChoice;
   readonly provider: ProviderChoice;
+  readonly dtype: DtypeChoice;
 }
 
 /** @param violations gets every mistake; `checkpoint` is "" when it is missing */
@@ -62,6 +70,13 @@ export function checkFarmFlags(flags: FarmFlags, violations: Violation[]): Check
     const legal = PROVIDER_CHOICES.join(", ");
     checks.refuse("provider", `${show(flags.provider)} is unknown; legal are ${legal}`);
   }
+  const dtype = DTYPE_CHOICES.find((known) => known === (flags.dtype ?? "auto"));
+  if (!dtype) {
+    checks.refuse(
+      "dtype",
+      `${show(flags.dtype)} is unknown; legal are ${DTYPE_CHOICES.join(", ")}`,
+    );
+  }
   const checkpoint = flags.checkpoint ?? "";
   if (checkpoint === "") {
     checks.refuse("checkpoint", "is missing; name a diffusers folder such as checkpoints/demo");
@@ -74,6 +89,7 @@ export function checkFarmFlags(flags: FarmFlags, violations: Violation[]): Check
     threads: threads === 0 ? null : threads,
     verbose: flags.verbose ?? false,
     provider: provider ?? "cpu",
+    dtype: dtype ?? "auto",
     offload: flags.offload ?? false,
   };
 }

@@ -18,6 +18,7 @@ test.each<[string, JobOptionFlags, object]>([
   ["the lowest priority", { priority: "0" }, { priority: 0 }],
   ["a time", { startAfter: "1970-01-01T00:01:00Z" }, { startAfterMs: 60_000 }],
   ["a delay", { startAfter: "+10m" }, { startAfterMs: 601_000 }],
+  ["a deadline", { deadline: "+90s" }, { deadlineMs: 91_000 }],
   [
     "jobs",
     { dependsOn: `${"a".repeat(26)},${"b".repeat(26)}` },
@@ -37,6 +38,7 @@ test.each<[string, JobOptionFlags, string[]]>([
   ["a priority beyond 100", { priority: "101" }, ["--priority"]],
   ["a priority that is no number", { priority: "high" }, ["--priority"]],
   ["a time that is none", { startAfter: "tomorrow" }, ["--start-after"]],
+  ["a deadline that is none", { deadline: "soon" }, ["--deadline"]],
   ["a branch without a step", { fromStep: `${"a".repeat(26)}/1` }, ["--from-step"]],
   ["a branch at step 0", { fromStep: `${"a".repeat(26)}/1/0` }, ["--from-step"]],
   ["a job id that is none", { dependsOn: "x" }, ["--depends-on"]],

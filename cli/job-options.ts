@@ -14,6 +14,7 @@ export interface JobOptionFlags {
   readonly owner?: string;
   readonly priority?: string;
   readonly startAfter?: string;
+  readonly deadline?: string;
   readonly dependsOn?: string;
   readonly fromStep?: string;
   readonly preview?: boolean;
@@ -34,6 +35,7 @@ export function addJobOptions(command: Command): Command {
     )
     .option("--priority <n>", "0..100, higher goes first (default: 50)")
     .option("--start-after <time>", "not before: 2030-01-31T18:00Z, or from now +90s, +10m, +2h")
+    .option("--deadline <time>", "stop it unless it has ended by then: +30m, 2030-01-31T18:00Z")
     .option("--depends-on <jobs>", "ids of jobs that have to succeed first: a,b")
     .option("--preview", "show what the clips look like on their way, on a terminal with colours")
     .option("--from-step <place>", "share the first steps of an earlier clip: JOB/CLIP/STEP");
@@ -58,10 +60,10 @@ export function readJobOptions(
   if (!Number.isInteger(priority) || priority < 0 || priority > PRIORITY_MAX) {
     refuse("--priority", `'${flags.priority}' is no whole number from 0 to ${PRIORITY_MAX}`);
   }
-  const startAfterMs = flags.startAfter === undefined ? null : readTime(flags.startAfter, nowMs);
-  if (Number.isNaN(startAfterMs)) {
-    refuse("--start-after", `'${flags.startAfter}' is no time such as 2030-01-31T18:00Z or +10m`);
-  }
+  const readTime = (flag: string, text: string | undefined) =>
+    text === undefined ? null : readTimeFlag(flag, text, nowMs, violations);
+  const startAfterMs = readTime("--start-after", flags.startAfter);
+  const deadlineMs = readTime("--deadline", flags.deadline);
   const dependsOn = flags.dependsOn === undefined ? [] : flags.dependsOn.split(",");
   for (const id of dependsOn.filter((text) => !ID_PATTERN.test(text))) {
     refuse("--depends-on", `'${id.slice(0, 60)}' is no job id, which has 26 of [a-z0-9]`);
@@ -74,7 +76,28 @@ export function readJobOptions(
     refuse("--from-step", `'${flags.fromStep}' is not JOB/CLIP/STEP, such as ${EXAMPLE_BRANCH}`);
   }
   const preview = flags.preview ?? false;
-  return { owner, priority, startAfterMs, dependsOn, branch: branch ?? null, preview };
+  const times = { startAfterMs, deadlineMs };
+  return { owner, priority, ...times, dependsOn, branch: branch ?? null, preview };
+}
+
+/**
+ * A time, or one so long from now.
+ *
+ * @param violations gets what is no time
+ * @returns milliseconds since 1970; null for what is no time
+ */
+export function readTimeFlag(
+  flag: string,
+  text: string,
+  nowMs: number,
+  violations: Violation[],
+): number | null {
+  const [, count, unit] = DELAY_PATTERN.exec(text) ?? [];
+  const ms = count === undefined ? Date.parse(text) : nowMs + Number(count) * UNIT_MS[unit!]!;
+  if (!Number.isNaN(ms)) return ms;
+  const description = `'${text.slice(0, 60)}' is no time such as 2030-01-31T18:00Z or +10m`;
+  violations.push({ field: flag, description });
+  return null;
 }
 
 /** Clips and steps count from 1. */
@@ -82,10 +105,4 @@ function readBranch(text: string): BranchPoint | undefined {
   const [, jobId, clip, step] = BRANCH_PATTERN.exec(text) ?? [];
   if (jobId === undefined) return undefined;
   return { jobId, clipIndex: Number(clip) - 1, step: Number(step) };
-}
-
-/** NaN for what is no time. */
-function readTime(text: string, nowMs: number): number {
-  const [, count, unit] = DELAY_PATTERN.exec(text) ?? [];
-  return count === undefined ? Date.parse(text) : nowMs + Number(count) * UNIT_MS[unit!]!;
 }

@@ -1,9 +1,10 @@
 /** @file Verbs on jobs that were sent before: list, get, cancel, pause, resume, retry, priority, delete. */
 
 import type { FarmClient } from "../client/farm-client.js";
-import { refuseViolations } from "../shared/core/errors.js";
+import { refuseViolations, type Violation } from "../shared/core/errors.js";
 import { JOB_STATES, type JobState, type JobView, PRIORITY_MAX } from "../shared/farm/job.js";
 import { type ConnectionFlags, connect, withWayOut } from "./connection.js";
+import { readTimeFlag } from "./job-options.js";
 import {
   formatList,
   type OutputFlags,
@@ -30,6 +31,7 @@ export interface LinkFlags extends JobFlags {
 export interface RetryFlags extends JobFlags {
   readonly clip?: string;
   readonly chunk?: string;
+  readonly deadline?: string;
 }
 
 /** One call on a client that is closed afterwards. */
@@ -99,8 +101,9 @@ export async function retry(jobId: string, flags: RetryFlags): Promise<void> {
   if (chunkIndex !== undefined && clipIndex === undefined) {
     refuseViolations([{ field: "--chunk", description: "wants --clip N beside it" }]);
   }
-  const job = await withFarm(flags, (c) => c.retryJob(jobId, { clipIndex, chunkIndex }));
-  printState(job, flags);
+  const deadlineMs = readDeadline(flags.deadline);
+  const what = { clipIndex, chunkIndex, deadlineMs };
+  printState(await withFarm(flags, (client) => client.retryJob(jobId, what)), flags);
 }
 
 export async function priority(jobId: string, value: string, flags: JobFlags): Promise<void> {
@@ -122,6 +125,15 @@ export async function gc(flags: JobFlags & { readonly dryRun?: boolean }): Promi
   const verb = dryRun ? "would be removed" : "removed";
   const text = `${found.blobs} blobs, ${found.bytes} bytes ${verb}\n`;
   printOne(found, flags, { name: String(found.blobs), text });
+}
+
+/** @throws FarmError "invalid-argument" for what is no time */
+function readDeadline(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const violations: Violation[] = [];
+  const deadlineMs = readTimeFlag("--deadline", text, Date.now(), violations);
+  refuseViolations(violations);
+  return deadlineMs ?? undefined;
 }
 
 /** @throws FarmError "invalid-argument" naming the field and its range */
@@ -160,6 +172,7 @@ const SHOWN_JOB: Shown<JobView> = {
     { heading: "CREATED", cell: (job) => new Date(job.createdAtMs).toISOString() },
     { heading: "STARTED", cell: (job) => timeOf(job.startedAtMs), isWide: true },
     { heading: "ENDED", cell: (job) => timeOf(job.endedAtMs), isWide: true },
+    { heading: "DEADLINE", cell: (job) => timeOf(job.options.deadlineMs), isWide: true },
     { heading: "SECONDS", cell: (job) => job.usage.used.toFixed(1), isWide: true },
     { heading: "SEEDS", cell: (job) => job.parameters.seeds.join(","), isWide: true },
   ],
@@ -193,6 +206,8 @@ function printJob(job: JobView, flags: JobFlags): void {
     ]),
   );
   const format = outputFormat(flags) === "wide" ? "wide" : "table";
-  const text = `${formatList([job], format, SHOWN_JOB)}\n${clips}`;
+  const { whyNotNow } = job;
+  const waits = whyNotNow.length === 0 ? "" : `waits: ${whyNotNow.join("; ")}\n`;
+  const text = `${formatList([job], format, SHOWN_JOB)}${waits}\n${clips}`;
   printOne(job, flags, { name: job.jobId, text });
 }

@@ -20,6 +20,8 @@ export interface LocalFarmOptions {
   readonly threads: number | null;
   /** What runs the graphs; absent: the processor. */
   readonly provider?: string;
+  /** What graphs compute in; absent: "auto". */
+  readonly dtype?: string;
   /** Whether nodes keep the models of one stage only. */
   readonly offload?: boolean;
   /** host:port of the coordinator; port 0 takes a free one. */
@@ -127,14 +129,21 @@ class ProcessFarm implements LocalFarm {
   }
 
   #launchNode(place: number): void {
-    const { checkpoint, variant, nodeCount, provider = "cpu", offload } = this.#options;
+    const {
+      checkpoint,
+      variant,
+      nodeCount,
+      provider = "cpu",
+      dtype = "auto",
+      offload,
+    } = this.#options;
     const name = `node-${place + 1}`;
     const threads = this.#options.threads ?? threadsPerNode(nodeCount);
     this.#restarts[place]!.delay.started(performance.now());
     this.#nodes[place] = this.#launch(name, "gpu-node", NODE_READY_MS, [
       ...["--coordinator", this.address, "--checkpoint", checkpoint, "--variant", variant],
       ...["--blob-dir", join(this.#folder, "blobs"), "--node-id", name],
-      ...["--threads", String(threads), "--provider", provider],
+      ...["--threads", String(threads), "--provider", provider, "--dtype", dtype],
       ...(offload === true ? ["--offload"] : []),
     ]);
   }

@@ -2,6 +2,7 @@
 import { Command, CommanderError } from "commander";
 import { packageVersion } from "../shared/adapters/files/package-version.js";
 import { FarmError } from "../shared/core/errors.js";
+import { JOB_STATES } from "../shared/farm/job.js";
 import { addCertVerbs } from "./certs.js";
 import { addCompletionVerb } from "./completion.js";
 import { addConfigVerbs } from "./config.js";
@@ -101,7 +102,7 @@ function addJobVerbs(program: Command): void {
     addOutput(addConnection(program.command(name).description(description)));
 
   verb("list", "jobs, the newest first")
-    .option("--state <states>", "only those: queued, running, paused, succeeded, failed, cancelled")
+    .option("--state <states>", `only those: ${JOB_STATES.join(", ")}`)
     .option("--limit <n>", "at most this many (default: 50)")
     .action((flags: ListFlags) => list(flags));
   verb("get <job>", "one job and its clips").action((job: string, flags: JobFlags) =>
@@ -120,9 +121,10 @@ function addJobVerbs(program: Command): void {
   verb("resume <job>", "let a paused job go on").action((job: string, flags: JobFlags) =>
     change("resumeJob", job, flags),
   );
-  verb("retry <job>", "do again what failed or was cancelled")
+  verb("retry <job>", "do again what failed, expired or was cancelled")
     .option("--clip <n>", "only this clip, from 1")
     .option("--chunk <n>", "only this decode chunk of the clip, from 1, whatever became of it")
+    .option("--deadline <time>", "its deadline from now on (default: one that has passed is gone)")
     .action((job: string, flags: RetryFlags) => retry(job, flags));
   verb("priority <job> <priority>", "move a job in the queue, 0..100").action(
     (job: string, value: string, flags: JobFlags) => priority(job, value, flags),

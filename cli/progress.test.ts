@@ -38,6 +38,7 @@ function job(...clips: ClipView[]): JobView {
     startedAtMs: null,
     endedAtMs: null,
     options: JOB_OPTIONS_DEFAULT,
+    whyNotNow: [],
     usage: { used: 0, wasted: 0 },
     waitsFor: [],
     run: 1,

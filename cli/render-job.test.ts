@@ -29,7 +29,7 @@ const clip = (index: number, reason: string | null): ClipView => ({
 const job = (...reasons: (string | null)[]): JobView => ({
   ...{ jobId: "j", modelDigest: "d", modelName: "demo", createdAtMs: 0, startedAtMs: 0 },
   ...{ endedAtMs: 1, options: JOB_OPTIONS_DEFAULT, usage: { used: 0, wasted: 0 } },
-  ...{ waitsFor: [], run: 1, parameters: jobParameters },
+  ...{ waitsFor: [], whyNotNow: [], run: 1, parameters: jobParameters },
   state: reasons.every((reason) => reason === null) ? "succeeded" : "failed",
   clips: reasons.map((reason, i) => clip(i, reason)),
 });

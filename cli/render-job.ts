@@ -51,7 +51,7 @@ export async function finishJob(
 ): Promise<FinishedJob> {
   const job = await watchToEnd(client, jobId, progress, signal);
   if (job.state === "cancelled") throw new FarmError("cancelled", `job ${jobId} was cancelled`);
-  const failure = job.state === "failed" ? failureOf(job) : null;
+  const failure = job.state === "succeeded" ? null : failureOf(job);
   if (failure && job.clips.every((clip) => clip.state !== "succeeded")) throw failure;
   return { job, files: await writeOutputs(client, job, outputs, signal), failure };
 }
@@ -90,7 +90,7 @@ async function watchToEnd(
   return last;
 }
 
-/** What a user hears of a job that failed: every reason once, with the clips that it ended. */
+/** What a user hears of a job that failed or expired: every reason once, with the clips that it ended. */
 function failureOf(job: JobView): JobFailure {
   const clipsByReason = new Map<string, number[]>();
   for (const { error, index } of job.clips) {
@@ -102,7 +102,7 @@ function failureOf(job: JobView): JobFailure {
   const code = codes.size === 1 ? [...codes][0]! : "runtime-failed";
   const succeeded = job.clips.filter((clip) => clip.state === "succeeded").length;
   const rest = succeeded === 0 ? "" : `; ${succeeded} of ${job.clips.length} clips are written`;
-  return new JobFailure(code, `job ${job.jobId} failed; ${lines.join("; ")}${rest}`);
+  return new JobFailure(code, `job ${job.jobId} ${job.state}; ${lines.join("; ")}${rest}`);
 }
 
 /** "clip 3", "clips 1, 4-7". */

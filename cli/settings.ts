@@ -15,7 +15,17 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 /** Flags that belong to one call: nobody means them for every call from now on. */
 const CALLS_OWN = new Set([
   ...["out", "json", "batch", "latents", "seed", "detach", "dry-run", "request-id", "force"],
-  ...["start-after", "depends-on", "from-step", "clip", "chunk", "state", "limit", "origin"],
+  ...[
+    "start-after",
+    "deadline",
+    "depends-on",
+    "from-step",
+    "clip",
+    "chunk",
+    "state",
+    "limit",
+    "origin",
+  ],
 ]);
 /** Names one file in place of the two. */
 const FILE_VARIABLE = "RENDERFARM_CONFIG";

@@ -28,6 +28,7 @@ import {
   decodeUsage,
   encodeCreateJob,
   encodeState,
+  encodeTime,
   type NewJobRequest,
 } from "../shared/adapters/grpc/job-codec.js";
 import { decodeModelInfo } from "../shared/adapters/grpc/model-codec.js";
@@ -219,9 +220,12 @@ export class FarmClient {
     what: {
       readonly clipIndex?: number | undefined;
       readonly chunkIndex?: number | undefined;
+      /** From now on, milliseconds since 1970; absent: as it was, and none where it has passed. */
+      readonly deadlineMs?: number | undefined;
     } = {},
   ): Promise<JobView> {
-    const request = { jobId, clipIndex: what.clipIndex, chunkIndex: what.chunkIndex };
+    const { clipIndex, chunkIndex, deadlineMs = null } = what;
+    const request = { jobId, clipIndex, chunkIndex, deadlineTime: encodeTime(deadlineMs) };
     return this.#job((done, options) =>
       this.#stub.retryJob(request, new Metadata(), options, done),
     );

@@ -121,7 +121,7 @@ export class RenderFarmClient extends FarmClient {
     const failed = last?.clips.find((clip) => clip.error !== null);
     if (!failed) throw new FarmError("cancelled", `job ${jobId} was cancelled`);
     const { code, detail } = failed.error!;
-    throw new FarmError(code, `job ${jobId} failed; clip ${failed.index}: ${detail}`);
+    throw new FarmError(code, `job ${jobId} ${last?.state}; clip ${failed.index}: ${detail}`);
   }
 
   /** Every job, the newest first, fetched page by page. */
@@ -170,13 +170,15 @@ function splitRequest(given: Omit<JobRequest, "images" | "seeds" | "latents">): 
   readonly options: JobOptions;
   readonly parameters: RequestedParameters;
 } {
-  const { owner, priority, startAfterMs, dependsOn, branch, preview, ...parameters } = given;
+  const { owner, priority, startAfterMs, deadlineMs, dependsOn, ...more } = given;
+  const { branch, preview, ...parameters } = more;
   const fallback = JOB_OPTIONS_DEFAULT;
   return {
     options: {
       owner: owner ?? fallback.owner,
       priority: priority ?? fallback.priority,
       startAfterMs: startAfterMs ?? fallback.startAfterMs,
+      deadlineMs: deadlineMs ?? fallback.deadlineMs,
       dependsOn: dependsOn ?? fallback.dependsOn,
       branch: branch ?? fallback.branch,
       preview: preview ?? fallback.preview,

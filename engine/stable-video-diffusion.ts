@@ -9,6 +9,7 @@ import {
   type InProcessRuntime,
   openInProcessRuntime,
 } from "../gpu-node/runtime/in-process-runtime.js";
+import type { DtypeChoice } from "../gpu-node/runtime/provider.js";
 import type { RuntimeSettings } from "../gpu-node/runtime/runtime-info.js";
 import { conditionClip } from "../gpu-node/stages/condition.js";
 import { chunkLatents, decodeChunk } from "../gpu-node/stages/decode.js";
@@ -19,7 +20,7 @@ import type { Conditioning } from "../gpu-node/stages/tensor-blobs.js";
 import { FarmError, refusal, refuseViolations } from "../shared/core/errors.js";
 import { type JobParameters, planChunks } from "../shared/farm/parameters.js";
 import type { ModelInfo } from "../shared/farm/work.js";
-import { elementCount, type Tensor, tensor } from "../shared/tensor/tensor.js";
+import { type ComputeType, elementCount, type Tensor, tensor } from "../shared/tensor/tensor.js";
 import {
   type CallOptions,
   type CallResult,
@@ -32,6 +33,8 @@ import {
 export interface PretrainedOptions {
   /** Which files of the folder; "auto" takes those without a variant, else the fp16 ones. */
   readonly variant?: "auto" | "fp32" | "fp16";
+  /** What graphs compute in; "auto": float16 on cuda where the checkpoint is stored in it. */
+  readonly dtype?: DtypeChoice;
   /** Execution provider. Default: cpu. */
   readonly provider?: RuntimeSettings["provider"];
   /** Threads of a run. Default: as many as there are cores. */
@@ -41,7 +44,7 @@ export interface PretrainedOptions {
 }
 
 /** What the stages need besides their values. */
-type Context = Omit<StageContext, "blobs">;
+type Context = Omit<StageContext, "blobs"> & { readonly dtype: ComputeType };
 
 /**
  * Stable Video Diffusion of one checkpoint. A run of the model holds this process's event loop until
@@ -69,8 +72,10 @@ export class StableVideoDiffusion {
       const description = `${threads} is no whole number of at least 1`;
       refuseViolations([{ field: "threads", description }]);
     }
-    const { offload = false } = options;
-    const settings = { checkpointDir: folder, variant, provider, intraOpThreads: threads, offload };
+    const { dtype = "auto", offload = false } = options;
+    const settings = {
+      ...{ checkpointDir: folder, variant, provider, dtype, intraOpThreads: threads, offload },
+    };
     return new StableVideoDiffusion(await openInProcessRuntime(settings));
   }
 
@@ -110,8 +115,8 @@ export class StableVideoDiffusion {
     for (const [i, source] of sources.entries()) pictures.push(await readPicture(source, i));
 
     const signal = options.signal ?? new AbortController().signal;
-    const { configs } = this.#runtime.info;
-    const context: Context = { runtime: this.#runtime, configs, signal };
+    const { configs, dtype } = this.#runtime.info;
+    const context: Context = { runtime: this.#runtime, configs, dtype, signal };
     const { numVideosPerPrompt: perImage, seeds } = parameters;
     const clipCount = pictures.length * perImage;
     const frames: FramesOf<T>[] = [];
@@ -139,13 +144,13 @@ export class StableVideoDiffusion {
 async function denoise(
   conditioning: Conditioning,
   parameters: JobParameters,
-  { runtime, configs, signal }: Context,
+  { runtime, configs, dtype, signal }: Context,
   clip: {
     readonly clipIndex: number;
     readonly onStepEnd: CallOptions["callbackOnStepEnd"] | undefined;
   },
 ): Promise<Tensor> {
-  let replica = createReplica(conditioning, parameters, configs.scheduler);
+  let replica = createReplica(conditioning, parameters, configs.scheduler, undefined, dtype);
   while (replica.step < replica.stepCount) {
     const answers: Tensor[] = [];
     for (const half of replica.halves) {
@@ -160,7 +165,7 @@ async function denoise(
     const answer = await clip.onStepEnd?.(step, replica.table.timesteps[step]!, end);
     if (answer === undefined) continue;
     const from = { step: replica.step, latents: answer.latents };
-    replica = createReplica(conditioning, parameters, configs.scheduler, from);
+    replica = createReplica(conditioning, parameters, configs.scheduler, from, dtype);
   }
   return replica.latents;
 }

@@ -27,6 +27,7 @@ export async function renderOnFarm(subject: DiffusersSubject, rounds: number): P
           owner: "",
           priority: 50,
           startAfterMs: null,
+          deadlineMs: null,
           dependsOn: [],
           branch: null,
           preview: false,

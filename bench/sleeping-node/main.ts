@@ -49,6 +49,7 @@ const agent: Agent = await startAgent({
     blobs: `file:${values["blob-dir"] ?? ""}`,
     nodeId: values["node-id"] ?? "",
     threads: 1,
+    dtype: "auto",
     variant: "auto",
     bus: process.env["RENDERFARM_BUS"] || "tcp",
     busListen: "127.0.0.1:0",

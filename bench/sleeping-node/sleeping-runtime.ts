@@ -51,6 +51,7 @@ const picture = { height: 224, width: 224 };
 /** Of no checkpoint: what the stages read is as in SVD's, the rest is the least that is legal. */
 const INFO: RuntimeInfo = {
   model: SLEEPING_MODEL,
+  dtype: "float32",
   structure: null,
   ortVersion: "none",
   configs: {

@@ -3,7 +3,12 @@ import type { ClipJson, JobJson, ParametersJson } from "./api/types.js";
 
 type State = JobJson["state"];
 
-const ENDED: readonly string[] = ["JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED"];
+const ENDED: readonly string[] = [
+  "JOB_STATE_SUCCEEDED",
+  "JOB_STATE_FAILED",
+  "JOB_STATE_CANCELLED",
+  "JOB_STATE_EXPIRED",
+];
 
 export const isEnded = (state: State): boolean => ENDED.includes(state);
 

@@ -18,6 +18,7 @@ import type { Node } from "./node.js";
 import { refusalOf } from "./node-machine.js";
 import type { Task } from "./task.js";
 import { isEnded } from "./task.js";
+import { holdReasons } from "./why-not-now.js";
 import { workKindOf } from "./work-kind.js";
 
 export interface WantedJob {
@@ -116,12 +117,8 @@ function whyNotNow(
   if (parameters.formats.includes("mp4") && !at.able.some((node) => node.info.hasFfmpeg)) {
     reasons.push("no such node can write mp4");
   }
-  if (options.startAfterMs !== null && options.startAfterMs > at.nowMs) {
-    reasons.push("its start time has not come");
-  }
-  const waiting = options.dependsOn.filter((id) => farm.jobs.get(id)?.state !== "succeeded");
-  if (waiting.length > 0) reasons.push(`it waits for ${waiting.join(", ")}`);
-  return reasons;
+  const waitsFor = options.dependsOn.filter((id) => farm.jobs.get(id)?.state !== "succeeded");
+  return [...reasons, ...holdReasons({ ...options, waitsFor }, at.nowMs)];
 }
 
 /** All work in front of it and its own, shared by the nodes that can do it. */

@@ -28,7 +28,15 @@ export type FarmEvent = { readonly atMs: number } & (
   | { readonly kind: "job-resumed"; readonly jobId: string }
   | { readonly kind: "job-prioritized"; readonly jobId: string; readonly priority: number }
   | { readonly kind: "job-cancelled"; readonly jobId: string }
-  | { readonly kind: "job-retried"; readonly jobId: string; readonly what: RetryScope }
+  /** Its deadline has passed. */
+  | { readonly kind: "job-expired"; readonly jobId: string }
+  | {
+      readonly kind: "job-retried";
+      readonly jobId: string;
+      readonly what: RetryScope;
+      /** From now on, milliseconds since 1970; absent: as it was, and none where it has passed. */
+      readonly deadlineMs?: number | undefined;
+    }
   /** Its intermediate results are needed no more. */
   | { readonly kind: "job-swept"; readonly jobId: string }
   | { readonly kind: "job-deleted"; readonly jobId: string }

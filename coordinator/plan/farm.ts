@@ -10,18 +10,17 @@ import { assert } from "../../shared/core/assert.js";
 import type { Partner } from "../../shared/farm/work.js";
 import type { FarmEffect, FarmEvent, TaskReported } from "./events.js";
 import type { Farm } from "./farm-state.js";
-import { cancelTasks, changeTask, publish, remember } from "./farm-tasks.js";
+import { changeTask, publish, remember } from "./farm-tasks.js";
 import {
   changeJob,
   createJob,
   endClip,
-  endJobIfComplete,
   jobById,
   startClip,
   taskById,
   tasksOf,
 } from "./job-machine.js";
-import { deleteJob, pauseJob, retryJob, sweepJob } from "./job-verbs.js";
+import { deleteJob, pauseJob, retryJob, stopJob, sweepJob } from "./job-verbs.js";
 import { judgeMemory } from "./memory.js";
 import type { NodeInfo } from "./node.js";
 import type { Member, Task } from "./task.js";
@@ -56,9 +55,11 @@ export function reduceFarm(farm: Farm, event: FarmEvent): FarmEffect[] {
     case "job-prioritized":
       return changeJob(farm, event.jobId, { priority: event.priority });
     case "job-cancelled":
-      return cancelJob(farm, event.jobId, atMs);
+      return stopJob(farm, event.jobId, "cancelled", atMs);
+    case "job-expired":
+      return stopJob(farm, event.jobId, "expired", atMs);
     case "job-retried":
-      return retryJob(farm, event.jobId, event.what, atMs);
+      return retryJob(farm, event, atMs);
     case "job-swept":
       return sweepJob(farm, event.jobId);
     case "job-deleted":
@@ -227,19 +228,6 @@ function keepApart(
     const others = node?.apart.filter((each) => each.nodeId !== partnerId) ?? [];
     if (node) node.apart = [...others, { nodeId: partnerId, atMs }];
   }
-}
-
-function cancelJob(farm: Farm, jobId: string, atMs: number): FarmEffect[] {
-  const job = farm.jobs.get(jobId);
-  if (!job || job.endedAtMs !== null) return [];
-  const effects = job.clips.flatMap((clip) => cancelTasks(farm, clip, atMs));
-  const clips = job.clips.map((clip) =>
-    clip.state === "queued" || clip.state === "running"
-      ? { ...clip, state: "cancelled" as const }
-      : clip,
-  );
-  farm.jobs.set(jobId, { ...jobById(farm, jobId), clips });
-  return [...effects, ...endJobIfComplete(farm, jobId, atMs)];
 }
 
 function publishClip(

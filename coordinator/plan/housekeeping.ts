@@ -1,4 +1,7 @@
-/** @file What falls due with time: jobs that may start now, and what ended jobs leave behind. */
+/**
+ * @file What falls due with time: jobs that may start now or are too late, and what ended jobs leave
+ * behind.
+ */
 import type { Farm } from "./farm-state.js";
 
 export interface Retention {
@@ -11,10 +14,10 @@ export interface Retention {
   readonly outputsKeptMs: number;
 }
 
-export type Due =
-  | { readonly kind: "job-due"; readonly jobId: string }
-  | { readonly kind: "job-swept"; readonly jobId: string }
-  | { readonly kind: "job-deleted"; readonly jobId: string };
+export interface Due {
+  readonly kind: "job-due" | "job-expired" | "job-swept" | "job-deleted";
+  readonly jobId: string;
+}
 
 /** Events that are due; time is an argument. */
 export function planHousekeeping(farm: Farm, retention: Retention, nowMs: number): Due[] {
@@ -23,8 +26,11 @@ export function planHousekeeping(farm: Farm, retention: Retention, nowMs: number
     const startAfterMs = farm.jobs.get(jobId)?.startAfterMs ?? 0;
     if (startAfterMs <= nowMs) due.push({ kind: "job-due", jobId });
   }
-  for (const { jobId, endedAtMs, swept } of farm.jobs.values()) {
-    if (endedAtMs === null) continue;
+  for (const { jobId, endedAtMs, deadlineMs, swept } of farm.jobs.values()) {
+    if (endedAtMs === null) {
+      if (deadlineMs !== null && deadlineMs <= nowMs) due.push({ kind: "job-expired", jobId });
+      continue;
+    }
     const ageMs = nowMs - endedAtMs;
     if (ageMs >= retention.outputsKeptMs) due.push({ kind: "job-deleted", jobId });
     else if (!swept && ageMs >= retention.intermediatesKeptMs) {

@@ -121,12 +121,20 @@ export function endClip(
   return [{ kind: "job-changed", jobId }, ...endJobIfComplete(farm, jobId, atMs)];
 }
 
-/** A job ends with its last clip: cancelled if any clip was, else failed if any did. */
-export function endJobIfComplete(farm: Farm, jobId: string, atMs: number): FarmEffect[] {
+/** How a job ends whose clips ended each by itself: as badly as one of them did. */
+const WORST_FIRST = ["cancelled", "expired", "failed"] as const;
+
+/** A job ends with its last clip. */
+function endJobIfComplete(farm: Farm, jobId: string, atMs: number): FarmEffect[] {
+  const { state, clips } = jobById(farm, jobId);
+  if (isTerminal(state) || !clips.every((clip) => isTerminal(clip.state))) return [];
+  const worst = WORST_FIRST.find((bad) => clips.some((clip) => clip.state === bad));
+  return endJob(farm, jobId, worst ?? "succeeded", atMs);
+}
+
+/** The one end of a run, once all of its clips have ended. */
+export function endJob(farm: Farm, jobId: string, state: JobState, atMs: number): FarmEffect[] {
   const job = jobById(farm, jobId);
-  if (isTerminal(job.state) || !job.clips.every((clip) => isTerminal(clip.state))) return [];
-  const has = (state: JobState) => job.clips.some((clip) => clip.state === state);
-  const state = has("cancelled") ? "cancelled" : has("failed") ? "failed" : "succeeded";
   farm.jobs.set(jobId, { ...job, state, endedAtMs: atMs });
   countOpen(farm, job, -1);
   farm.notDueJobIds.delete(jobId);

@@ -1,12 +1,14 @@
-/** @file What users may ask of a job besides its creation: pause, retry, delete. */
+/** @file What becomes of a job after its creation: paused, stopped, retried, swept, deleted. */
 import { isTerminal } from "../../shared/farm/job.js";
-import type { FarmEffect, RetryScope } from "./events.js";
+import type { FarmEffect, FarmEvent, RetryScope } from "./events.js";
 import type { Farm } from "./farm-state.js";
-import { changeTask } from "./farm-tasks.js";
+import { cancelTasks, changeTask } from "./farm-tasks.js";
 import type { Clip, Job } from "./job.js";
-import { changeJob, countOpen, jobById, tasksOf, waitForOthers } from "./job-machine.js";
-import type { Task } from "./task.js";
+import { changeJob, countOpen, endJob, jobById, tasksOf, waitForOthers } from "./job-machine.js";
+import type { Task, TaskFailure } from "./task.js";
 import { isEnded } from "./task.js";
+
+type JobRetried = Extract<FarmEvent, { readonly kind: "job-retried" }>;
 
 /** Nothing new of the job starts; what is being denoised stops at the next step boundary. */
 export function pauseJob(farm: Farm, jobId: string, atMs: number): FarmEffect[] {
@@ -20,10 +22,41 @@ export function pauseJob(farm: Farm, jobId: string, atMs: number): FarmEffect[] 
 }
 
 /**
- * Does again what failed or was cancelled, or one chunk of a clip whatever became of it. What was
- * done stays done. A job that had ended runs anew: its next manifests are of the next run.
+ * Ends a job that has not ended, by its owner's word or by its deadline. Clips that were published
+ * before stay; the publication of any other one comes too late.
  */
-export function retryJob(farm: Farm, jobId: string, what: RetryScope, atMs: number): FarmEffect[] {
+export function stopJob(
+  farm: Farm,
+  jobId: string,
+  state: "cancelled" | "expired",
+  atMs: number,
+): FarmEffect[] {
+  const job = farm.jobs.get(jobId);
+  if (!job || isTerminal(job.state)) return [];
+  const effects = job.clips.flatMap((clip) => cancelTasks(farm, clip, atMs));
+  const failure = state === "expired" ? lateness(job) : null;
+  const clips = job.clips.map((clip) =>
+    isTerminal(clip.state) ? clip : { ...clip, state, failure },
+  );
+  farm.jobs.set(jobId, { ...jobById(farm, jobId), clips });
+  return [...effects, ...endJob(farm, jobId, state, atMs)];
+}
+
+function lateness({ deadlineMs }: Job): TaskFailure {
+  const time = new Date(deadlineMs ?? 0).toISOString();
+  const detail = `the job's deadline, ${time}, passed before the clip was done; retry takes it away`;
+  return { code: "deadline", detail };
+}
+
+/**
+ * Does again what failed, expired or was cancelled, or one chunk of a clip whatever became of it. What
+ * was done stays done. A job that had ended runs anew: its next manifests are of the next run.
+ */
+export function retryJob(
+  farm: Farm,
+  { jobId, what, deadlineMs }: JobRetried,
+  atMs: number,
+): FarmEffect[] {
   const job = farm.jobs.get(jobId);
   if (!job) return [];
   const chosen = job.clips.filter((clip) =>
@@ -32,7 +65,7 @@ export function retryJob(farm: Farm, jobId: string, what: RetryScope, atMs: numb
   const again = chosen.flatMap((clip) => tasksAgain(tasksOf(farm, clip), what, clip.swept));
   if (again.length === 0) return [];
   const clipIndexes = new Set(again.map((task) => task.clipIndex));
-  reopen(farm, job, clipIndexes);
+  reopen(farm, { ...job, deadlineMs: deadlineMs ?? deadlineLeft(job, atMs) }, clipIndexes);
   const effects = again.flatMap((task) => {
     const stages = tasksOf(farm, jobById(farm, jobId).clips[task.clipIndex]!);
     return changeTask(farm, task.taskId, { kind: "reset", blocked: isBlocked(task, stages), atMs });
@@ -63,8 +96,13 @@ export function deleteJob(farm: Farm, jobId: string): FarmEffect[] {
   ];
 }
 
-function isRetryable(clip: Clip): boolean {
-  return clip.state === "failed" || clip.state === "cancelled";
+/** One that has passed would end the next run at once. */
+function deadlineLeft({ deadlineMs }: Job, atMs: number): number | null {
+  return deadlineMs !== null && deadlineMs > atMs ? deadlineMs : null;
+}
+
+function isRetryable({ state }: Clip): boolean {
+  return isTerminal(state) && state !== "succeeded";
 }
 
 /** In the order of stages, so that each finds its inputs reset before it. */

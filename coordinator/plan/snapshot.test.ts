@@ -77,6 +77,7 @@ function submitted(farm: Farm, { which, how }: Draw, jobNumber: number): Record<
     owner: `owner ${which % 3}`,
     priority: (which % 3) * 50,
     startAfterMs: how % 5 === 0 ? 50_000 : null,
+    deadlineMs: how % 7 === 0 ? 90_000 : null,
     dependsOn: how % 7 === 0 && before !== null ? [before] : [],
   };
   return { kind: "job-created", job };
@@ -96,6 +97,7 @@ const HAPPENINGS: readonly Happening[] = [
   ofJob("job-resumed"),
   ofJob("job-prioritized", ({ how }) => ({ priority: how % 101 })),
   ofJob("job-cancelled"),
+  ofJob("job-expired"),
   ofJob("job-retried", ({ how }) => ({
     what: how % 2 === 0 ? { kind: "job" } : { kind: "chunk", clipIndex: 0, chunkIndex: how % 3 },
   })),
@@ -232,12 +234,12 @@ test("has these fields: where they change, SNAPSHOT_VERSION is to be raised", ()
     const first = part.of === "farm" ? part : [part.items[0]].flat().at(-1);
     if (typeof first === "object") fields.set(part.of, Object.keys(first).sort().join(" "));
   }
-  expect(SNAPSHOT_VERSION).toBe(3);
+  expect(SNAPSHOT_VERSION).toBe(4);
   expect([...fields].map(([of, names]) => `${of}: ${names}`).join("\n")).toMatchInlineSnapshot(`
     "farm: of openJobCount openTaskCount version
     nodes: apart gpuTaskId info lastShape muxTaskId stopping
     nodeRecords: draining failedJobIds heldUntilMs lostAtMs quarantined
-    jobs: branch branchLatents createdAtMs dependsOn due endedAtMs failedOn images jobId modelDigest modelName owner parameters paused preview priority requestId run startAfterMs startedAtMs state stepsTotal swept waitsFor
+    jobs: branch branchLatents createdAtMs deadlineMs dependsOn due endedAtMs failedOn images jobId modelDigest modelName owner parameters paused preview priority requestId run startAfterMs startedAtMs state stepsTotal swept waitsFor
     clips: failure imageIndex index outputs run state swept taskIds
     tasks: attempts checkpoint chunkIndex clipIndex endMs epoch failures firstGrantMs jobId kept memoryAboveBytes origin plans stage state taskId workedNodeIds"
   `);

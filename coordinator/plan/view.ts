@@ -7,6 +7,7 @@ import type { Farm } from "./farm-state.js";
 import type { Clip, Job } from "./job.js";
 import { tasksOf } from "./job-machine.js";
 import type { Task } from "./task.js";
+import { whyNotNow } from "./why-not-now.js";
 
 /** Reports of running denoise tasks, which are never journalled. */
 export interface Progress {
@@ -29,7 +30,7 @@ export function viewJob(
 ): JobView {
   const { jobId, parameters, modelDigest, modelName, waitsFor, run } = job;
   const { createdAtMs, startedAtMs, endedAtMs } = job;
-  const { owner, priority, startAfterMs, dependsOn, branch, preview } = job;
+  const { owner, priority, startAfterMs, deadlineMs, dependsOn, branch, preview } = job;
   const outputCount = job.clips.reduce((count, clip) => count + clip.outputs.length, 0);
   const at: ViewOptions = { progress, nowMs, namesOutputs: outputCount <= OUTPUTS_NAMED_MAX };
   return {
@@ -42,10 +43,11 @@ export function viewJob(
     createdAtMs,
     startedAtMs,
     endedAtMs,
-    options: { owner, priority, startAfterMs, dependsOn, branch, preview },
+    options: { owner, priority, startAfterMs, deadlineMs, dependsOn, branch, preview },
     usage: farm.usage.ofJob(jobId),
     waitsFor,
     run,
+    whyNotNow: whyNotNow(farm, job, nowMs),
   };
 }
 

@@ -47,7 +47,7 @@ beforeAll(async () => {
         branchLatents: null,
         preview: false,
       },
-      ...{ stepsTotal: 4, branch: null, startAfterMs: null, dependsOn: [] },
+      ...{ stepsTotal: 4, branch: null, startAfterMs: null, deadlineMs: null, dependsOn: [] },
       ...{ modelDigest: node("a").model.digest, modelName: "demo" },
       parameters: { ...jobParameters, numFrames: FRAMES, decodeChunkSize: FRAMES, pair: "never" },
       images: Array.from({ length: CLIPS_MAX }, () => frame),

@@ -3,8 +3,9 @@ import { randomBytes } from "node:crypto";
 import type * as wire from "../../proto/gen/renderfarm/v1/job_service.js";
 import { encodeDryRun } from "../../shared/adapters/grpc/dry-run-codec.js";
 import { decodeCreateJob, encodeJob } from "../../shared/adapters/grpc/job-codec.js";
-import { FarmError, refusal } from "../../shared/core/errors.js";
+import { FarmError, refusal, refuseViolations, type Violation } from "../../shared/core/errors.js";
 import { idFromBytes } from "../../shared/core/ids.js";
+import type { JobOptions } from "../../shared/farm/job.js";
 import { stepsMade } from "../../shared/farm/parameters.js";
 import { resolveParameters } from "../../shared/farm/validate-request.js";
 import type { ModelInfo } from "../../shared/farm/work.js";
@@ -57,7 +58,9 @@ export async function createJob(
     drawnSeed: randomBytes(6).readUIntBE(0, 6),
     hasFfmpeg: nodes.some((node) => node.info.hasFfmpeg),
   });
-  if (!("parameters" in resolved)) throw refusal(resolved.violations);
+  const late = lateness(options, loop.nowMs());
+  if (!("parameters" in resolved)) throw refusal([...resolved.violations, ...late]);
+  refuseViolations(late);
   const { parameters } = resolved;
   const taskCount = images.length * parameters.numVideosPerPrompt * tasksPerClip(parameters);
   refuseFull(loop, taskCount);
@@ -95,6 +98,14 @@ export async function createJob(
   }
   // Another call with the same request id may have come first.
   return accepted(loop.farm.jobIdByRequestId.get(requestId) ?? jobId);
+}
+
+/** A job that could only expire is not taken. */
+function lateness({ deadlineMs, startAfterMs }: JobOptions, nowMs: number): Violation[] {
+  if (deadlineMs === null || deadlineMs > Math.max(nowMs, startAfterMs ?? 0)) return [];
+  const bound = deadlineMs <= nowMs ? "has passed" : "is not after start_after_time";
+  const description = `${new Date(deadlineMs).toISOString()} ${bound}; leave it out, or name a later one`;
+  return [{ field: "options.deadline_time", description }];
 }
 
 /** @throws FarmError "exhausted" with what there is, and the most that the farm takes */

@@ -59,6 +59,7 @@ beforeEach(async () => {
         preview: false,
         branch: null,
         startAfterMs: null,
+        deadlineMs: null,
         dependsOn: [],
       },
       ...{ modelDigest: "d".repeat(64), modelName: "demo" },

@@ -1,7 +1,7 @@
 /** @file What users may ask of jobs that exist: checked here, decided in `plan/`. */
 import { Job } from "../../proto/gen/renderfarm/v1/job.js";
 import type * as wire from "../../proto/gen/renderfarm/v1/job_service.js";
-import { decodeState, encodeJob } from "../../shared/adapters/grpc/job-codec.js";
+import { decodeState, decodeTime, encodeJob } from "../../shared/adapters/grpc/job-codec.js";
 import { FarmError } from "../../shared/core/errors.js";
 import type { JobView } from "../../shared/farm/job.js";
 import { isTerminal, PRIORITY_MAX } from "../../shared/farm/job.js";
@@ -93,12 +93,16 @@ export async function retryJob(loop: JobsLoop, request: wire.RetryJobRequest): P
   const { jobId } = request;
   const before = findJob(loop, jobId);
   const what = retryScope(before, request);
+  const deadlineMs = decodeTime(request.deadlineTime, "deadline_time") ?? undefined;
+  if (deadlineMs !== undefined && deadlineMs <= loop.nowMs()) {
+    refuse("deadline_time", `${new Date(deadlineMs).toISOString()} has passed; name a later one`);
+  }
   const run = loop.farm.jobs.get(jobId);
-  await loop.dispatch({ kind: "job-retried", jobId, what });
+  await loop.dispatch({ kind: "job-retried", jobId, what, deadlineMs });
   if (loop.farm.jobs.get(jobId) === run) {
     throw new FarmError(
       "wrong-state",
-      `nothing of job ${jobId} failed, was cancelled or has ended`,
+      `nothing of job ${jobId} failed, expired, was cancelled or has ended`,
     );
   }
   return findJob(loop, jobId);

@@ -22,6 +22,7 @@ const KNOWN_KINDS = {
   "job-resumed": true,
   "job-prioritized": true,
   "job-cancelled": true,
+  "job-expired": true,
   "job-retried": true,
   "job-swept": true,
   "job-deleted": true,
@@ -66,8 +67,8 @@ function completed(event: FarmEvent): FarmEvent {
   }
   if (event.kind !== "job-created") return event;
   const job: Partial<NewJob> = event.job;
-  const { stepsTotal = stepCount(event.job.parameters) } = job;
-  return { ...event, job: { ...event.job, stepsTotal } };
+  const { stepsTotal = stepCount(event.job.parameters), deadlineMs = null } = job;
+  return { ...event, job: { ...event.job, stepsTotal, deadlineMs } };
 }
 
 function reviveBigint(_key: string, value: unknown): unknown {

@@ -35,7 +35,14 @@ class WatchedWorld {
         jobId,
         ...{ parameters: jobParameters, images: [{ key: "x", sha256: "", size: 1 }] },
         ...{ modelDigest: "d".repeat(64), modelName: "demo", requestId: "", branchLatents: null },
-        ...{ owner: "local", priority: 50, startAfterMs: null, dependsOn: [], branch: null },
+        ...{
+          owner: "local",
+          priority: 50,
+          startAfterMs: null,
+          deadlineMs: null,
+          dependsOn: [],
+          branch: null,
+        },
         stepsTotal: 4,
         preview: false,
       },
@@ -119,6 +126,12 @@ describe("the metrics of a farm", () => {
     });
     w.send({ kind: "job-deleted", jobId: "a" });
     expect(await w.read("jobs{")).toEqual({});
+    w.create("b");
+    w.send({ kind: "job-expired", jobId: "b" });
+    expect(await w.read("jobs{")).toEqual({ 'jobs{state="expired"}': 1 });
+    expect(await w.read("jobs_finished")).toMatchObject({
+      'jobs_finished_total{outcome="expired"}': 1,
+    });
   });
 
   test("a held job does not wait; it does once it is let go", async () => {

@@ -90,7 +90,7 @@ export class FarmMetrics implements FarmObserver {
       registers,
     });
     // What was never there has no rate when it comes: everything known begins at 0.
-    for (const outcome of ["succeeded", "failed", "cancelled"]) {
+    for (const outcome of JOB_STATES.filter(isTerminal)) {
       this.#finished.inc({ outcome }, 0);
       this.#duration.zero({ outcome });
     }

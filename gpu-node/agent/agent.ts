@@ -91,17 +91,17 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     provider,
     onRestart: () => observer.runtimeRestarted(),
   });
-  const { info } = opened;
-  observer.modelLoaded(info.model.name, (clock.nowMs() - startMs) / 1_000);
+  const { model, configs, dtype, structure } = opened.info;
+  observer.modelLoaded(model.name, (clock.nowMs() - startMs) / 1_000);
   const runtime = meters.runtime(opened);
   const bus = await openBus(settings, {
     ...{ env: process.env, clock, log, tls },
     onRefused: (what) => log.warn({ what }, "the tensor bus did not take what came"),
   });
-  const identity = identityOf({ ...settings, provider }, info, bus, ffmpeg !== null);
+  const identity = identityOf({ ...settings, provider }, opened.info, bus, ffmpeg !== null);
   const { planHash } = identity;
   const runner = new TaskRunner({
-    ...{ runtime, blobs, clock, configs: info.configs, planHash, ffmpeg, version, observer },
+    ...{ runtime, blobs, clock, configs, dtype, planHash, ffmpeg, version, observer },
     bus: meters.bus(bus, settings.bus === "tcp" ? "socket" : "nats"),
     holdsLease: () => link.holdsLease(),
     report: (taskId, epoch, report) => {
@@ -144,8 +144,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     },
   });
   link.start();
-  const { name: model, digest } = info.model;
-  const ready = { model, digest, structure: info.structure, plan_hash: planHash };
+  const ready = { model: model.name, digest: model.digest, structure, dtype, plan_hash: planHash };
   log.info({ ...ready, ffmpeg: ffmpeg?.version ?? null, bus: bus.address }, "ready");
   return {
     whyNotReady: () => (link.holdsLease() ? null : "not welcomed by the coordinator"),
@@ -193,6 +192,7 @@ export function superviseChild({
       variant: settings.variant,
       provider,
       intraOpThreads: settings.threads,
+      dtype: settings.dtype,
       offload: settings.offload,
       // What else an accelerator's memory holds, and whose it is, the engine alone knows.
       memoryBytes: provider === "cpu" ? memoryOf(settings) : settings.memoryBytes,
@@ -231,7 +231,7 @@ function identityOf(
       provider: settings.provider,
       // How a kernel cuts up its sums goes by the threads too.
       device: `${arch()} ${cpus()[0]?.model ?? "unknown"} x ${settings.threads}`,
-      dtype: "float32",
+      dtype: info.dtype,
     }),
     busAddress: settings.busAdvertise ?? bus.address,
     busToken: bus.token,

@@ -3,7 +3,8 @@ import { ManualClock } from "../../shared/adapters/clock/manual-clock.js";
 import type { DenoiseWork, GuidanceHalf, TaskReport } from "../../shared/farm/work.js";
 import type { BlobRef, BlobStore } from "../../shared/ports/blob-store.js";
 import type { ChannelEvents, FrameHeader, TensorBus } from "../../shared/ports/tensor-bus.js";
-import { type Tensor, tensor } from "../../shared/tensor/tensor.js";
+import { roundToFloat16 } from "../../shared/tensor/float16.js";
+import { type ComputeType, type Tensor, tensor } from "../../shared/tensor/tensor.js";
 import { EULER_DISCRETE_DEFAULTS } from "../diffusion/euler-discrete.js";
 import type { GraphSpec, Runtime } from "../runtime/runtime.js";
 import { createReplica } from "../stages/denoise-maths.js";
@@ -34,10 +35,11 @@ export const conditioning = {
 };
 
 /** Stands in for the UNet: a function of its sample and embedding. */
-function answer(inputs: Readonly<Record<string, Tensor>>): Tensor {
+function answer(inputs: Readonly<Record<string, Tensor>>, dtype: ComputeType): Tensor {
   const { sample, encoder_hidden_states: states } = inputs;
   const bias = states!.data.reduce((a, b) => a + b, 0);
   const data = Float32Array.from({ length: 72 }, (_, i) => Math.tanh(sample!.data[i]! + bias));
+  if (dtype === "float16") roundToFloat16(data);
   return tensor([1, ...SHAPE], data);
 }
 
@@ -45,10 +47,12 @@ function answer(inputs: Readonly<Record<string, Tensor>>): Tensor {
 class FakeRuntime implements Runtime {
   readonly runs: { graph: GraphSpec; finish: () => void; fail: (error: Error) => void }[] = [];
   isHeld = false;
+  /** What it stands in for computes in this. */
+  dtype: ComputeType = "float32";
 
   run(graph: GraphSpec, inputs: Readonly<Record<string, Tensor>>): Promise<Record<string, Tensor>> {
     return new Promise((resolve, reject) => {
-      const finish = () => resolve({ out_sample: answer(inputs) });
+      const finish = () => resolve({ out_sample: answer(inputs, this.dtype) });
       this.runs.push({ graph, finish, fail: reject });
       if (!this.isHeld) finish();
     });
@@ -136,6 +140,7 @@ export class Replica {
       bus: this.#bench.bus.side(side),
       clock: this.clock,
       configs: { scheduler },
+      dtype: this.runtime.dtype,
       planHash: "runtime",
       report: (epoch, report) => {
         this.reports.push(`${report.kind} in epoch ${epoch}`);
@@ -173,10 +178,13 @@ export class Replica {
 }
 
 /** Digest of the latents after so many steps; by default after all of them. */
-export function expectedDigest(steps = 4): string {
-  const replica = createReplica(conditioning, parameters, scheduler);
+export function expectedDigest(steps = 4, dtype: ComputeType = "float32"): string {
+  const replica = createReplica(conditioning, parameters, scheduler, undefined, dtype);
   for (let step = 0; step < steps; step++) {
-    replica.apply(answer(replica.unetInputs("uncond")), answer(replica.unetInputs("cond")));
+    const [uncond, cond] = (["uncond", "cond"] as const).map((half) =>
+      answer(replica.unetInputs(half), dtype),
+    );
+    replica.apply(uncond!, cond!);
   }
   return replica.digest();
 }

@@ -4,6 +4,7 @@ import type { TaskReport } from "../../shared/farm/work.js";
 import type { BlobStore } from "../../shared/ports/blob-store.js";
 import type { Clock } from "../../shared/ports/clock.js";
 import type { FrameHeader, TensorBus } from "../../shared/ports/tensor-bus.js";
+import type { ComputeType } from "../../shared/tensor/tensor.js";
 import type { CheckpointConfigs } from "../model/configs/components-fit.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { DropReason } from "./denoise-state.js";
@@ -15,6 +16,8 @@ export interface DenoiseParts {
   readonly bus: TensorBus;
   readonly clock: Clock;
   readonly configs: Pick<CheckpointConfigs, "scheduler">;
+  /** What the UNet computes in: halves are sent in it. */
+  readonly dtype: ComputeType;
   /** Of this node's runtime; becomes a part of what both replicas of a pair must agree on. */
   readonly planHash: string;
   /**

@@ -51,6 +51,23 @@ test("a pair: both replicas store the same bytes as one alone, each with half of
   expect([a.dropped, b.dropped]).toEqual([[], []]);
 });
 
+test("a pair in float16 sends each half in half the bytes, and stores what one alone does", async () => {
+  const sent: string[] = [];
+  bench.bus.onSend = (header) => {
+    sent.push(header.dtype);
+    return header;
+  };
+  const [alone, a, b] = [new Replica(bench), new Replica(bench), new Replica(bench)];
+  for (const replica of [alone, a, b]) replica.runtime.dtype = "float16";
+  expect(latentsDigest(await alone.start("a", null).latents())).toBe(expectedDigest(4, "float16"));
+  a.start("a", "uncond");
+  b.start("b", "cond");
+  expect(latentsDigest(await a.latents())).toBe(expectedDigest(4, "float16"));
+  expect(latentsDigest(await b.latents())).toBe(expectedDigest(4, "float16"));
+  expect(sent).toEqual(Array(8).fill("F16"));
+  expect(expectedDigest(4, "float16")).not.toBe(expectedDigest());
+});
+
 test("a partner that dies in mid-clip: the survivor ends with the same bytes", async () => {
   const a = new Replica(bench);
   const b = new Replica(bench);

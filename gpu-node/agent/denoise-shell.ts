@@ -10,7 +10,7 @@ import { isGuided } from "../../shared/farm/parameters.js";
 import type { DenoiseWork, GuidanceHalf, TaskAssignment } from "../../shared/farm/work.js";
 import type { CancelTimer } from "../../shared/ports/clock.js";
 import type { BusChannel, FrameHeader } from "../../shared/ports/tensor-bus.js";
-import { elementCount, floatsOf, type Tensor, tensor } from "../../shared/tensor/tensor.js";
+import { elementCount, type Tensor } from "../../shared/tensor/tensor.js";
 import { createReplica, type DenoiseReplica } from "../stages/denoise-maths.js";
 import { clipPlace, latentsKey, stepKey } from "../stages/keys.js";
 import { decodeConditioning, decodeLatents, encodeLatents } from "../stages/tensor-blobs.js";
@@ -18,6 +18,7 @@ import { reduceDenoise, startDenoise } from "./denoise-machine.js";
 import type { DenoiseParts, Frame } from "./denoise-parts.js";
 import type { DenoiseEffect, DenoiseEvent, DenoiseState } from "./denoise-state.js";
 import { type EndingEvent, isEnding, lastWordsOn } from "./denoise-unstarted.js";
+import { decodeHalf, encodeHalf } from "./half-payload.js";
 import { patiently } from "./patience.js";
 import { type Previews, previewsOf } from "./previews.js";
 import { sha256 } from "./sha256.js";
@@ -107,7 +108,7 @@ export class DenoiseShell {
   }
 
   async #load(): Promise<void> {
-    const { blobs, clock, configs, planHash } = this.#parts;
+    const { blobs, clock, configs, dtype, planHash } = this.#parts;
     const { conditioning, parameters, pair, resume } = this.#work;
     const read = () =>
       Promise.all([blobs.get(conditioning), resume ? blobs.get(resume.blob) : null]);
@@ -116,7 +117,7 @@ export class DenoiseShell {
     const from =
       resume && middle ? { step: resume.step, latents: decodeLatents(middle) } : undefined;
     const conditioned = decodeConditioning(begin);
-    const replica = createReplica(conditioned, parameters, configs.scheduler, from);
+    const replica = createReplica(conditioned, parameters, configs.scheduler, from, dtype);
     this.#replica = replica;
     this.#previews = previewsOf(this.#work, conditioned, this.#parts.onPreview);
     this.#framePlanHash = sha256(JSON.stringify([planHash, parameters, replica.table]));
@@ -205,8 +206,7 @@ export class DenoiseShell {
         return;
       case "keep-half": {
         assert(frame, "a frame to keep");
-        const kept = tensor(frame.header.shape, floatsOf(frame.payload));
-        this.#halves.set(`${effect.half} ${effect.step}`, kept);
+        this.#halves.set(`${effect.half} ${effect.step}`, decodeHalf(frame));
         this.#parts.observer?.halfCame();
         return;
       }
@@ -257,10 +257,10 @@ export class DenoiseShell {
   #sendHalf(sent: Extract<DenoiseEffect, { kind: "send-half" }>): void {
     const { jobId, clipId, attempt } = this.#assignment;
     const { step, half, epoch, latentsDigest } = sent;
-    const { shape, data } = this.#half(half, step);
-    const payload = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    const made = this.#half(half, step);
+    const { dtype, payload } = encodeHalf(made, this.#parts.dtype);
     const header: FrameHeader = {
-      ...{ jobId, clipId, epoch, attempt, step, half, dtype: "F32", shape },
+      ...{ jobId, clipId, epoch, attempt, step, half, dtype, shape: made.shape },
       ...{ sha256: sha256(payload), planHash: this.#framePlanHash, latentsDigest },
     };
     this.#parts.observer?.halfSent(payload.byteLength);

@@ -10,7 +10,12 @@ import { NODE_PREFERENCES, type NodePreference } from "../../shared/farm/work.js
 import { readMetricsAddress } from "../../shared/settings/metrics-address.js";
 import { type Environment, SettingReader } from "../../shared/settings/setting-reader.js";
 import { readTlsPaths, TLS_FLAGS } from "../../shared/settings/tls-settings.js";
-import { PROVIDER_CHOICES, type ProviderChoice } from "../runtime/provider.js";
+import {
+  DTYPE_CHOICES,
+  type DtypeChoice,
+  PROVIDER_CHOICES,
+  type ProviderChoice,
+} from "../runtime/provider.js";
 import { BUS_FORM, isBusUrl } from "./open-bus.js";
 
 export interface NodeSettings {
@@ -26,6 +31,8 @@ export interface NodeSettings {
   readonly threads: number;
   /** What runs the graphs. */
   readonly provider: ProviderChoice;
+  /** What graphs compute in. */
+  readonly dtype: DtypeChoice;
   /** Which files of the checkpoint: "auto" takes those without a variant, else the fp16 ones. */
   readonly variant: "auto" | "fp32" | "fp16";
   /** How halves go from node to node: tcp, or nats://... */
@@ -59,6 +66,8 @@ export const USAGE = `usage: node dist/gpu-node/main.js [flags]
   --threads N                threads of a run (1)                  RENDERFARM_THREADS
   --provider NAME            cpu, webgpu, cuda, tensorrt or auto:  RENDERFARM_PROVIDER
                              what runs graphs (cpu)
+  --dtype NAME               float32, float16 or auto (auto):      RENDERFARM_DTYPE
+                             what graphs compute in
   --variant NAME             auto, fp32 or fp16 (auto)             RENDERFARM_VARIANT
   --bus HOW                  tcp (default): from node to node, or  RENDERFARM_BUS
                              nats://HOST:PORT?ca=FILE: by a server
@@ -96,6 +105,7 @@ const FLAGS = {
   "node-id": { type: "string" },
   threads: { type: "string" },
   provider: { type: "string" },
+  dtype: { type: "string" },
   variant: { type: "string" },
   bus: { type: "string" },
   "bus-listen": { type: "string" },
@@ -124,6 +134,7 @@ export function readSettings(args: readonly string[], env: Environment): NodeSet
     nodeId: reader.text("node-id", defaultNodeId()),
     threads: reader.integer("threads", [1, THREADS_MAX], 1),
     provider: reader.choice("provider", PROVIDER_CHOICES, "cpu"),
+    dtype: reader.choice("dtype", DTYPE_CHOICES, "auto"),
     variant: reader.choice("variant", VARIANTS, "auto"),
     bus: reader.text("bus", "tcp"),
     busListen: reader.text("bus-listen", "127.0.0.1:0"),

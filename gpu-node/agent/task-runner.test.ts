@@ -42,6 +42,7 @@ class Bench {
       // Reading the conditioning never ends: a denoise task stays where it started.
       blobs: { get: () => never } as unknown as BlobStore,
       configs: {} as StageParts["configs"],
+      dtype: "float32",
       ffmpeg: null,
       version: "1",
       bus,

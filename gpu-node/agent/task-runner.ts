@@ -9,6 +9,7 @@
 import type { FarmError } from "../../shared/core/errors.js";
 import type { DenoiseWork, TaskAssignment, TaskReport } from "../../shared/farm/work.js";
 import type { TensorBus } from "../../shared/ports/tensor-bus.js";
+import type { ComputeType } from "../../shared/tensor/tensor.js";
 import { DenoiseShell } from "./denoise-shell.js";
 import type { DropReason } from "./denoise-state.js";
 import { Lane, type Running } from "./lane.js";
@@ -16,6 +17,8 @@ import type { DenoiseObserver } from "./node-observer.js";
 import { type RunStage, runStage, type StageParts, StageTask } from "./stage-task.js";
 
 export interface TaskRunnerParts extends StageParts {
+  /** What the UNet computes in. */
+  readonly dtype: ComputeType;
   readonly bus: TensorBus;
   /** Equal in two nodes whose runs give equal bytes. */
   readonly planHash: string;

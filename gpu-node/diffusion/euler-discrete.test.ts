@@ -61,10 +61,11 @@ function runSteps(
   const output = new Float32Array(latents.length);
   for (let i = 0; i < table.timesteps.length; i++) {
     const [sigma, sigmaNext] = [table.sigmas[i]!, table.sigmas[i + 1]!];
-    scaleModelInput(latents, sigma, output);
+    scaleModelInput(latents, sigma, output, "float32");
     const modelOutput = output.map(model);
     const predictionType = config.prediction_type;
-    eulerStep({ modelOutput, latents, sigma, sigmaNext, predictionType, out: latents });
+    const noise = { sigma, sigmaNext, predictionType, dtype: "float32" } as const;
+    eulerStep({ ...noise, modelOutput, latents, out: latents });
   }
   return latents;
 }

@@ -18,11 +18,16 @@ const values = (spec: StepCase, name: string) => goldenTensor(golden, `${spec.ke
 describe.each(cases)("a single step gives the reference's bits: $key", (spec) => {
   const [sigma, sigmaNext] = spec.sigmas;
   const latents = values(spec, "latents");
-  const noise = { sigma, sigmaNext, predictionType: spec.prediction_type };
+  const noise = {
+    sigma,
+    sigmaNext,
+    predictionType: spec.prediction_type,
+    dtype: "float32",
+  } as const;
 
   test("the model's input", () => {
     const out = new Float32Array(latents.length);
-    scaleModelInput(latents, sigma, out);
+    scaleModelInput(latents, sigma, out, "float32");
     expect(out).toEqual(values(spec, "scaled"));
   });
 
@@ -46,7 +51,15 @@ test("original_sample is sample under its older name", () => {
   const [modelOutput, latents] = [Float32Array.of(0.5, -2), Float32Array.of(3, 4)];
   const results = (["sample", "original_sample"] as const).map((predictionType) => {
     const out = new Float32Array(2);
-    eulerStep({ modelOutput, latents, sigma: 2, sigmaNext: 1, predictionType, out });
+    eulerStep({
+      modelOutput,
+      latents,
+      sigma: 2,
+      sigmaNext: 1,
+      predictionType,
+      dtype: "float32",
+      out,
+    });
     return [...out];
   });
   expect(results).toEqual([
@@ -62,7 +75,7 @@ test.each([
 ])("%s is a bug of the caller", (_name, change) => {
   const eight = () => new Float32Array(8);
   const step = { uncond: eight(), cond: eight(), latents: eight(), out: eight(), frames: 2 };
-  const noise = { sigma: 2, sigmaNext: 1, predictionType: "epsilon" as const };
+  const noise = { sigma: 2, sigmaNext: 1, predictionType: "epsilon", dtype: "float32" } as const;
   expect(() =>
     guideAndStep({ ...step, ...noise, guidance: new Float32Array(2), ...change }),
   ).toThrow("bug: expected");

@@ -3,9 +3,12 @@
  *
  * Every operation rounds to float32 where torch rounds, in torch's order: two machines that get the
  * same halves compute the same bytes. They are the reference's bytes but for the last bit of square
- * roots, which torch's vector library rounds differently on different processors.
+ * roots, which torch's vector library rounds differently on different processors. With halves they
+ * are rounded to float16 where the reference's tensors are.
  */
 import { assert, assertNever } from "../../shared/core/assert.js";
+import { roundToFloat16 } from "../../shared/tensor/float16.js";
+import type { ComputeType } from "../../shared/tensor/tensor.js";
 import type { PredictionType } from "./euler-config.js";
 import { inputScale } from "./euler-discrete.js";
 
@@ -27,10 +30,16 @@ export function scaleInitialNoise(noise: Float32Array, initNoiseSigma: number): 
  * @param out receives the result, may be `latents` itself
  * @source diffusers schedulers/scheduling_euler_discrete.py, scale_model_input
  */
-export function scaleModelInput(latents: Float32Array, sigma: number, out: Float32Array): void {
+export function scaleModelInput(
+  latents: Float32Array,
+  sigma: number,
+  out: Float32Array,
+  dtype: ComputeType,
+): void {
   assert(out.length === latents.length, `${latents.length} values of room, not ${out.length}`);
   const divisor = inputScale(sigma);
   for (let i = 0; i < latents.length; i++) out[i] = latents[i]! / divisor;
+  narrow(out, dtype);
 }
 
 export interface EulerStep {
@@ -40,6 +49,8 @@ export interface EulerStep {
   readonly sigma: number;
   readonly sigmaNext: number;
   readonly predictionType: PredictionType;
+  /** What the tensors hold: a step is computed in float32 and its result rounded to this. */
+  readonly dtype: ComputeType;
   /** Receives the latents after the step; may be `latents` itself. */
   readonly out: Float32Array;
 }
@@ -53,7 +64,21 @@ export function eulerStep(step: EulerStep): void {
   const { modelOutput, latents, out } = step;
   assert(modelOutput.length === latents.length, "as many model outputs as latents");
   assert(out.length === latents.length, "as much room as latents");
-  updateValues(step, latents, modelOutput, out);
+  const scaled = modelOutput.slice();
+  finishStep(step, latents, scaled, out);
+}
+
+/** @param outputs the model's; changed */
+function finishStep(
+  step: Noise & Pick<EulerStep, "dtype">,
+  latents: Float32Array,
+  outputs: Float32Array,
+  out: Float32Array,
+): void {
+  const factor = outputFactor(step);
+  if (factor !== null) scaleValues(outputs, factor, step.dtype);
+  updateValues(step, latents, outputs, out);
+  narrow(out, step.dtype);
 }
 
 export interface GuidedStep {
@@ -68,6 +93,8 @@ export interface GuidedStep {
   readonly sigma: number;
   readonly sigmaNext: number;
   readonly predictionType: PredictionType;
+  /** What the tensors hold: a step is computed in float32 and its result rounded to this. */
+  readonly dtype: ComputeType;
   /** Receives the latents after the step; may be `latents` itself. */
   readonly out: Float32Array;
 }
@@ -93,8 +120,10 @@ export function guideAndStep(step: GuidedStep): void {
   for (let frame = 0; frame < frames; frame++) {
     const start = frame * frameLength;
     const end = start + frameLength;
-    guideFrame(uncond.subarray(start, end), cond.subarray(start, end), guidance[frame]!, guided);
-    updateValues(step, latents.subarray(start, end), guided, out.subarray(start, end));
+    const halves = [uncond.subarray(start, end), cond.subarray(start, end)] as const;
+    if (step.dtype === "float16") guideFrameFloat16(...halves, guidance[frame]!, guided);
+    else guideFrame(...halves, guidance[frame]!, guided);
+    finishStep(step, latents.subarray(start, end), guided, out.subarray(start, end));
   }
 }
 
@@ -111,16 +140,56 @@ function guideFrame(
   }
 }
 
+/** The same rounded to float16 after every operation, as tensors of halves are. */
+function guideFrameFloat16(
+  uncond: Float32Array,
+  cond: Float32Array,
+  scale: number,
+  out: Float32Array,
+): void {
+  for (let i = 0; i < out.length; i++) out[i] = cond[i]! - uncond[i]!;
+  roundToFloat16(out);
+  scaleValues(out, scale, "float16");
+  for (let i = 0; i < out.length; i++) out[i] = uncond[i]! + out[i]!;
+  roundToFloat16(out);
+}
+
 type Noise = Pick<EulerStep, "sigma" | "sigmaNext" | "predictionType">;
+
+/**
+ * What the model's output is multiplied with before anything is added to it; null: with nothing.
+ *
+ * @source diffusers schedulers/scheduling_euler_discrete.py, step (2. compute original sample)
+ */
+function outputFactor({ predictionType, ...noise }: Noise): number | null {
+  const sigma = fround(noise.sigma);
+  switch (predictionType) {
+    case "epsilon":
+      return sigma;
+    case "sample":
+    case "original_sample":
+      return null;
+    case "v_prediction":
+      return fround(-sigma / fround(Math.sqrt(varianceOf(sigma))));
+    default:
+      return assertNever(predictionType);
+  }
+}
+
+function varianceOf(sigma: number): number {
+  return fround(fround(sigma * sigma) + 1);
+}
 
 /**
  * The Euler update itself. One plain loop a prediction type: a function called for every value takes
  * ten times as long.
+ *
+ * @param scaled the model's output times `outputFactor`
  */
 function updateValues(
   noise: Noise,
   latents: Float32Array,
-  outputs: Float32Array,
+  scaled: Float32Array,
   out: Float32Array,
 ): void {
   const sigma = fround(noise.sigma);
@@ -130,7 +199,7 @@ function updateValues(
     case "epsilon":
       for (let i = 0; i < count; i++) {
         const x = latents[i]!;
-        const original = fround(x - fround(sigma * outputs[i]!));
+        const original = fround(x - scaled[i]!);
         out[i] = x + fround(fround(fround(x - original) / sigma) * delta);
       }
       return;
@@ -138,15 +207,14 @@ function updateValues(
     case "original_sample":
       for (let i = 0; i < count; i++) {
         const x = latents[i]!;
-        out[i] = x + fround(fround(fround(x - outputs[i]!) / sigma) * delta);
+        out[i] = x + fround(fround(fround(x - scaled[i]!) / sigma) * delta);
       }
       return;
     case "v_prediction": {
-      const variance = fround(fround(sigma * sigma) + 1);
-      const outputScale = fround(-sigma / fround(Math.sqrt(variance)));
+      const variance = varianceOf(sigma);
       for (let i = 0; i < count; i++) {
         const x = latents[i]!;
-        const original = fround(fround(outputs[i]! * outputScale) + fround(x / variance));
+        const original = fround(scaled[i]! + fround(x / variance));
         out[i] = x + fround(fround(fround(x - original) / sigma) * delta);
       }
       return;
@@ -154,4 +222,15 @@ function updateValues(
     default:
       assertNever(noise.predictionType);
   }
+}
+
+/** Multiplies in place. */
+function scaleValues(values: Float32Array, factor: number, dtype: ComputeType): void {
+  for (let i = 0; i < values.length; i++) values[i] = values[i]! * factor;
+  narrow(values, dtype);
+}
+
+/** Rounds in place to what a tensor of this type holds. */
+function narrow(values: Float32Array, dtype: ComputeType): void {
+  if (dtype === "float16") roundToFloat16(values);
 }

@@ -32,7 +32,7 @@ test("the predicted original of the step, whatever the model predicts", () => {
   const modelOutput = before.map((x, i) => (x - original[i]!) / sigma);
   const after = new Float32Array(4);
   const step = { modelOutput, latents: before, sigma, sigmaNext, out: after };
-  eulerStep({ ...step, predictionType: "epsilon" });
+  eulerStep({ ...step, predictionType: "epsilon", dtype: "float32" });
   const shape = [1, 1, 2, 2];
   const made = { before: tensor(shape, before), after: tensor(shape, after), sigma, sigmaNext };
   const strip = previewStrip(made, GREY);

@@ -10,6 +10,7 @@ import type { VaeConfig } from "./configs/vae-config.js";
 import type { BuiltGraph, GraphVariant } from "./graph.js";
 import { GraphBuilder, type Value } from "./graph-builder.js";
 import { conv2d, conv3x3, groupNorm, silu, temporalConv } from "./layers.js";
+import { cast, toComputeType } from "./ops-math.js";
 import { reshape, slice, transpose } from "./ops-shape.js";
 import { partOfIndex, Weights } from "./parameters.js";
 import { framesToHeight } from "./resnet.js";
@@ -36,9 +37,9 @@ export function buildVaeEncoder(
   const x = g.input("x", [1, config.in_channels, size.height, size.width]);
 
   const latents = config.latent_channels;
-  const encoded = vaeEncoder(w.at("encoder"), config, x);
+  const encoded = vaeEncoder(w.at("encoder"), config, toComputeType(x));
   const moments = conv2d(w.at("quant_conv"), encoded, 2 * latents, { kernel: 1 });
-  g.output("mode", slice(moments, 1, 0, latents)); // the rest are logarithms of variances
+  g.output("mode", cast(slice(moments, 1, 0, latents), "float32")); // the rest are logarithms of variances
 
   return g.build(w.finish());
 }
@@ -68,7 +69,8 @@ export function buildVaeDecoder(
   const w = Weights.root(g, "vae", part);
   const z = g.input("z", [size.frames, config.latent_channels, size.height, size.width]);
 
-  g.output("sample", temporalDecoder(w.at("decoder"), config, z));
+  const sample = temporalDecoder(w.at("decoder"), config, toComputeType(z));
+  g.output("sample", cast(sample, "float32"));
 
   return g.build(w.finish());
 }

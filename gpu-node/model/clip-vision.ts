@@ -9,7 +9,7 @@ import type { ClipActivation, ImageEncoderConfig } from "./configs/image-encoder
 import type { BuiltGraph, GraphVariant } from "./graph.js";
 import { GraphBuilder, type Value } from "./graph-builder.js";
 import { conv2d, layerNorm, linear } from "./layers.js";
-import { add, gelu, mul, sigmoid } from "./ops-math.js";
+import { add, cast, gelu, mul, sigmoid, toComputeType } from "./ops-math.js";
 import { concat, reshape, slice, transpose } from "./ops-shape.js";
 import { Weights } from "./parameters.js";
 import type { WeightIndex } from "./weights.js";
@@ -32,7 +32,7 @@ export function buildImageEncoder(
   const pixels = g.input("pixel_values", [1, config.num_channels, side, side]);
 
   const model = w.at("vision_model");
-  let h = visionEmbeddings(model.at("embeddings"), config, pixels);
+  let h = visionEmbeddings(model.at("embeddings"), config, toComputeType(pixels));
   h = layerNorm(model.at("pre_layrnorm"), h, config.layer_norm_eps); // the checkpoint's spelling
   for (let i = 0; i < config.num_hidden_layers; i++) {
     h = encoderLayer(model.at("encoder", "layers", i), config, h);
@@ -42,7 +42,7 @@ export function buildImageEncoder(
   const projected = linear(w.at("visual_projection"), pooled, config.projection_dim, {
     bias: false,
   });
-  g.output("image_embeds", projected);
+  g.output("image_embeds", cast(projected, "float32"));
 
   return g.build(w.finish());
 }

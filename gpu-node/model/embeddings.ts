@@ -5,7 +5,7 @@
  */
 import { shapeMismatch, showShape, type Value } from "./graph-builder.js";
 import { linear, silu } from "./layers.js";
-import { cos, mul, sin } from "./ops-math.js";
+import { cos, mul, sin, toComputeType } from "./ops-math.js";
 import { concat, reshape } from "./ops-shape.js";
 import type { Weights } from "./parameters.js";
 
@@ -15,7 +15,9 @@ const MAX_PERIOD = 10_000;
 /**
  * [cos(t·f_i)..., sin(t·f_i)...] with f_i falling geometrically from 1; an odd width ends with 0.
  *
- * @param t [N]
+ * Computed in float32 whatever the graph computes in, as in the reference.
+ *
+ * @param t [N], float32
  * @param width of one embedding, at least 2
  * @returns [N, width]
  * @source get_timestep_embedding with flip_sin_to_cos = true, downscale_freq_shift = 0
@@ -35,10 +37,10 @@ export function timesteps(t: Value, width: number): Value {
   const frequencies = Float32Array.from({ length: half }, (_, i) =>
     Math.exp(Math.fround(Math.fround(logPeriod * i) / half)),
   );
-  const angles = mul(reshape(t, [n!, 1]), t.graph.floats([1, half], frequencies));
+  const angles = mul(reshape(t, [n!, 1]), t.graph.floats([1, half], frequencies, "float32"));
   const parts: [Value, ...Value[]] = [cos(angles), sin(angles)];
-  if (width % 2 === 1) parts.push(t.graph.floats([n!, 1], new Float32Array(n!)));
-  return concat(parts, 1);
+  if (width % 2 === 1) parts.push(t.graph.floats([n!, 1], new Float32Array(n!), "float32"));
+  return toComputeType(concat(parts, 1));
 }
 
 /**

@@ -7,7 +7,7 @@ import {
 import type { Attribute } from "./graph.js";
 import { GraphBuilder, type Value } from "./graph-builder.js";
 import { conv, fusedMatMul, gemmTransB, matMul, multiHeadAttention } from "./ops-linear.js";
-import { add, castToFloat32, mul, sigmoid } from "./ops-math.js";
+import { add, cast, mul, sigmoid } from "./ops-math.js";
 import { batchNormalization, instanceNormalization, layerNormalization } from "./ops-norm.js";
 import { concat, reshape, resizeNearest, slice, transpose } from "./ops-shape.js";
 
@@ -246,7 +246,7 @@ describe("the bytes", () => {
     const x = g.input("x", [1, 2, 4, 4]);
     const range = { file: "model.safetensors", offset: 1234, byteLength: 2 * 2 * 2 * 9 };
     const stored = g.parameter("conv.weight", "float16", [2, 2, 3, 3], range, "conv");
-    const convolved = conv(x, castToFloat32(stored), g.floats([2], [0.5, -1]), {
+    const convolved = conv(x, cast(stored, "float32"), g.floats([2], [0.5, -1]), {
       pads: [1, 1, 1, 1],
     });
     g.output("y", reshape(convolved, [32]));

@@ -7,7 +7,8 @@
  */
 import { assert } from "../../shared/core/assert.js";
 import { FarmError } from "../../shared/core/errors.js";
-import { elementCount } from "../../shared/tensor/tensor.js";
+import { float32ToFloat16 } from "../../shared/tensor/float16.js";
+import { type ComputeType, elementCount } from "../../shared/tensor/tensor.js";
 import {
   type Attributes,
   type BuiltGraph,
@@ -45,6 +46,7 @@ export interface NodeCall {
   readonly shape: readonly number[];
   readonly attributes?: Attributes;
   readonly domain?: Domain;
+  /** Default: that of the first input. */
   readonly elementType?: ElementType;
   /** Multiplications with an addition each, where they are what the operator is about. */
   readonly multiplications?: number;
@@ -73,16 +75,22 @@ export class GraphBuilder {
     this.variant = variant;
   }
 
-  /** A float32 tensor that every run is given. */
+  /** A float32 tensor that every run is given, whatever the graph computes in. */
   input(name: string, shape: readonly number[]): Value {
     this.#inputs.push({ name, shape });
     return this.#value(this.#unique(name), shape, "float32", "", false);
   }
 
-  /** A small float32 constant, kept inside the model's bytes. */
-  floats(shape: readonly number[], values: readonly number[] | Float32Array): Value {
+  /** A small constant in the type that the graph computes in, kept inside the model's bytes. */
+  floats(
+    shape: readonly number[],
+    values: readonly number[] | Float32Array,
+    type: ComputeType = this.variant.dtype,
+  ): Value {
     assert(values.length === elementCount(shape), `${elementCount(shape)} values for a constant`);
-    return this.#inline("float32", shape, new Uint8Array(Float32Array.from(values).buffer));
+    const wide = Float32Array.from(values);
+    const { buffer } = type === "float32" ? wide : float32ToFloat16(wide);
+    return this.#inline(type, shape, new Uint8Array(buffer));
   }
 
   /** A small int64 vector, kept inside the model's bytes: shapes and sizes that operators read. */
@@ -118,7 +126,8 @@ export class GraphBuilder {
       attributes: call.attributes ?? {},
     });
     const constant = given.every((input) => input.constant);
-    const value = this.#value(name, call.shape, call.elementType ?? "float32", path, constant);
+    const elementType = call.elementType ?? given[0]!.elementType;
+    const value = this.#value(name, call.shape, elementType, path, constant);
     this.#costs.push({
       ...{ name, constant, opType: call.opType, inputs: this.#nodes.at(-1)!.inputs },
       bytes: bytesOf(value),
@@ -127,9 +136,10 @@ export class GraphBuilder {
     return value;
   }
 
-  /** Makes `value` a result of the graph, under `name`. */
+  /** Makes a float32 `value` a result of the graph, under `name`. */
   output(name: string, value: Value): void {
     assert(value.graph === this, "an output of this graph");
+    assert(value.elementType === "float32", `a float32 output, not ${value.elementType}`);
     this.#outputs.set(this.#unique(name), value);
   }
 
@@ -156,7 +166,7 @@ export class GraphBuilder {
       inputs: this.#inputs,
       outputs,
       parameterCount,
-      ...weightsOf(initializers),
+      ...weightsOf(initializers, this.variant.dtype),
       nodeCount: nodes.length,
       costs: costsOf(
         new Map(this.#inputs.map(({ name, shape }) => [name, 4 * elementCount(shape)])),
@@ -209,13 +219,13 @@ export class GraphBuilder {
   }
 }
 
-/** Parameters are widened to float32 at load, whatever they are stored in. */
-function weightsOf(initializers: readonly Initializer[]) {
+/** Parameters are brought to the graph's type at load, whatever they are stored in. */
+function weightsOf(initializers: readonly Initializer[], dtype: ComputeType) {
   let [weightBytes, convertedBytes] = [0, 0];
   for (const { elementType, shape, data } of initializers) {
     if (data instanceof Uint8Array) continue;
-    weightBytes += BYTES_OF.float32 * elementCount(shape);
-    if (elementType !== "float32") convertedBytes += data.byteLength;
+    weightBytes += BYTES_OF[dtype] * elementCount(shape);
+    if (elementType !== dtype) convertedBytes += data.byteLength;
   }
   return { weightBytes, convertedBytes };
 }

@@ -20,7 +20,7 @@ const ONNX_OPSET = 21n;
 const MICROSOFT_OPSET = 1n;
 
 /** @returns ONNX's number for the type */
-function onnxDataType(type: ElementType): number {
+export function onnxDataType(type: ElementType): number {
   switch (type) {
     case "float32":
       return tensorProto_DataTypeToNumber(TensorProto_DataType.FLOAT);

@@ -1,4 +1,5 @@
 /** @file A recorded graph as data: what the builder makes and the encoding writes. */
+import type { ComputeType } from "../../shared/tensor/tensor.js";
 import type { GraphCosts } from "./graph-costs.js";
 
 export type ElementType = "float32" | "float16" | "bfloat16" | "int64";
@@ -67,10 +68,21 @@ export interface BuiltGraph {
 export interface GraphVariant {
   /** "fused": one operator, which never holds a whole matrix of scores; "products": plain ones. */
   readonly attention: "fused" | "products";
+  /**
+   * A convolution behind a doubling. "phases": four small ones, 4/9 of the multiplications; "resize":
+   * the doubled picture, as the reference has it.
+   */
+  readonly upsampling: "phases" | "resize";
+  /** What it computes in; inputs and outputs are float32 either way. */
+  readonly dtype: ComputeType;
 }
 
 /** What the CPU provider runs fastest. */
-export const CPU_VARIANT: GraphVariant = { attention: "fused" };
+export const CPU_VARIANT: GraphVariant = {
+  attention: "fused",
+  upsampling: "phases",
+  dtype: "float32",
+};
 
 export interface GraphRecord {
   readonly inputs: readonly Port[];

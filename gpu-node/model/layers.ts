@@ -5,7 +5,7 @@
 import { elementCount } from "../../shared/tensor/tensor.js";
 import { shapeMismatch, showShape, type Value } from "./graph-builder.js";
 import { type ConvAttributes, conv, gemmTransB } from "./ops-linear.js";
-import { mul, sigmoid } from "./ops-math.js";
+import { cast, mul, sigmoid, toComputeType } from "./ops-math.js";
 import { batchNormalization, instanceNormalization, layerNormalization } from "./ops-norm.js";
 import { reshape } from "./ops-shape.js";
 import type { Weights } from "./parameters.js";
@@ -60,7 +60,7 @@ export function conv3x3(w: Weights, x: Value, outC: number): Value {
  * better code for it than for three dimensions.
  *
  * @param x [1, inC, F, H·W]
- * @param scale factor of the result, a constant [1]; it costs nothing, since it goes into the weights
+ * @param scale factor of the result, a constant [1]; in float32 it goes into the weights
  * @returns [1, outC, F, H·W]
  * @source torch.nn.Conv3d with kernel (3, 1, 1) and padding (1, 0, 0)
  */
@@ -71,16 +71,20 @@ export function temporalConv(
   scale: Value | null = null,
 ): Value {
   const inC = x.shape[1]!;
-  const scaled = (value: Value): Value => (scale === null ? value : mul(value, scale));
-  const weight = scaled(w.take("weight", [outC, inC, 3, 1, 1], [outC, inC, 3, 1]));
-  return conv(x, weight, scaled(w.take("bias", [outC])), { pads: [1, 0, 1, 0] });
+  const weight = w.take("weight", [outC, inC, 3, 1, 1], [outC, inC, 3, 1]);
+  const bias = w.take("bias", [outC]);
+  const attributes = { pads: [1, 0, 1, 0] } as const;
+  if (scale === null) return conv(x, weight, bias, attributes);
+  // A small factor would leave halves of the weights without most of their digits.
+  if (x.elementType === "float16") return mul(conv(x, weight, bias, attributes), scale);
+  return conv(x, mul(weight, scale), mul(bias, scale), attributes);
 }
 
 /**
  * Each group of channels of each sample to mean 0 and variance 1, then a scale and shift a channel.
  *
  * Two passes find mean and variance, so a large mean costs no precision, as the cheaper
- * E[x²] − E[x]² would.
+ * E[x²] − E[x]² would. It is computed in float32, as torch does for a tensor of halves.
  *
  * @param x [N, C, ...]
  * @returns the same shape
@@ -94,9 +98,13 @@ export function groupNorm(w: Weights, x: Value, eps: number): Value {
   }
   const g = x.graph;
   const vector = (size: number, value: number): Value =>
-    g.floats([size], new Float32Array(size).fill(value));
+    g.floats([size], new Float32Array(size).fill(value), "float32");
 
-  const grouped = reshape(x, [n!, NORM_GROUPS, elementCount(x.shape) / (n! * NORM_GROUPS)]);
+  const grouped = reshape(cast(x, "float32"), [
+    n!,
+    NORM_GROUPS,
+    elementCount(x.shape) / (n! * NORM_GROUPS),
+  ]);
   const normal = instanceNormalization(
     grouped,
     vector(NORM_GROUPS, 1),
@@ -106,8 +114,8 @@ export function groupNorm(w: Weights, x: Value, eps: number): Value {
 
   // With mean 0 and variance 1 what is left of BatchNormalization is scale and shift in one pass.
   const statistics = { mean: vector(channels!, 0), variance: vector(channels!, 1) };
-  const [scale, shift] = [w.take("weight", [channels!]), w.take("bias", [channels!])];
-  return batchNormalization(reshape(normal, x.shape), scale, shift, statistics, 0);
+  const [scale, shift] = [w.takeWide("weight", [channels!]), w.takeWide("bias", [channels!])];
+  return toComputeType(batchNormalization(reshape(normal, x.shape), scale, shift, statistics, 0));
 }
 
 /** @source torch.nn.LayerNorm over the last axis */

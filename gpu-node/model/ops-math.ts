@@ -1,5 +1,7 @@
 /** @file Element by element: arithmetic with broadcasting, and functions of one value. */
+import type { ComputeType } from "../../shared/tensor/tensor.js";
 import { shapeMismatch, showShape, type Value } from "./graph-builder.js";
+import { onnxDataType } from "./graph-encoding.js";
 
 /** @source ONNX Add-14 */
 export const add = (a: Value, b: Value): Value => broadcasting("Add", a, b);
@@ -18,18 +20,21 @@ export const cos = (x: Value): Value => unary("Cos", x);
 export const gelu = (x: Value): Value => unary("Gelu", x);
 
 /**
- * float16 or bfloat16 values as float32; exact.
+ * The values in another type: exact where they are widened, else to the nearest.
  *
  * @source ONNX Cast-19
  */
-export function castToFloat32(x: Value): Value {
-  // 1 is TensorProto.DataType.FLOAT.
+export function cast(x: Value, elementType: ComputeType): Value {
+  if (x.elementType === elementType) return x;
   return x.graph.node({
-    opType: "Cast",
-    inputs: [x],
-    shape: x.shape,
-    attributes: { to: { int: 1 } },
+    ...{ opType: "Cast", inputs: [x], shape: x.shape, elementType },
+    attributes: { to: { int: onnxDataType(elementType) } },
   });
+}
+
+/** An input, or what was computed in float32, in the type that the graph computes in. */
+export function toComputeType(x: Value): Value {
+  return cast(x, x.graph.variant.dtype);
 }
 
 function unary(opType: string, x: Value): Value {

@@ -96,7 +96,7 @@ export function resizeNearest(x: Value, height: number, width: number): Value {
   const doubled = height === 2 * h! && width === 2 * w!;
   // onnxruntime has a fast path for scales of exactly 2; other sizes are given as sizes.
   const inputs = doubled
-    ? [x, null, g.floats([4], [1, 1, 2, 2])]
+    ? [x, null, g.floats([4], [1, 1, 2, 2], "float32")]
     : [x, null, null, g.ints([n!, c!, height, width])];
   return g.node({
     opType: "Resize",

@@ -10,7 +10,7 @@ import { elementCount } from "../../shared/tensor/tensor.js";
 import { refuseCheckpoint } from "./checkpoint-problems.js";
 import type { ElementType, FileRange } from "./graph.js";
 import { type GraphBuilder, showShape, type Value } from "./graph-builder.js";
-import { castToFloat32 } from "./ops-math.js";
+import { cast, toComputeType } from "./ops-math.js";
 import { sameShape } from "./ops-shape.js";
 import { ImpliedWeights, type WeightDtype, type WeightEntry, type WeightIndex } from "./weights.js";
 
@@ -54,13 +54,22 @@ export class Weights {
   }
 
   /**
-   * A parameter of this module as float32; a checkpoint in half precision is widened once, at load.
+   * A parameter of this module in the type that the graph computes in; one that is stored in another
+   * is brought to it once, at load.
    *
    * @param shape as the checkpoint stores it
    * @param as the shape to read the same values with, where the graph wants another
    */
   take(name: string, shape: readonly number[], as: readonly number[] = shape): Value {
-    return this.#value(this.#enter(name, shape), this.#nameOf(name), as, 0);
+    return toComputeType(this.#value(this.#enter(name, shape), this.#nameOf(name), as, 0));
+  }
+
+  /** The same in float32, for what is computed in it everywhere. */
+  takeWide(name: string, shape: readonly number[]): Value {
+    return cast(
+      toComputeType(this.#value(this.#enter(name, shape), this.#nameOf(name), shape, 0)),
+      "float32",
+    );
   }
 
   /**
@@ -74,7 +83,7 @@ export class Weights {
     const entry = this.#enter(name, shape);
     const partShape = [rows / parts, ...rest];
     return Array.from({ length: parts }, (_, part) =>
-      this.#value(entry, `${this.#nameOf(name)}[${part}/${parts}]`, partShape, part),
+      toComputeType(this.#value(entry, `${this.#nameOf(name)}[${part}/${parts}]`, partShape, part)),
     );
   }
 
@@ -153,8 +162,7 @@ export class Weights {
       offset: entry.offset + part * byteLength,
       byteLength,
     };
-    const stored = this.graph.parameter(name, elementType, shape, range, this.path);
-    return elementType === "float32" ? stored : castToFloat32(stored);
+    return this.graph.parameter(name, elementType, shape, range, this.path);
   }
 }
 

@@ -82,6 +82,7 @@ function framePositions(w: Weights, frames: number, channels: number): Value {
   const numbers = w.graph.floats(
     [frames],
     Float32Array.from({ length: frames }, (_, i) => i),
+    "float32",
   );
   const sinusoids = timesteps(numbers, channels);
   const embedded = timestepEmbedding(w.at("time_pos_embed"), sinusoids, 4 * channels, channels);

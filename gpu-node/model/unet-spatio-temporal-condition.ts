@@ -9,7 +9,7 @@ import { timestepEmbedding, timesteps } from "./embeddings.js";
 import type { BuiltGraph, GraphVariant } from "./graph.js";
 import { GraphBuilder, type Value } from "./graph-builder.js";
 import { conv3x3, groupNorm, silu } from "./layers.js";
-import { add } from "./ops-math.js";
+import { add, cast, toComputeType } from "./ops-math.js";
 import { reshape } from "./ops-shape.js";
 import { Weights } from "./parameters.js";
 import {
@@ -56,9 +56,9 @@ export function buildUnet(
 
   const conditioning: Conditioning = {
     temb: timeEmbedding(w, config, timestep, reshape(addedIds, [ids])),
-    context: reshape(states, [1, states.shape[2]!]),
+    context: toComputeType(reshape(states, [1, states.shape[2]!])),
   };
-  let h = reshape(sample, [frames, config.in_channels, height, width]);
+  let h = reshape(toComputeType(sample), [frames, config.in_channels, height, width]);
   h = conv3x3(w.at("conv_in"), h, config.block_out_channels[0]!);
 
   const skips = downBlocks(w, config, h, conditioning);
@@ -68,7 +68,7 @@ export function buildUnet(
 
   h = silu(groupNorm(w.at("conv_norm_out"), h, 1e-5));
   h = conv3x3(w.at("conv_out"), h, config.out_channels);
-  g.output("out_sample", reshape(h, [1, ...h.shape]));
+  g.output("out_sample", cast(reshape(h, [1, ...h.shape]), "float32"));
 
   return g.build(w.finish());
 }

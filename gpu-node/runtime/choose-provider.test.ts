@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { chooseProvider, type ProviderSurroundings } from "./choose-provider.js";
 import type { ProviderChoice } from "./provider.js";
+import { chooseDtype } from "./provider.js";
 
 const bare: ProviderSurroundings = {
   platform: "linux",
@@ -37,4 +38,20 @@ test.each<[ProviderChoice, ProviderSurroundings, RegExp]>([
   ["cuda", { ...bare, engineFiles: libraries }, /shows no NVIDIA device .* --provider cpu/],
 ])("%s that is not there is refused", (choice, surroundings, words) => {
   expect(() => chooseProvider(choice, surroundings)).toThrow(words);
+});
+
+test.each([
+  ["auto", "cpu", ["F16"], "float32"],
+  ["auto", "webgpu", ["F16"], "float32"],
+  ["auto", "cuda", ["F16"], "float16"],
+  ["auto", "cuda", ["F32"], "float32"],
+  ["auto", "tensorrt", ["F16"], "float32"],
+  ["float16", "cpu", ["F32"], "float16"],
+  ["float32", "cuda", ["F16"], "float32"],
+] as const)("--dtype %s on %s, weights in %s: %s", (choice, provider, stored, dtype) => {
+  expect(chooseDtype(choice, provider, stored)).toBe(dtype);
+});
+
+test("float16 is refused where the engine cannot be told to compute in it", () => {
+  expect(() => chooseDtype("float16", "tensorrt", ["F16"])).toThrow(/take --provider cuda or/);
 });

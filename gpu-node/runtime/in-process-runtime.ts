@@ -3,18 +3,19 @@ import { env } from "onnxruntime-node";
 import { assertNever } from "../../shared/core/assert.js";
 import { asFarmError, FarmError } from "../../shared/core/errors.js";
 import type { Tensor } from "../../shared/tensor/tensor.js";
-import { describeCheckpoint } from "../checkpoint/describe-checkpoint.js";
+import { describeCheckpoint, summarizeWeights } from "../checkpoint/describe-checkpoint.js";
 import { digestCheckpoint } from "../checkpoint/digest-checkpoint.js";
 import { type Checkpoint, openCheckpoint } from "../checkpoint/open-checkpoint.js";
 import { recognizeStructure } from "../checkpoint/published-structures.js";
 import { buildVaeDecoder, buildVaeEncoder } from "../model/autoencoder-kl-temporal-decoder.js";
 import { buildImageEncoder } from "../model/clip-vision.js";
+import type { VaeConfig } from "../model/configs/vae-config.js";
 import type { BuiltGraph, GraphVariant } from "../model/graph.js";
 import { type GraphSize, processBytes } from "../model/memory-plan.js";
 import { buildUnet } from "../model/unet-spatio-temporal-condition.js";
 import { refuseOverMemory } from "./memory-guard.js";
 import { probeProvider } from "./probe-provider.js";
-import { VARIANT_OF_PROVIDER } from "./provider.js";
+import { chooseDtype, variantOf } from "./provider.js";
 import {
   describeGraph,
   type GraphSpec,
@@ -52,11 +53,14 @@ export async function openInProcessRuntime(settings: RuntimeSettings): Promise<I
   const checkpoint = await openCheckpoint(settings.checkpointDir, {
     variant: settings.variant ?? "auto",
   });
-  await probeProvider(settings);
+  const stored = summarizeWeights(checkpoint.components.unet.weights).dtypes;
+  const dtype = chooseDtype(settings.dtype ?? "auto", settings.provider, stored);
+  await probeProvider(settings, dtype);
   const { digest } = await digestCheckpoint(checkpoint);
   const info: RuntimeInfo = {
     model: describeCheckpoint(checkpoint, digest),
     configs: checkpoint.configs,
+    dtype,
     structure: recognizeStructure(checkpoint),
     ortVersion: env.versions.node ?? "unknown",
   };
@@ -64,7 +68,7 @@ export async function openInProcessRuntime(settings: RuntimeSettings): Promise<I
   const sessions: OpenSessions = new Map();
   let last: Promise<unknown> = Promise.resolve();
 
-  const variant = VARIANT_OF_PROVIDER[settings.provider];
+  const variant = variantOf(settings.provider, dtype);
   const sessionFor = async (graph: GraphSpec): Promise<Session> => {
     const { module } = graph;
     const kept = sessions.get(module) ?? new Map<string, OpenSession>();
@@ -72,7 +76,7 @@ export async function openInProcessRuntime(settings: RuntimeSettings): Promise<I
     let open = kept.get(key);
     if (open === undefined) {
       const { built, folder } = buildGraph(checkpoint, graph, variant);
-      await makeRoom(checkpoint, sessions, { graph, built }, settings);
+      await makeRoom(checkpoint, sessions, { graph, built, variant }, settings);
       const [oldest] = kept;
       if (oldest !== undefined && kept.size === SESSIONS_MAX[module]) {
         kept.delete(oldest[0]);
@@ -117,6 +121,13 @@ interface OpenSession {
   readonly size: GraphSize;
 }
 
+/** A graph that is to be opened. */
+interface AskedGraph {
+  readonly graph: GraphSpec;
+  readonly built: BuiltGraph;
+  readonly variant: GraphVariant;
+}
+
 /** By module, then by graph, the least recently used first. */
 type OpenSessions = Map<GraphSpec["module"], Map<string, OpenSession>>;
 
@@ -124,11 +135,10 @@ type OpenSessions = Map<GraphSpec["module"], Map<string, OpenSession>>;
 async function makeRoom(
   checkpoint: Checkpoint,
   sessions: OpenSessions,
-  { graph, built }: { readonly graph: GraphSpec; readonly built: BuiltGraph },
-  { provider, offload = false, memoryBytes = null }: RuntimeSettings,
+  { graph, built, variant }: AskedGraph,
+  { offload = false, memoryBytes = null }: RuntimeSettings,
 ): Promise<void> {
   const stage = STAGE_OF_MODULE[graph.module];
-  const variant = VARIANT_OF_PROVIDER[provider];
   if (memoryBytes !== null) {
     const withFrames = (frames: number) =>
       buildGraph(checkpoint, "frames" in graph ? { ...graph, frames } : graph, variant).built;
@@ -165,7 +175,12 @@ function buildGraph(
       };
     case "vae_encoder":
       return {
-        built: buildVaeEncoder(configs.vae, vae.weights, graph, variant),
+        built: buildVaeEncoder(
+          configs.vae,
+          vae.weights,
+          graph,
+          encoderVariant(configs.vae, variant),
+        ),
         folder: vae.folder,
       };
     case "image_encoder":
@@ -176,4 +191,9 @@ function buildGraph(
     default:
       return assertNever(graph);
   }
+}
+
+/** The reference encodes in float32 where the VAE's config says that its halves overflow. */
+function encoderVariant({ force_upcast }: VaeConfig, variant: GraphVariant): GraphVariant {
+  return force_upcast ? { ...variant, dtype: "float32" } : variant;
 }

@@ -7,7 +7,7 @@ import { tensor } from "../../shared/tensor/tensor.js";
 import { runGraph } from "../../test/golden/run-graph.js";
 import type { BuiltGraph, ElementType } from "../model/graph.js";
 import { GraphBuilder } from "../model/graph-builder.js";
-import { add, castToFloat32, mul } from "../model/ops-math.js";
+import { add, cast, mul } from "../model/ops-math.js";
 import { openSession, type Session } from "./session.js";
 
 const SETTINGS = { provider: "cpu", intraOpThreads: 1 } as const;
@@ -91,7 +91,7 @@ describe("weights in files", () => {
       [vector(10, 20)],
       ([x], g) => {
         const stored = g.parameter("w", elementType, [2], range, "w");
-        return add(x!, elementType === "float32" ? stored : castToFloat32(stored));
+        return add(x!, elementType === "float32" ? stored : cast(stored, "float32"));
       },
       folder,
     );

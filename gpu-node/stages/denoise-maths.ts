@@ -9,7 +9,8 @@ import { assert } from "../../shared/core/assert.js";
 import { FarmError } from "../../shared/core/errors.js";
 import { type ClipParameters, isGuided } from "../../shared/farm/parameters.js";
 import type { GuidanceHalf } from "../../shared/farm/work.js";
-import { elementCount, type Tensor, tensor } from "../../shared/tensor/tensor.js";
+import { roundToFloat16 } from "../../shared/tensor/float16.js";
+import { type ComputeType, elementCount, type Tensor, tensor } from "../../shared/tensor/tensor.js";
 import {
   type EulerDiscreteConfig,
   planSteps,
@@ -74,6 +75,8 @@ export function latentsDigest({ data }: Tensor): string {
  * A replica at the beginning of a clip, or at `from`.
  *
  * @param from latents of the initial ones' shape, after a step of the clip
+ * @param dtype of the reference's tensors: with float16 what goes in and the latents after each step
+ *   are rounded to it, wherever they come from
  * @throws FarmError "blob-corrupt" when the conditioning does not fit the parameters, or `from` not
  *   the conditioning; "invalid-argument" when the clip has fewer steps than `from` has made
  */
@@ -82,6 +85,7 @@ export function createReplica(
   parameters: ClipParameters,
   config: EulerDiscreteConfig,
   from: ReplicaState = { step: 0, latents: conditioning.initialLatents },
+  dtype: ComputeType = "float32",
 ): DenoiseReplica {
   const { shape } = conditioning.initialLatents;
   refuseMisfits(conditioning, parameters);
@@ -90,10 +94,11 @@ export function createReplica(
   refuseMisplaced(from, stepCount, shape);
 
   const guided = isGuided(parameters);
-  const unet = unetInputBuilder(conditioning, parameters);
+  const unet = unetInputBuilder(conditioning, parameters, dtype);
   const { numFrames: frames } = parameters;
-  const guidance = guidanceScales(parameters);
-  let { step, latents } = from;
+  const guidance = rounded(guidanceScales(parameters), dtype);
+  let { step } = from;
+  let latents: Tensor = { shape, data: rounded(from.latents.data, dtype) };
 
   return {
     get step() {
@@ -120,6 +125,7 @@ export function createReplica(
         sigma: table.sigmas[step]!,
         sigmaNext: table.sigmas[step + 1]!,
         predictionType: config.prediction_type,
+        dtype,
         out,
       };
       if (uncond === null) eulerStep({ ...noise, modelOutput: cond.data });
@@ -136,8 +142,15 @@ export function createReplica(
  *
  * @source diffusers pipeline_stable_video_diffusion.py, __call__ (9. Denoising loop)
  */
-function unetInputBuilder(conditioning: Conditioning, parameters: ClipParameters) {
-  const { imageEmbedding, imageLatents, initialLatents } = conditioning;
+function unetInputBuilder(
+  conditioning: Conditioning,
+  parameters: ClipParameters,
+  dtype: ComputeType,
+) {
+  const { initialLatents } = conditioning;
+  const inType = ({ shape, data }: Tensor): Tensor => tensor(shape, rounded(data, dtype));
+  const imageEmbedding = inType(conditioning.imageEmbedding);
+  const imageLatents = inType(conditioning.imageLatents);
   const [frames, channels, height, width] = initialLatents.shape as [
     number,
     number,
@@ -147,7 +160,7 @@ function unetInputBuilder(conditioning: Conditioning, parameters: ClipParameters
   const cells = height * width;
   const imageChannels = imageLatents.shape[0]!;
   const zeroEmbedding = tensor(imageEmbedding.shape, new Float32Array(imageEmbedding.data.length));
-  const timeIds = tensor([1, 3], addedTimeIds(parameters));
+  const timeIds = inType(tensor([1, 3], addedTimeIds(parameters)));
 
   // [F, C, h, w] and [C', h, w] side by side in every frame; without the picture it stays zero. Only
   // the former changes: made anew for every half, the inputs would be most of a node's garbage.
@@ -169,7 +182,7 @@ function unetInputBuilder(conditioning: Conditioning, parameters: ClipParameters
     for (let frame = 0; frame < frames; frame++) {
       const from = latents.data.subarray(frame * own, (frame + 1) * own);
       const at = frame * perFrame;
-      scaleModelInput(from, sigma, sample.subarray(at, at + own));
+      scaleModelInput(from, sigma, sample.subarray(at, at + own), dtype);
     }
     return {
       sample: tensor([1, frames, channels + imageChannels, height, width], sample),
@@ -178,6 +191,14 @@ function unetInputBuilder(conditioning: Conditioning, parameters: ClipParameters
       added_time_ids: timeIds,
     };
   };
+}
+
+/** The values as a tensor of this type holds them; a copy where that changes them. */
+function rounded(values: Float32Array, dtype: ComputeType): Float32Array {
+  if (dtype === "float32") return values;
+  const copy = values.slice();
+  roundToFloat16(copy);
+  return copy;
 }
 
 function refuseMisplaced(from: ReplicaState, stepCount: number, shape: readonly number[]): void {

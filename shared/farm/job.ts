@@ -10,17 +10,18 @@ export const JOB_STATES = [
   "succeeded",
   "failed",
   "cancelled",
+  "expired",
 ] as const;
 /**
  * queued: accepted, nothing started · running: a task has started · paused: nothing new of it
  * starts until it is resumed · succeeded: every clip is published · failed: a clip failed for good
- * and the others ended · cancelled: by its owner.
+ * and the others ended · cancelled: by its owner · expired: its deadline passed before it had ended.
  */
 export type JobState = (typeof JOB_STATES)[number];
 
 /** Whether a job or clip in this state can never change again. */
 export function isTerminal(state: JobState): boolean {
-  return state === "succeeded" || state === "failed" || state === "cancelled";
+  return state !== "queued" && state !== "running" && state !== "paused";
 }
 
 /** When and in what order a job runs. */
@@ -31,6 +32,8 @@ export interface JobOptions {
   readonly priority: number;
   /** Not before this time, milliseconds since 1970; null: at once. */
   readonly startAfterMs: number | null;
+  /** It expires unless it has ended by this time, milliseconds since 1970; null: it has no deadline. */
+  readonly deadlineMs: number | null;
   /** Jobs that have to succeed first. */
   readonly dependsOn: readonly string[];
   /** Where its one clip begins in place of noise; null: at the noise. */
@@ -43,6 +46,7 @@ export const JOB_OPTIONS_DEFAULT: JobOptions = {
   owner: "local",
   priority: 50,
   startAfterMs: null,
+  deadlineMs: null,
   dependsOn: [],
   branch: null,
   preview: false,
@@ -124,6 +128,8 @@ export interface JobView {
   readonly waitsFor: readonly string[];
   /** 1, and one more each time it was retried after its end. */
   readonly run: number;
+  /** Why nothing of it is worked on at the time of the view; [] while something is, and after its end. */
+  readonly whyNotNow: readonly string[];
 }
 
 /** What a node could do for a job that is not submitted yet. */

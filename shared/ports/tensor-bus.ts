@@ -14,7 +14,7 @@ export interface FrameHeader {
   /** From 0. */
   readonly step: number;
   readonly half: GuidanceHalf;
-  readonly dtype: "F32";
+  readonly dtype: "F32" | "F16";
   readonly shape: readonly number[];
   /** Hex sha256 of the payload. */
   readonly sha256: string;

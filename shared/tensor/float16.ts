@@ -23,6 +23,13 @@ export function float32ToFloat16(values: Float32Array): Uint16Array<ArrayBuffer>
   return bits;
 }
 
+/** Every value to the nearest float16, in place. */
+export function roundToFloat16(values: Float32Array): void {
+  const table = float16Table();
+  const words = wordsOf(values);
+  for (let i = 0; i < words.length; i++) words[i] = table[narrowToFloat16(words[i]!)]!;
+}
+
 /** bfloat16 bits to their values. */
 export function bfloat16ToFloat32(bits: Uint16Array): Float32Array<ArrayBuffer> {
   const words = new Uint32Array(bits.length);

@@ -8,6 +8,10 @@ export interface Tensor {
   readonly data: Float32Array;
 }
 
+/** What models compute in. A tensor of either holds its values as float32 here. */
+export const COMPUTE_TYPES = ["float32", "float16"] as const;
+export type ComputeType = (typeof COMPUTE_TYPES)[number];
+
 /** The number of values in a tensor of this shape. */
 export function elementCount(shape: readonly number[]): number {
   return shape.reduce((product, extent) => product * extent, 1);

@@ -3,18 +3,16 @@
  * again: the job ends once, with the same bytes, and its request id still names it.
  */
 import { randomUUID } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
 import { beforeAll, expect, test } from "vitest";
-import { asFarmError, type FarmErrorCode } from "../../shared/core/errors.js";
 import type { JobOptions, JobView } from "../../shared/farm/job.js";
 import type { JobParameters } from "../../shared/farm/parameters.js";
 import { CLIP, type FileHashes, isMidDenoise, stageOf, undisturbed } from "./farm-harness.js";
 import { type FaultFarm, sharedFarm } from "./fault-farm.js";
+import { insist } from "./insist.js";
 import { selected } from "./selection.js";
 
 /** Enough for a few checkpoints, and for a fault in the middle. */
 const PARAMETERS: JobParameters = { ...CLIP, numInferenceSteps: 20 };
-const RETRY_MS = 50;
 
 const theFarm = sharedFarm(2);
 let farm: FaultFarm;
@@ -23,20 +21,6 @@ beforeAll(async () => {
   farm = theFarm();
   expected = (await undisturbed(PARAMETERS))[0]!;
 }, 60_000);
-
-/** Asks again while nobody answers, as a client would; `settled` says that it was done already. */
-async function insist<A>(call: () => Promise<A>, settled: FarmErrorCode[] = []): Promise<A | null> {
-  for (;;) {
-    try {
-      return await call();
-    } catch (error) {
-      const { code } = asFarmError(error);
-      if (settled.includes(code)) return null;
-      if (code !== "unreachable") throw error;
-      await sleep(RETRY_MS);
-    }
-  }
-}
 
 /** One job and what is done with it; everything may meet a dead coordinator. */
 class Story {
@@ -49,7 +33,7 @@ class Story {
   ): Promise<void> {
     const { requestId } = this;
     const send = () => farm.submit({ ...PARAMETERS, ...parameters }, { requestId, options });
-    this.jobId = (await insist(send))!.jobId;
+    this.jobId = (await insist(send)).jobId;
   }
 
   until(test: (job: JobView) => boolean): Promise<JobView> {
@@ -89,6 +73,7 @@ const stories: [kind: string, times: number, tell: Teller][] = [
   ["task-asked-to-yield", 1, drainAndUndrain],
   ["job-cancelled", 1, cancelAndRetry],
   ["job-retried", 1, cancelAndRetry],
+  ["job-expired", 1, expireAndRetry],
   ["job-due", 1, (story) => story.submit({}, { startAfterMs: Date.now() + 300 })],
   ["job-prioritized", 1, prioritize],
   ["node-left", 1, (story) => endNode(story, "SIGKILL")],
@@ -116,6 +101,16 @@ async function cancelAndRetry(story: Story): Promise<void> {
   await story.ask("cancelJob");
   expect((await story.end()).state).toBe("cancelled");
   await story.ask("retryJob");
+}
+
+/** Paused, it cannot have ended before its deadline. */
+async function expireAndRetry(story: Story): Promise<void> {
+  await story.submit({}, { deadlineMs: Date.now() + 4_000 });
+  await story.until((job) => isMidDenoise(job));
+  await story.ask("pauseJob");
+  expect((await story.end()).state).toBe("expired");
+  await story.ask("retryJob");
+  await story.ask("resumeJob");
 }
 
 async function prioritize(story: Story): Promise<void> {

@@ -13,6 +13,7 @@ import { FarmClient } from "../../client/farm-client.js";
 import {
   isTerminal,
   JOB_OPTIONS_DEFAULT,
+  type JobOptions,
   type JobView,
   type StageView,
 } from "../../shared/farm/job.js";
@@ -158,6 +159,7 @@ export class TestFarm {
   async submit(
     parameters: Partial<JobParameters>,
     requestId: string = randomUUID(),
+    options: Partial<JobOptions> = {},
   ): Promise<JobView> {
     const image = await this.client.upload(readFileSync(PICTURE));
     return this.client.createJob({
@@ -165,7 +167,7 @@ export class TestFarm {
       parameters: { ...CLIP, ...parameters },
       modelDigest: "",
       requestId,
-      options: JOB_OPTIONS_DEFAULT,
+      options: { ...JOB_OPTIONS_DEFAULT, ...options },
     });
   }
 

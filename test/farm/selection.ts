@@ -6,6 +6,16 @@ export const TRIES_ALL = process.env["RENDERFARM_FAULTS"] === "all";
 /** How long faults go on in the soak test: RENDERFARM_SOAK_MINUTES; 0: a few faults and no more. */
 export const SOAK_MINUTES = Number.parseFloat(process.env["RENDERFARM_SOAK_MINUTES"] ?? "0") || 0;
 
+/** KIND=COUNT,KIND=COUNT: which processes are killed under load, and how often; "": as by default. */
+const KILLS = process.env["RENDERFARM_SOAK_KILLS"] ?? "";
+
+/** How often a kind of process is killed; one that is not named is spared where another one is. */
+export function killsOf(kind: string, byDefault: number): number {
+  if (KILLS === "") return byDefault;
+  const named = KILLS.split(",").map((part) => part.split("="));
+  return Number(named.find(([name]) => name === kind)?.[1] ?? 0);
+}
+
 /** Another number chooses other faults: RENDERFARM_FAULTS=2. */
 const SEED = Number.parseInt(process.env["RENDERFARM_FAULTS"] ?? "1", 10) || 1;
 

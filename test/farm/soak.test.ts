@@ -11,6 +11,7 @@ import { isTerminal } from "../../shared/farm/job.js";
 import type { JobParameters } from "../../shared/farm/parameters.js";
 import { CLIP, type FileHashes, undisturbed } from "./farm-harness.js";
 import { FaultFarm } from "./fault-farm.js";
+import { insist } from "./insist.js";
 import { drawn, SOAK_MINUTES } from "./selection.js";
 
 const NODES = 3;
@@ -158,18 +159,6 @@ async function endOf(jobId: string) {
     throw new Error(`job ${jobId}: the watch ended before the job`);
   } finally {
     clearTimeout(silence);
-  }
-}
-
-/** Asks again while nobody answers, as a client would. */
-async function insist<A>(call: () => Promise<A>): Promise<A> {
-  for (;;) {
-    try {
-      return await call();
-    } catch (error) {
-      if ((error as { code?: unknown }).code !== "unreachable") throw error;
-      await sleep(200);
-    }
   }
 }
 

@@ -6,51 +6,17 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 
 import { FarmProcess, type FarmProcessOptions } from "../../cli/farm-process.js";
 import { FarmClient } from "../../client/farm-client.js";
 import { type ChildRuntime, startChildRuntime } from "../../gpu-node/runtime/child-runtime.js";
-import type { GraphSpec } from "../../gpu-node/runtime/runtime.js";
 import { isTerminal, JOB_OPTIONS_DEFAULT, type JobView } from "../../shared/farm/job.js";
-import { elementCount, type Tensor, tensor } from "../../shared/tensor/tensor.js";
 import { maxRelativeDifference } from "../golden/read-golden.js";
 import { softwareGpu } from "../servers/software-gpu.js";
 import { CHECKPOINT, CLIP, PICTURE } from "./farm-harness.js";
+import { CALLS, FLOAT16_TOLERANCE } from "./module-calls.js";
 
 /** The device adds in another order (about 1e-5 here); another formula differs by far more. */
 const TOLERANCE = 1e-4;
 /** A device in software compiles every shader with one processor. */
 const PATIENCE_MS = 900_000;
 const CLIPS = 3;
-
-function wave(...shape: number[]): Tensor {
-  return tensor(
-    shape,
-    Float32Array.from({ length: elementCount(shape) }, (_, i) => Math.sin(i)),
-  );
-}
-
-interface Call {
-  readonly graph: GraphSpec;
-  readonly inputs: Readonly<Record<string, Tensor>>;
-}
-
-const CALLS: readonly Call[] = [
-  {
-    graph: { module: "unet", frames: 2, height: 8, width: 8 },
-    inputs: {
-      sample: wave(1, 2, 8, 8, 8),
-      timestep: wave(1),
-      encoder_hidden_states: wave(1, 1, 32),
-      added_time_ids: wave(1, 3),
-    },
-  },
-  {
-    graph: { module: "vae_encoder", height: 16, width: 16 },
-    inputs: { x: wave(1, 3, 16, 16) },
-  },
-  {
-    graph: { module: "vae_decoder", frames: 2, height: 8, width: 8 },
-    inputs: { z: wave(2, 4, 8, 8) },
-  },
-  { graph: { module: "image_encoder" }, inputs: { pixel_values: wave(1, 3, 224, 224) } },
-];
 
 describe.runIf(softwareGpu)("the webgpu provider", () => {
   const before = { ...process.env };
@@ -82,6 +48,33 @@ describe.runIf(softwareGpu)("the webgpu provider", () => {
       PATIENCE_MS,
     );
   });
+
+  test(
+    "float16 graphs run where the device has them, else the start says what to take",
+    async () => {
+      const settings = { checkpointDir: CHECKPOINT, intraOpThreads: 1, dtype: "float16" } as const;
+      let webgpu: ChildRuntime;
+      try {
+        webgpu = await startChildRuntime({ ...settings, provider: "webgpu" });
+      } catch (error) {
+        expect(error).toMatchObject({ code: "invalid-argument" });
+        expect(String(error)).toMatch(/--dtype float16: .*take --dtype float32/);
+        process.stderr.write(`float16 on this device: ${String(error)}\n`);
+        return;
+      }
+      const cpu = await startChildRuntime({ ...settings, provider: "cpu" });
+      onTestFinished(() => Promise.all([cpu.close(), webgpu.close()]).then(() => undefined));
+      for (const { graph, inputs } of CALLS) {
+        const [expected, actual] = await Promise.all(
+          [cpu, webgpu].map((r) => r.run(graph, inputs)),
+        );
+        for (const [name, { data }] of Object.entries(expected!)) {
+          expect(maxRelativeDifference(actual![name]!.data, data)).toBeLessThan(FLOAT16_TOLERANCE);
+        }
+      }
+    },
+    PATIENCE_MS,
+  );
 
   test(
     "in a farm with a cpu node, the two share a batch and are never paired",

@@ -80,6 +80,8 @@ export class SimLoop implements SessionLoop {
     const plan = this.#world.core.planFarm(this.farm, this.#policy, nowMs);
     const isIdle = due.length === 0 && plan.grants.length === 0 && plan.yields.length === 0;
     if (!isIdle) this.apply(due);
+    const check = this.#world.oracle.onLook(nowMs);
+    if (check) this.settled(check);
     return RESOLVED;
   }
 

@@ -7,7 +7,7 @@ import {
   NUMERICAL_FAILURES_MAX,
 } from "../../coordinator/plan/limits.js";
 import { decodeFarm, type FarmPart } from "../../coordinator/plan/snapshot.js";
-import { membersOf, type Task } from "../../coordinator/plan/task.js";
+import { isEnded, membersOf, type Task } from "../../coordinator/plan/task.js";
 import { FarmError } from "../../shared/core/errors.js";
 import { isTerminal } from "../../shared/farm/job.js";
 import { digest } from "./digest.js";
@@ -41,8 +41,15 @@ export function checkFarm(farm: Farm): void {
   let ready = 0;
   for (const task of farm.tasks.values()) {
     checkSlots(farm, task);
-    if (task.state.kind !== "ready") continue;
+    if (isEnded(task)) continue;
     const job = farm.jobs.get(task.jobId);
+    const isOver = job !== undefined && isTerminal(job.state);
+    hold(
+      !isOver,
+      "I8",
+      () => `${task.taskId} of a job that is ${job?.state} is ${task.state.kind}`,
+    );
+    if (task.state.kind !== "ready") continue;
     if (!job || isHeld(job) || isTerminal(job.state)) continue;
     ready += 1;
     hold(waiting.has(task.taskId), "I13", () => `${task.taskId} is ready and not queued`);

@@ -6,7 +6,8 @@ import type { SimCoordinator } from "./coordinator.js";
 import type { TornAt } from "./journal.js";
 import type { SimNode } from "./node.js";
 import type { Random } from "./random.js";
-import type { Fault, LaterFault, Scenario } from "./scenario.js";
+import type { Fault, LaterFault, Scenario, ThirdFault } from "./scenario.js";
+import { planSwizzle } from "./swizzle.js";
 import type { World } from "./world.js";
 
 /** Shorter and longer than a lease. */
@@ -21,9 +22,9 @@ export class Faults {
   /** Of an operator who has forgotten the first one. */
   readonly #second: SimCoordinator;
   readonly #nodes: readonly SimNode[];
-  readonly #scenario: Scenario;
   readonly #random: Random;
   readonly #laterRandom: Random;
+  readonly #thirdRandom: Random;
   #torn: TornAt | null = null;
   #over = false;
 
@@ -38,9 +39,9 @@ export class Faults {
     this.#coordinator = coordinator;
     this.#nodes = nodes;
     this.#second = second;
-    this.#scenario = scenario;
     this.#random = world.random.split("faults");
     this.#laterRandom = world.random.split("later faults");
+    this.#thirdRandom = world.random.split("third faults");
     world.bus.duplicated = scenario.duplicatedFrames;
     world.journal.tearing = () => {
       const torn = this.#torn;
@@ -48,8 +49,10 @@ export class Faults {
       if (torn) this.#reviveCoordinator();
       return torn;
     };
-    this.#again();
-    this.#againLater();
+    const { faults, faultPauseMs, later, third } = scenario;
+    this.#repeat({ faults, faultPauseMs }, this.#random, (fault) => this.#happen(fault));
+    this.#repeat(later, this.#laterRandom, (fault) => this.#happenLater(fault));
+    this.#repeat(third, this.#thirdRandom, (fault) => this.#happenThird(fault));
     world.bus.onFlipped = () => world.oracle.count("frame arrives with another bit");
   }
 
@@ -80,22 +83,35 @@ export class Faults {
     this.#world.timeline.after(2_000, () => this.#keepUp());
   }
 
-  #again(): void {
-    const { faults, faultPauseMs } = this.#scenario;
-    if (faults.length === 0) return;
-    this.#after(faultPauseMs * this.#random.between(0.3, 1.7), () => {
-      this.#happen(this.#random.pick(faults));
-      this.#again();
+  /** One fault after the other, until they stop. */
+  #repeat<F>(
+    plan: { readonly faults: readonly F[]; readonly faultPauseMs: number } | null,
+    random: Random,
+    happen: (fault: F) => void,
+  ): void {
+    if (!plan || plan.faults.length === 0) return;
+    this.#after(plan.faultPauseMs * random.between(0.3, 1.7), () => {
+      happen(random.pick(plan.faults));
+      this.#repeat(plan, random, happen);
     });
   }
 
-  #againLater(): void {
-    const { later } = this.#scenario;
-    if (!later || later.faults.length === 0) return;
-    this.#after(later.faultPauseMs * this.#laterRandom.between(0.3, 1.7), () => {
-      this.#happenLater(this.#laterRandom.pick(later.faults));
-      this.#againLater();
-    });
+  #happenThird(fault: ThirdFault): void {
+    const random = this.#thirdRandom;
+    const { network, oracle, trace } = this.#world;
+    this.done.push(fault);
+    oracle.count(`fault ${fault}`);
+    trace.add(`FAULT ${fault}`);
+    switch (fault) {
+      case "swizzle": {
+        const places = ["coordinator", ...this.#nodes.map((node) => node.nodeId)];
+        const { clogs, isEveryLink } = planSwizzle(places, random);
+        if (isEveryLink) oracle.count("every link clogged");
+        for (const { from, to, afterMs, durationMs } of clogs) {
+          this.#after(afterMs, () => network.block(from, to, durationMs));
+        }
+      }
+    }
   }
 
   #happenLater(fault: LaterFault): void {

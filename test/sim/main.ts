@@ -1,7 +1,7 @@
 /** @file `npm run sim`: many seeds, one after the other; the first failure is printed and ends it. */
 import { parseArgs } from "node:util";
 import { catchMutation, describeFailure, readable } from "./campaign.js";
-import { LATER_MUTATIONS, MUTATIONS } from "./mutations.js";
+import { LATER_MUTATIONS, MUTATIONS, THIRD_MUTATIONS } from "./mutations.js";
 import { simulate } from "./simulation.js";
 
 const MUTATION_SEEDS_MAX = 500;
@@ -49,7 +49,7 @@ function runSeeds(from: number, count: number, keepsTrace: boolean): number {
 /** Plants each bug and looks for the first seed whose run sees it. */
 function runMutations(): number {
   let missed = 0;
-  const planted = [...MUTATIONS, ...LATER_MUTATIONS];
+  const planted = [...MUTATIONS, ...LATER_MUTATIONS, ...THIRD_MUTATIONS];
   for (const { name, core } of planted) {
     const caught = catchMutation(core, MUTATION_SEEDS_MAX);
     if (caught === null) missed += 1;

@@ -133,6 +133,30 @@ export const MUTATIONS: readonly Mutation[] = [
   },
 ];
 
+/** Of what came with the third generation of worlds. */
+export const THIRD_MUTATIONS: readonly Mutation[] = [
+  onEvent("a deadline passes and nothing comes of it", (_farm, event) =>
+    event.kind === "job-expired" ? { ...event, jobId: "nobody" } : event,
+  ),
+  onEvent("a retry leaves a deadline that has passed", (farm, event) => {
+    if (event.kind !== "job-retried" || event.deadlineMs !== undefined) return event;
+    return { ...event, deadlineMs: farm.jobs.get(event.jobId)?.deadlineMs ?? undefined };
+  }),
+  afterEvent("nodes work on for a job that has expired", (farm, event, before) => {
+    if (event.kind !== "job-expired") return;
+    for (const [nodeId, slots] of before) {
+      const node = farm.nodes.get(nodeId);
+      if (node) Object.assign(node, slots);
+    }
+  }),
+  afterEvent("a publication counts although the deadline has passed", (farm, event) => {
+    const job = event.kind === "clip-published" ? farm.jobs.get(event.jobId) : undefined;
+    if (job?.state !== "expired") return;
+    const clips = job.clips.map((clip) => ({ ...clip, state: "succeeded" as const }));
+    farm.jobs.set(job.jobId, { ...job, clips, state: "succeeded" });
+  }),
+];
+
 /** Of what came with the second generation of worlds. */
 export const LATER_MUTATIONS: readonly Mutation[] = [
   {

@@ -15,6 +15,7 @@ import type { TaskResult } from "../../shared/farm/work.js";
 import { Budgets } from "./budgets.js";
 import type { Half } from "./bus.js";
 import type { Core } from "./core.js";
+import { Deadlines } from "./deadlines.js";
 import { checkBounds, checkFarm, farmHash, farmOf } from "./farm-checks.js";
 import type { SimJournal } from "./journal.js";
 import { type ClipReference, referenceOf } from "./reference.js";
@@ -48,6 +49,7 @@ export class Oracle {
   readonly #excused = new Set<string>();
   readonly #wrong = new Set<string>();
   readonly #budgets = new Budgets((what) => this.count(what));
+  readonly #deadlines = new Deadlines();
   /** By "<task> <epoch>". */
   readonly #granted = new Map<string, readonly string[]>();
   readonly #ends = new Map<string, { readonly run: number; readonly state: string }>();
@@ -83,6 +85,12 @@ export class Oracle {
   /** The farm in memory, at a time when the journal has all of it. */
   onSettled(farm: Farm): void {
     if (this.#journal.waiting === 0) this.onReplayed(farm);
+  }
+
+  /** Jobs that the coordinator should end now; null when there are none. */
+  onLook(nowMs: number): (() => void) | null {
+    const late = this.#deadlines.lateJobs(nowMs);
+    return late.size === 0 ? null : () => this.#deadlines.checkEnded(late, this.durable);
   }
 
   counted(metric: string): void {
@@ -180,7 +188,10 @@ export class Oracle {
     this.#budgets.expect(farm, event, isCurrent);
     if (event.kind === "task-granted") this.#budgets.checkGrant(farm, event);
     const ended = event.kind === "job-retried" ? this.#endedTasks(event.jobId) : [];
+    const jobId = "jobId" in event ? event.jobId : "job" in event ? event.job.jobId : "";
+    const jobBefore = farm.jobs.get(jobId);
     const effects = this.#core.reduceFarm(farm, event);
+    this.#deadlines.follow(event, jobBefore, farm.jobs.get(jobId));
     if (report && !isCurrent) {
       const isIdle = farm.tasks.get(report.taskId) === before;
       const from = () =>

@@ -36,14 +36,18 @@ export const LATER_FAULTS = [
   "snapshot-rot",
   "second-coordinator",
 ] as const;
+/** Of the third generation. */
+export const THIRD_FAULTS = ["swizzle"] as const;
 export type Fault = (typeof FAULTS)[number];
 export type LaterFault = (typeof LATER_FAULTS)[number];
+export type ThirdFault = (typeof THIRD_FAULTS)[number];
 
 /**
- * A world of the first generation has no snapshots, no janitor, no branches and no flipped bits. It
- * is kept so that a seed that once found something still tells the same story.
+ * A world of the first generation has no snapshots, no janitor, no branches and no flipped bits; one
+ * of the second has no deadlines, and never all of its links down. They are kept so that a seed that
+ * once found something still tells the same story.
  */
-export type Generation = 1 | 2;
+export type Generation = 1 | 2 | 3;
 
 /** What the second generation has. */
 export interface LaterPlan {
@@ -54,6 +58,14 @@ export interface LaterPlan {
   readonly cleaning: { readonly pauseMs: number; readonly sparedMs: number } | null;
   /** Share of jobs that branch from an earlier clip. */
   readonly branched: number;
+}
+
+/** What the third generation has. */
+export interface ThirdPlan {
+  readonly faults: readonly ThirdFault[];
+  readonly faultPauseMs: number;
+  /** Share of jobs that have a deadline. */
+  readonly hurried: number;
 }
 
 export interface Scenario {
@@ -70,10 +82,11 @@ export interface Scenario {
   readonly ownerAcceleratorsMax: number | null;
   readonly intermediatesKeptMs: number;
   readonly later: LaterPlan | null;
+  readonly third: ThirdPlan | null;
 }
 
 /** Every seed enables some faults and some verbs, so that rare meetings are not always the same. */
-export function scenarioOf(seed: number, generation: Generation = 2): Scenario {
+export function scenarioOf(seed: number, generation: Generation = 3): Scenario {
   const random = new Random(`scenario ${seed}`);
   const halfMs = random.pick([40, 150, 600]);
   const nodes = Array.from({ length: random.integer(1, 5) }, (_, i) => ({
@@ -99,6 +112,16 @@ export function scenarioOf(seed: number, generation: Generation = 2): Scenario {
     ownerAcceleratorsMax: random.chance(0.15) ? 2 : null,
     intermediatesKeptMs: random.pick([3_000, 3_600_000]),
     later: generation === 1 ? null : laterPlanOf(seed, isCalm),
+    third: generation < 3 ? null : thirdPlanOf(seed, isCalm),
+  };
+}
+
+function thirdPlanOf(seed: number, isCalm: boolean): ThirdPlan {
+  const random = new Random(`third scenario ${seed}`);
+  return {
+    faults: isCalm ? [] : THIRD_FAULTS.filter(() => random.chance(0.5)),
+    faultPauseMs: random.pick([3_000, 8_000, 15_000]),
+    hurried: random.pick([0, 0.3, 0.8]),
   };
 }
 

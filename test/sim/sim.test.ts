@@ -2,8 +2,8 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { catchMutation, describeFailure } from "./campaign.js";
-import { LATER_MUTATIONS, MUTATIONS } from "./mutations.js";
-import { FAULTS, type Generation, LATER_FAULTS } from "./scenario.js";
+import { LATER_MUTATIONS, MUTATIONS, THIRD_MUTATIONS } from "./mutations.js";
+import { FAULTS, type Generation, LATER_FAULTS, THIRD_FAULTS } from "./scenario.js";
 import { type Outcome, simulate } from "./simulation.js";
 
 const FIXED_SEEDS = 200;
@@ -11,7 +11,7 @@ const FRESH_SEEDS = 50;
 const MUTATION_SEEDS = 500;
 
 /** Fails with everything that is needed to see it again. */
-function run(seed: number, generation: Generation = 2): Outcome {
+function run(seed: number, generation: Generation = 3): Outcome {
   const outcome = simulate(seed, { generation });
   if (outcome.failure) throw new Error(describeFailure(outcome));
   return outcome;
@@ -31,7 +31,7 @@ test(`${FIXED_SEEDS} fixed seeds hold every invariant, and reach what they are f
   }
   expect(events / FIXED_SEEDS).toBeGreaterThan(500);
   const reached = [
-    ...[...FAULTS, ...LATER_FAULTS].map((fault) => `fault ${fault}`),
+    ...[...FAULTS, ...LATER_FAULTS, ...THIRD_FAULTS].map((fault) => `fault ${fault}`),
     "pairs granted",
     "pairs_broken_total",
     "task_reports_stale_total",
@@ -51,6 +51,9 @@ test(`${FIXED_SEEDS} fixed seeds hold every invariant, and reach what they are f
     "orphan removed",
     "orphan found an owner",
     "input sent again",
+    "every link clogged",
+    "event job-expired",
+    "job refused: too late",
   ];
   expect(reached.filter((what) => (totals.get(what) ?? 0) < 5)).toEqual([]);
 });
@@ -76,9 +79,10 @@ test("the same seed gives the same trace", () => {
   expect(simulate(1).traceHash).not.toBe(simulate(2).traceHash);
 });
 
-test.each([...MUTATIONS, ...LATER_MUTATIONS].map(({ name, core }) => [name, core] as const))(
-  "a planted bug is seen: %s",
-  (_name, core) => {
-    expect(catchMutation(core, MUTATION_SEEDS)?.failure).not.toBeUndefined();
-  },
-);
+test.each(
+  [...MUTATIONS, ...LATER_MUTATIONS, ...THIRD_MUTATIONS].map(
+    ({ name, core }) => [name, core] as const,
+  ),
+)("a planted bug is seen: %s", (_name, core) => {
+  expect(catchMutation(core, MUTATION_SEEDS)?.failure).not.toBeUndefined();
+});

@@ -38,7 +38,7 @@ export interface RunOptions {
   /** Every line of the trace is kept. */
   readonly keepsTrace?: boolean;
   readonly scenario?: Scenario;
-  /** 2 unless told. */
+  /** 3 unless told. */
   readonly generation?: Generation;
 }
 
@@ -94,8 +94,9 @@ class Simulation {
     const policy = { ...POLICY_DEFAULT, ownerAcceleratorsMax, intermediatesKeptMs };
     const nodeIds = nodes.map((node) => node.nodeId);
     this.#coordinator = new SimCoordinator(this.#world, policy);
-    const branched = scenario.later?.branched ?? null;
-    this.#users = new Users(this.#world, this.#coordinator, { ...users, branched }, nodeIds);
+    const { later, third } = scenario;
+    const habits = { branched: later?.branched ?? null, hurried: third?.hurried ?? 0 };
+    this.#users = new Users(this.#world, this.#coordinator, { ...users, ...habits }, nodeIds);
     const { poison } = this.#users;
     this.#nodes = nodes.map((t) => new SimNode(this.#world, this.#coordinator, t, poison));
     this.#world.bus.onReplay = (nodeId, frame) => this.#node(nodeId)?.runner?.takeReplayed(frame);

@@ -1,6 +1,6 @@
 /** @file What users and operators ask for, at random times. Mirrors the checks of `coordinator/rpc`. */
-import type { RetryScope } from "../../coordinator/plan/events.js";
-import type { NewJob } from "../../coordinator/plan/job.js";
+import type { FarmEvent, RetryScope } from "../../coordinator/plan/events.js";
+import type { Job, NewJob } from "../../coordinator/plan/job.js";
 import type { Occurrence } from "../../coordinator/shell/farm-loop.js";
 import { isTerminal } from "../../shared/farm/job.js";
 import { type JobParameters, planChunks, stepCount } from "../../shared/farm/parameters.js";
@@ -8,7 +8,9 @@ import { admit } from "./admission.js";
 import type { SimCoordinator, SimLoop } from "./coordinator.js";
 import { MODEL, type Poison } from "./node.js";
 import type { Random } from "./random.js";
-import { WALL_START_MS, type World } from "./world.js";
+import { WALL_START_MS, type World, wallMs } from "./world.js";
+
+type JobRetried = Extract<FarmEvent, { readonly kind: "job-retried" }>;
 
 const VERBS = [
   "cancel",
@@ -32,11 +34,16 @@ export interface UserPlan {
   readonly poisoned: number;
 }
 
-/** What users do in a world of the second generation; null in one of the first. */
-interface Branching {
-  /** Share of jobs that go on from an earlier clip. */
+/** What users do in worlds of later generations. */
+interface LaterHabits {
+  /** Share of jobs that go on from an earlier clip; null in a world of the first generation. */
   readonly branched: number | null;
+  /** Share of jobs that have a deadline. */
+  readonly hurried: number;
 }
+
+/** From the submission of a job to its deadline. */
+const HURRIES_MS = [300, 3_000, 10_000, 40_000] as const;
 
 /** Verbs of which a plan chooses some. */
 export const ALL_VERBS: readonly Verb[] = VERBS;
@@ -50,9 +57,10 @@ export class Users {
   readonly poison = new Map<string, Poison>();
   readonly #world: World;
   readonly #coordinator: SimCoordinator;
-  readonly #plan: UserPlan & Branching;
+  readonly #plan: UserPlan & LaterHabits;
   readonly #random: Random;
   readonly #laterRandom: Random;
+  readonly #thirdRandom: Random;
   readonly #nodeIds: readonly string[];
   /** Requests that were not answered yet. */
   readonly #open = new Set<string>();
@@ -64,7 +72,7 @@ export class Users {
   constructor(
     world: World,
     coordinator: SimCoordinator,
-    plan: UserPlan & Branching,
+    plan: UserPlan & LaterHabits,
     nodeIds: readonly string[],
   ) {
     this.#world = world;
@@ -73,6 +81,7 @@ export class Users {
     this.#nodeIds = nodeIds;
     this.#random = world.random.split("users");
     this.#laterRandom = world.random.split("later users");
+    this.#thirdRandom = world.random.split("third users");
   }
 
   /** Submits that no answer came for. */
@@ -116,7 +125,7 @@ export class Users {
   #submit(): void {
     this.#count += 1;
     const requestId = `request-${this.#count}`;
-    const job = this.#branched(this.#newJob(requestId));
+    const job = this.#hurried(this.#branched(this.#newJob(requestId)));
     if (this.#random.chance(this.#plan.poisoned)) {
       const poisons = ["crashes-runtime", "crashes-node", "nan", "no-memory"] as const;
       this.#poisoned.set(requestId, this.#random.pick(poisons));
@@ -158,6 +167,12 @@ export class Users {
       return;
     }
     if (loop.farm.nodes.size === 0) return;
+    const { deadlineMs, startAfterMs } = job;
+    if (deadlineMs !== null && deadlineMs <= Math.max(wallMs(this.#world), startAfterMs ?? 0)) {
+      oracle.count("job refused: too late");
+      this.#open.delete(requestId);
+      return;
+    }
     const dependsOn = job.dependsOn.filter((id) => loop.farm.jobs.has(id));
     // Every call draws an id of its own.
     this.#ids += 1;
@@ -207,6 +222,18 @@ export class Users {
     };
   }
 
+  /** Some have to be done by a time. */
+  #hurried(job: NewJob): NewJob {
+    if (!this.#thirdRandom.chance(this.#plan.hurried)) return job;
+    return { ...job, deadlineMs: this.#deadlineMs() };
+  }
+
+  #deadlineMs(): number {
+    const random = this.#thirdRandom;
+    const nowMs = WALL_START_MS + Math.floor(this.#world.timeline.nowMs());
+    return nowMs + Math.floor(random.pick(HURRIES_MS) * random.between(0.5, 1.5));
+  }
+
   #newJob(requestId: string): NewJob {
     const random = this.#random;
     const loop = this.#coordinator.serving;
@@ -233,6 +260,7 @@ export class Users {
       owner: random.pick(["ann", "bob"]),
       priority: random.pick([50, 50, 50, 10, 90]),
       startAfterMs,
+      deadlineMs: null,
       dependsOn,
       branch: null,
       preview: false,
@@ -293,7 +321,7 @@ export class Users {
           ? { kind: "job-prioritized", jobId: id, priority: this.#random.below(101) }
           : null;
       case "retry":
-        return job ? { kind: "job-retried", jobId: id, what: this.#scope(job) } : null;
+        return job ? { kind: "job-retried", jobId: id, ...this.#retrial(job) } : null;
       case "delete":
         return job && !isOpen ? { kind: "job-deleted", jobId: id } : null;
       case "drain":
@@ -303,7 +331,15 @@ export class Users {
     }
   }
 
-  #scope(job: NewJob & { readonly clips: readonly unknown[] }): RetryScope {
+  /** Asked for with a deadline, unless that has passed. */
+  #retrial(job: Job): Pick<JobRetried, "what" | "deadlineMs"> {
+    const isHurried = this.#thirdRandom.chance(this.#plan.hurried);
+    const deadlineMs = isHurried ? this.#deadlineMs() : 0;
+    const isRefused = deadlineMs <= wallMs(this.#world);
+    return { what: this.#scope(job), deadlineMs: isRefused ? undefined : deadlineMs };
+  }
+
+  #scope(job: Job): RetryScope {
     const clipIndex = this.#random.below(job.clips.length);
     const { numFrames, decodeChunkSize } = job.parameters;
     const chunks = planChunks(numFrames, decodeChunkSize).length;

@@ -7,12 +7,13 @@ export const INVARIANTS = {
   I4: "nothing that a job owns is removed from the store before the job lets go of it",
   I5: "queues and histories are bounded",
   I7: "nothing carrying an old epoch, or from one who is no member, has an effect",
-  I8: "after the faults have stopped every job ends in bounded time, and nothing works on for it",
+  I8: "after the faults have stopped every job ends in bounded time, and nothing goes on for it",
   I9: "a task fails for good exactly when its retry budget is spent, and only its own faults spend it",
   I10: "a slot holds a task exactly while the task's grant names the node; one GPU task a node",
   I11: "replaying the journal gives the farm in memory",
   I12: "a step consumes only halves of this step, of the same latents and grant",
   I13: "the queue holds exactly the ready tasks of jobs that are not held; no order is sent before its event is in the journal",
+  I14: "a job that has not ended expires when its deadline has passed, and no other job does",
 } as const;
 
 export type InvariantId = keyof typeof INVARIANTS;

@@ -42,13 +42,17 @@ export function JobCard({ job }: { readonly job: JobJson }) {
 }
 
 function factsOf(job: JobJson): string[] {
-  const { parameters, waitsFor, options, clips } = job;
+  const { parameters, waitsFor, whyNotNow, options, clips } = job;
   const took = between(job.startTime, job.endTime);
   return [
     `${parameters?.width}×${parameters?.height}, ${plural(parameters?.numFrames ?? 0, "frame")}`,
     ...(clips.length > 1 ? [plural(clips.length, "clip")] : []),
     ...(isEnded(job.state) ? [] : [`priority ${options?.priority ?? 50}`]),
     ...(waitsFor.length > 0 ? [`waits for ${plural(waitsFor.length, "job")}`] : []),
+    ...(waitsFor.length > 0 || job.state === "JOB_STATE_PAUSED" ? [] : whyNotNow),
+    ...(options?.deadlineTime && !isEnded(job.state)
+      ? [`expires at ${new Date(options.deadlineTime).toLocaleString()}`]
+      : []),
     ...(options?.owner && options.owner !== "local" ? [options.owner] : []),
     took === null ? ago(job.createTime, now.value) : `took ${seconds(took)}`,
     ...(took === null ? [] : [ago(job.endTime, now.value)]),

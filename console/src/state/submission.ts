@@ -44,6 +44,8 @@ export const looks = signal<Readonly<Partial<Record<LookName, string>>>>({});
 /** Whether nodes show what the clips look like on their way. */
 export const wantsPreview = signal(true);
 export const priority = signal("");
+/** Local time of the browser, "2030-01-31T18:00"; "": none. */
+export const deadline = signal("");
 export const owner = signal("");
 export const modelDigest = signal("");
 export const latents = signal<{ readonly name: string; readonly ref: BlobRefJson } | null>(null);
@@ -136,6 +138,7 @@ const body = computed(() => ({
     preview: wantsPreview.value,
     ...(priority.value === "" ? {} : { priority: priority.value }),
     ...(owner.value === "" ? {} : { owner: owner.value }),
+    ...(deadline.value === "" ? {} : { deadlineTime: new Date(deadline.value).toISOString() }),
     ...(branch.value ? { branch: branch.value } : {}),
   },
 }));
@@ -219,6 +222,7 @@ function fieldOf(path: string): string {
     "pair",
     "priority",
     "owner",
+    "deadline_time",
     "latents",
     "branch",
   ];

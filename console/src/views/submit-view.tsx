@@ -9,6 +9,7 @@ import { attempt } from "../state/announce.js";
 import { models } from "../state/farm.js";
 import {
   branch,
+  deadline,
   formats,
   isSending,
   isUploading,
@@ -288,6 +289,22 @@ function JobOptions() {
           Whose share of the farm it takes.
         </small>
         <Problem name="owner" />
+      </label>
+      <label class="field">
+        <span class="field-name">deadline</span>
+        <input
+          name="deadline_time"
+          type="datetime-local"
+          value={deadline.value}
+          aria-describedby="deadline-help"
+          onInput={(event) => {
+            deadline.value = event.currentTarget.value;
+          }}
+        />
+        <small id="deadline-help" class="help">
+          What is not finished by then expires.
+        </small>
+        <Problem name="deadline_time" />
       </label>
     </div>
   );

@@ -36,6 +36,7 @@ const options: JobOptions = {
   owner: "ann",
   priority: 0,
   startAfterMs: 1_700_000_000_000,
+  deadlineMs: 1_700_000_900_000,
   dependsOn: ["z".repeat(26)],
   branch: { jobId: "y".repeat(26), clipIndex: 0, step: 5 },
 };
@@ -85,6 +86,7 @@ const job: JobView = {
   endedAtMs: null,
   options,
   usage: { used: 3.5, wasted: 0.5 },
+  whyNotNow: ["it is paused"],
   waitsFor: options.dependsOn,
   run: 2,
 };

@@ -40,6 +40,7 @@ const STATE_ON_WIRE = {
   failed: wire.JobState.FAILED,
   cancelled: wire.JobState.CANCELLED,
   paused: wire.JobState.PAUSED,
+  expired: wire.JobState.EXPIRED,
 } as const satisfies Record<JobState, wire.JobState>;
 
 const STAGE_ON_WIRE = {
@@ -117,12 +118,13 @@ export function encodeJob(job: JobView): wire.Job {
     modelDigest: job.modelDigest,
     modelName: job.modelName,
     createTime: new Date(job.createdAtMs),
-    startTime: job.startedAtMs === null ? undefined : new Date(job.startedAtMs),
-    endTime: job.endedAtMs === null ? undefined : new Date(job.endedAtMs),
+    startTime: encodeTime(job.startedAtMs),
+    endTime: encodeTime(job.endedAtMs),
     options: encodeOptions(job.options),
     usage: encodeUsage(job.usage),
     waitsFor: [...job.waitsFor],
     run: job.run,
+    whyNotNow: [...job.whyNotNow],
   };
 }
 
@@ -143,6 +145,7 @@ export function decodeJob(message: wire.Job | undefined, field = "job"): JobView
     usage: decodeUsage(job.usage),
     waitsFor: job.waitsFor,
     run: job.run,
+    whyNotNow: job.whyNotNow,
   };
 }
 
@@ -163,11 +166,24 @@ export function decodeStageName(stage: wire.Stage, field: string): Stage {
   return check.fromWire(STAGE_ON_WIRE, stage, field);
 }
 
+/** Milliseconds since 1970; null: absent. */
+export function encodeTime(ms: number | null): Date | undefined {
+  return ms === null ? undefined : new Date(ms);
+}
+
+/** @throws FarmError "invalid-argument" for a time that no Date holds */
+export function decodeTime(time: Date | undefined, field: string): number | null {
+  const ms = time?.getTime() ?? null;
+  if (Number.isNaN(ms)) check.refuseField(field, "is no time from the years 1 to 9999");
+  return ms;
+}
+
 function encodeOptions(options: JobOptions): wire.JobOptions {
-  const { owner, priority, startAfterMs, dependsOn, branch, preview } = options;
-  const startAfterTime = startAfterMs === null ? undefined : new Date(startAfterMs);
+  const { owner, priority, startAfterMs, deadlineMs, dependsOn, branch, preview } = options;
   return {
-    ...{ owner, priority, startAfterTime },
+    ...{ owner, priority },
+    startAfterTime: encodeTime(startAfterMs),
+    deadlineTime: encodeTime(deadlineMs),
     dependsOn: [...dependsOn],
     branch: branch ?? undefined,
     preview,
@@ -188,7 +204,8 @@ function decodeOptions(message: wire.JobOptions | undefined): JobOptions {
   return {
     owner: given.owner === "" ? owner : check.nodeId(given.owner, "options.owner"),
     priority: chosen,
-    startAfterMs: message?.startAfterTime?.getTime() ?? null,
+    startAfterMs: decodeTime(message?.startAfterTime, "options.start_after_time"),
+    deadlineMs: decodeTime(message?.deadlineTime, "options.deadline_time"),
     dependsOn: given.dependsOn.map((id, i) => check.jobId(id, `options.depends_on[${i}]`)),
     branch: message?.branch ? decodeBranch(message.branch, "options.branch") : null,
     preview: message?.preview ?? false,

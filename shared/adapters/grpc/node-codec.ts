@@ -241,7 +241,7 @@ function encodeReport(
       return { $case: "finished", value: { taskId, epoch, result: encodeResult(report.result) } };
     case "failed": {
       const detail = report.detail.slice(0, DETAIL_LENGTH_MAX);
-      return { $case: "failed", value: { taskId, epoch, code: report.code, detail } };
+      return { $case: "failed", value: { taskId, epoch, code: report.code, detail, blobKey: "" } };
     }
     case "checkpointed": {
       const checkpoint = encodeCheckpoint(report.checkpoint);

@@ -34,7 +34,7 @@ const headerSchema = z.strictObject({
   attempt: counter,
   step: counter,
   half: z.enum(["uncond", "cond"]),
-  dtype: z.literal("F32"),
+  dtype: z.enum(["F32", "F16"]),
   shape: z.array(z.int().positive()).max(8),
   sha256: hash,
   planHash: hash,

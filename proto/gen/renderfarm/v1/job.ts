@@ -492,6 +492,8 @@ export const JobState = {
   CANCELLED: "JOB_STATE_CANCELLED",
   /** PAUSED - Nothing new of it starts until it is resumed. */
   PAUSED: "JOB_STATE_PAUSED",
+  /** EXPIRED - Its deadline passed before it had ended; the clips that were published by then are kept. */
+  EXPIRED: "JOB_STATE_EXPIRED",
   UNRECOGNIZED: "UNRECOGNIZED",
 } as const;
 
@@ -505,6 +507,7 @@ export namespace JobState {
   export type FAILED = typeof JobState.FAILED;
   export type CANCELLED = typeof JobState.CANCELLED;
   export type PAUSED = typeof JobState.PAUSED;
+  export type EXPIRED = typeof JobState.EXPIRED;
   export type UNRECOGNIZED = typeof JobState.UNRECOGNIZED;
 }
 
@@ -531,6 +534,9 @@ export function jobStateFromJSON(object: any): JobState {
     case 6:
     case "JOB_STATE_PAUSED":
       return JobState.PAUSED;
+    case 7:
+    case "JOB_STATE_EXPIRED":
+      return JobState.EXPIRED;
     case -1:
     case "UNRECOGNIZED":
     default:
@@ -554,6 +560,8 @@ export function jobStateToJSON(object: JobState): string {
       return "JOB_STATE_CANCELLED";
     case JobState.PAUSED:
       return "JOB_STATE_PAUSED";
+    case JobState.EXPIRED:
+      return "JOB_STATE_EXPIRED";
     case JobState.UNRECOGNIZED:
     default:
       return "UNRECOGNIZED";
@@ -576,6 +584,8 @@ export function jobStateToNumber(object: JobState): number {
       return 5;
     case JobState.PAUSED:
       return 6;
+    case JobState.EXPIRED:
+      return 7;
     case JobState.UNRECOGNIZED:
     default:
       return -1;
@@ -852,6 +862,8 @@ export interface Job {
   waitsFor: string[];
   /** 1, and one more each time it was retried after its end. */
   run: number;
+  /** Why nothing of it is worked on, as of this answer; none while something is, or once it has ended. */
+  whyNotNow: string[];
 }
 
 /** When and in what order a job runs. */
@@ -874,6 +886,8 @@ export interface JobOptions {
     | undefined;
   /** Whether nodes show what the clips look like on their way; WatchJob tells. */
   preview: boolean;
+  /** Stops unless it has ended by then: what is not finished expires. */
+  deadlineTime: Date | undefined;
 }
 
 /** A step of an earlier clip from which a clip goes on with other parameters. */
@@ -2376,6 +2390,7 @@ function createBaseJob(): Job {
     usage: undefined,
     waitsFor: [],
     run: 0,
+    whyNotNow: [],
   };
 }
 
@@ -2419,6 +2434,9 @@ export const Job: MessageFns<Job> = {
     }
     if (message.run !== 0) {
       writer.uint32(104).uint32(message.run);
+    }
+    for (const v of message.whyNotNow) {
+      writer.uint32(114).string(v!);
     }
     return writer;
   },
@@ -2540,6 +2558,14 @@ export const Job: MessageFns<Job> = {
             message.run = reader.uint32();
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.whyNotNow.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2595,6 +2621,11 @@ export const Job: MessageFns<Job> = {
         ? object.waits_for.map((e: any) => globalThis.String(e))
         : [],
       run: isSet(object.run) ? globalThis.Number(object.run) : 0,
+      whyNotNow: globalThis.Array.isArray(object?.whyNotNow)
+        ? object.whyNotNow.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.why_not_now)
+        ? object.why_not_now.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -2639,6 +2670,9 @@ export const Job: MessageFns<Job> = {
     if (message.run !== 0) {
       obj.run = Math.round(message.run);
     }
+    if (message.whyNotNow?.length) {
+      obj.whyNotNow = message.whyNotNow;
+    }
     return obj;
   },
 
@@ -2664,6 +2698,7 @@ export const Job: MessageFns<Job> = {
     message.usage = (object.usage !== undefined && object.usage !== null) ? Usage.fromPartial(object.usage) : undefined;
     message.waitsFor = object.waitsFor?.map((e) => e) || [];
     message.run = object.run ?? 0;
+    message.whyNotNow = object.whyNotNow?.map((e) => e) || [];
     return message;
   },
 };
@@ -2676,6 +2711,7 @@ function createBaseJobOptions(): JobOptions {
     dependsOn: [],
     branch: undefined,
     preview: false,
+    deadlineTime: undefined,
   };
 }
 
@@ -2698,6 +2734,9 @@ export const JobOptions: MessageFns<JobOptions> = {
     }
     if (message.preview !== false) {
       writer.uint32(48).bool(message.preview);
+    }
+    if (message.deadlineTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.deadlineTime), writer.uint32(58).fork()).join();
     }
     return writer;
   },
@@ -2763,6 +2802,14 @@ export const JobOptions: MessageFns<JobOptions> = {
             message.preview = reader.bool();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.deadlineTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2791,6 +2838,11 @@ export const JobOptions: MessageFns<JobOptions> = {
         : [],
       branch: isSet(object.branch) ? BranchPoint.fromJSON(object.branch) : undefined,
       preview: isSet(object.preview) ? globalThis.Boolean(object.preview) : false,
+      deadlineTime: isSet(object.deadlineTime)
+        ? fromJsonTimestamp(object.deadlineTime)
+        : isSet(object.deadline_time)
+        ? fromJsonTimestamp(object.deadline_time)
+        : undefined,
     };
   },
 
@@ -2814,6 +2866,9 @@ export const JobOptions: MessageFns<JobOptions> = {
     if (message.preview !== false) {
       obj.preview = message.preview;
     }
+    if (message.deadlineTime !== undefined) {
+      obj.deadlineTime = message.deadlineTime.toISOString();
+    }
     return obj;
   },
 
@@ -2830,6 +2885,7 @@ export const JobOptions: MessageFns<JobOptions> = {
       ? BranchPoint.fromPartial(object.branch)
       : undefined;
     message.preview = object.preview ?? false;
+    message.deadlineTime = object.deadlineTime ?? undefined;
     return message;
   },
 };

@@ -176,12 +176,16 @@ export interface ResumeJobResponse {
 
 export interface RetryJobRequest {
   jobId: string;
-  /** Only this clip; absent: every clip that failed or was cancelled. */
+  /** Only this clip; absent: every clip that failed, expired or was cancelled. */
   clipIndex?:
     | number
     | undefined;
   /** Only this decode chunk of the clip, whatever became of it. */
-  chunkIndex?: number | undefined;
+  chunkIndex?:
+    | number
+    | undefined;
+  /** The job's deadline from now on; absent: as it was, and none where it has passed. */
+  deadlineTime: Date | undefined;
 }
 
 export interface RetryJobResponse {
@@ -1965,7 +1969,7 @@ export const ResumeJobResponse: MessageFns<ResumeJobResponse> = {
 };
 
 function createBaseRetryJobRequest(): RetryJobRequest {
-  return { jobId: "", clipIndex: undefined, chunkIndex: undefined };
+  return { jobId: "", clipIndex: undefined, chunkIndex: undefined, deadlineTime: undefined };
 }
 
 export const RetryJobRequest: MessageFns<RetryJobRequest> = {
@@ -1978,6 +1982,9 @@ export const RetryJobRequest: MessageFns<RetryJobRequest> = {
     }
     if (message.chunkIndex !== undefined) {
       writer.uint32(24).uint32(message.chunkIndex);
+    }
+    if (message.deadlineTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.deadlineTime), writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -2019,6 +2026,14 @@ export const RetryJobRequest: MessageFns<RetryJobRequest> = {
             message.chunkIndex = reader.uint32();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.deadlineTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2048,6 +2063,11 @@ export const RetryJobRequest: MessageFns<RetryJobRequest> = {
         : isSet(object.chunk_index)
         ? globalThis.Number(object.chunk_index)
         : undefined,
+      deadlineTime: isSet(object.deadlineTime)
+        ? fromJsonTimestamp(object.deadlineTime)
+        : isSet(object.deadline_time)
+        ? fromJsonTimestamp(object.deadline_time)
+        : undefined,
     };
   },
 
@@ -2062,6 +2082,9 @@ export const RetryJobRequest: MessageFns<RetryJobRequest> = {
     if (message.chunkIndex !== undefined) {
       obj.chunkIndex = Math.round(message.chunkIndex);
     }
+    if (message.deadlineTime !== undefined) {
+      obj.deadlineTime = message.deadlineTime.toISOString();
+    }
     return obj;
   },
 
@@ -2073,6 +2096,7 @@ export const RetryJobRequest: MessageFns<RetryJobRequest> = {
     message.jobId = object.jobId ?? "";
     message.clipIndex = object.clipIndex ?? undefined;
     message.chunkIndex = object.chunkIndex ?? undefined;
+    message.deadlineTime = object.deadlineTime ?? undefined;
     return message;
   },
 };
@@ -4178,7 +4202,7 @@ export const JobServiceService = {
     responseSerialize: (value: ResumeJobResponse): Buffer => Buffer.from(ResumeJobResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ResumeJobResponse => ResumeJobResponse.decode(value),
   },
-  /** Does again what failed or was cancelled of a job or clip, or one decode chunk. */
+  /** Does again what failed, expired or was cancelled of a job or clip, or one decode chunk. */
   retryJob: {
     path: "/renderfarm.v1.JobService/RetryJob" as const,
     requestStream: false as const,
@@ -4315,7 +4339,7 @@ export interface JobServiceServer extends UntypedServiceImplementation {
   pauseJob: handleUnaryCall<PauseJobRequest, PauseJobResponse>;
   /** Lets a paused job go on. */
   resumeJob: handleUnaryCall<ResumeJobRequest, ResumeJobResponse>;
-  /** Does again what failed or was cancelled of a job or clip, or one decode chunk. */
+  /** Does again what failed, expired or was cancelled of a job or clip, or one decode chunk. */
   retryJob: handleUnaryCall<RetryJobRequest, RetryJobResponse>;
   /** Moves a job in the queue; a higher priority takes nodes from a lower one at a step boundary. */
   setJobPriority: handleUnaryCall<SetJobPriorityRequest, SetJobPriorityResponse>;
@@ -4446,7 +4470,7 @@ export interface JobServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ResumeJobResponse) => void,
   ): ClientUnaryCall;
-  /** Does again what failed or was cancelled of a job or clip, or one decode chunk. */
+  /** Does again what failed, expired or was cancelled of a job or clip, or one decode chunk. */
   retryJob(
     request: RetryJobRequest,
     callback: (error: ServiceError | null, response: RetryJobResponse) => void,

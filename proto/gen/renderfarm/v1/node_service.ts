@@ -176,6 +176,8 @@ export interface TaskFailed {
   /** A code of the project's error table, e.g. "runtime-failed". */
   code: string;
   detail: string;
+  /** The blob that is missing or not what it should be, where that is the failure; else empty. */
+  blobKey: string;
 }
 
 /** Latents of a step are in the store; work goes on. */
@@ -1386,7 +1388,7 @@ export const TaskFinished: MessageFns<TaskFinished> = {
 };
 
 function createBaseTaskFailed(): TaskFailed {
-  return { taskId: "", epoch: 0, code: "", detail: "" };
+  return { taskId: "", epoch: 0, code: "", detail: "", blobKey: "" };
 }
 
 export const TaskFailed: MessageFns<TaskFailed> = {
@@ -1402,6 +1404,9 @@ export const TaskFailed: MessageFns<TaskFailed> = {
     }
     if (message.detail !== "") {
       writer.uint32(34).string(message.detail);
+    }
+    if (message.blobKey !== "") {
+      writer.uint32(42).string(message.blobKey);
     }
     return writer;
   },
@@ -1451,6 +1456,14 @@ export const TaskFailed: MessageFns<TaskFailed> = {
             message.detail = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.blobKey = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1473,6 +1486,11 @@ export const TaskFailed: MessageFns<TaskFailed> = {
       epoch: isSet(object.epoch) ? globalThis.Number(object.epoch) : 0,
       code: isSet(object.code) ? globalThis.String(object.code) : "",
       detail: isSet(object.detail) ? globalThis.String(object.detail) : "",
+      blobKey: isSet(object.blobKey)
+        ? globalThis.String(object.blobKey)
+        : isSet(object.blob_key)
+        ? globalThis.String(object.blob_key)
+        : "",
     };
   },
 
@@ -1490,6 +1508,9 @@ export const TaskFailed: MessageFns<TaskFailed> = {
     if (message.detail !== "") {
       obj.detail = message.detail;
     }
+    if (message.blobKey !== "") {
+      obj.blobKey = message.blobKey;
+    }
     return obj;
   },
 
@@ -1502,6 +1523,7 @@ export const TaskFailed: MessageFns<TaskFailed> = {
     message.epoch = object.epoch ?? 0;
     message.code = object.code ?? "";
     message.detail = object.detail ?? "";
+    message.blobKey = object.blobKey ?? "";
     return message;
   },
 };
