@@ -14,6 +14,7 @@ import {
   type GetFarmResponse,
   type GetOutputLinkResponse,
   JobServiceClient,
+  type ListJobEventsResponse,
   type ListJobsResponse,
   type ListOutputsResponse,
   type UndrainNodeResponse,
@@ -31,6 +32,7 @@ import {
   encodeTime,
   type NewJobRequest,
 } from "../shared/adapters/grpc/job-codec.js";
+import { decodeJobEvent } from "../shared/adapters/grpc/job-log-codec.js";
 import { decodeModelInfo } from "../shared/adapters/grpc/model-codec.js";
 import type { RequestedParameters } from "../shared/adapters/grpc/parameters-codec.js";
 import { fromServiceError } from "../shared/adapters/grpc/status.js";
@@ -45,6 +47,7 @@ import {
   type JobState,
   type JobView,
 } from "../shared/farm/job.js";
+import type { JobLogEntry } from "../shared/farm/job-log.js";
 import type { JobParameters } from "../shared/farm/parameters.js";
 import type { Output } from "../shared/farm/work.js";
 import type { BlobRef } from "../shared/ports/blob-store.js";
@@ -157,6 +160,15 @@ export class FarmClient {
       (done, options) => this.#stub.getJob({ jobId }, new Metadata(), options, done),
       signal,
     );
+  }
+
+  /** What became of a job, the oldest first. */
+  async jobLog(jobId: string, signal?: AbortSignal): Promise<JobLogEntry[]> {
+    const { events } = await this.#unary<ListJobEventsResponse>(
+      (done, options) => this.#stub.listJobEvents({ jobId }, new Metadata(), options, done),
+      signal,
+    );
+    return events.map((event, i) => decodeJobEvent(event, `events[${i}]`));
   }
 
   /** The finished files of a clip, also where the job does not name them. */

@@ -29,6 +29,7 @@ import { FarmFeed } from "./shell/farm-feed.js";
 import { FarmLoop, type FarmPolicy } from "./shell/farm-loop.js";
 import { observers } from "./shell/farm-observer.js";
 import { Janitor } from "./shell/janitor.js";
+import { JobLogs } from "./shell/job-logs.js";
 import { NodeSessions } from "./shell/node-sessions.js";
 import { type Publication, publishClip } from "./shell/publish.js";
 import { sweepJob } from "./shell/sweep.js";
@@ -92,10 +93,11 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
   const { blobs, clock, log, onBroken, meters = null } = parts;
   const journal = meters ? meters.journal(parts.journal) : parts.journal;
   let hasClosed = false;
+  const logs = new JobLogs();
   const loop = new FarmLoop(journal, parts.wallMs, parts.policy, {
     log,
     failpoint: parts.failpoint ?? null,
-    observer: observers(meters?.farm, parts.tracer && new JobTraces(parts.tracer)),
+    observer: observers(logs, meters?.farm, parts.tracer && new JobTraces(parts.tracer)),
     onBroken: (error) => {
       if (!hasClosed) onBroken(error);
     },
@@ -145,7 +147,7 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
   const { interceptors, callerOf } = guardOf(access);
   const outer = meters ? [meters.interceptor] : [];
   const server = new Server({ ...serverOptions, interceptors: [...outer, ...interceptors] });
-  const api = jobApi({ loop, blobs, janitor, quotas: access?.quotas ?? null });
+  const api = jobApi({ loop, logs, blobs, janitor, quotas: access?.quotas ?? null });
   server.addService(JobServiceService, jobServiceHandlers(api, callerOf));
   server.addService(NodeServiceService, {
     connect: connectHandler({ loop, sessions, clock, callerOf, onError: onBroken }),

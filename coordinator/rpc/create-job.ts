@@ -18,6 +18,7 @@ import type { Node } from "../plan/node.js";
 import { tasksPerClip } from "../plan/task-graph.js";
 import type { FarmLoop } from "../shell/farm-loop.js";
 import type { Janitor } from "../shell/janitor.js";
+import type { JobLogs } from "../shell/job-logs.js";
 import { findBranch } from "./branch.js";
 import { checkInputKey, newInputKey } from "./inputs.js";
 import { findJob, refuseUnknownJobs } from "./job-verbs.js";
@@ -27,6 +28,7 @@ import { openJobsOf, optionsOf, scopedRequestId } from "./sender.js";
 /** What a new job needs of the farm. */
 export interface JobParts {
   readonly loop: FarmLoop;
+  readonly logs: JobLogs;
   readonly blobs: BlobStore;
   readonly janitor: Janitor;
   /** Null on a farm without keys. */

@@ -116,7 +116,9 @@ export class FarmLoop {
 
   /** Recovers the farm from the journal, then starts: only now are effects carried out. */
   async start(execute: (effect: OutsideEffect) => void): Promise<void> {
-    const { farm, replayed } = await recoverFarm(this.#journal, this.#log);
+    const { farm, replayed } = await recoverFarm(this.#journal, this.#log, (read, event) =>
+      this.#observer?.replayed?.(read, event),
+    );
     this.#farm = farm;
     this.#unkept = replayed;
     this.#execute = execute;

@@ -2,6 +2,7 @@
 import { asFarmError, FarmError } from "../../shared/core/errors.js";
 import type { Journal, JournalSnapshot } from "../../shared/ports/journal.js";
 import type { Log } from "../../shared/ports/log.js";
+import type { FarmEvent } from "../plan/events.js";
 import { reduceFarm } from "../plan/farm.js";
 import { emptyFarm, type Farm } from "../plan/farm-state.js";
 import type { FarmPart } from "../plan/snapshot.js";
@@ -22,10 +23,15 @@ export function snapshotLines(farm: Farm): Iterable<string> {
 /**
  * A snapshot that is damaged or of another format is logged and passed over.
  *
+ * @param onReplayed hears of each event that was read again, with the farm after it
  * @throws FarmError "wrong-state" naming what is damaged, or the record that cannot be replayed;
  *   "unreachable" when the journal cannot be read
  */
-export async function recoverFarm(journal: Journal, log: Log): Promise<Recovered> {
+export async function recoverFarm(
+  journal: Journal,
+  log: Log,
+  onReplayed: (farm: Farm, event: FarmEvent) => void = () => {},
+): Promise<Recovered> {
   const refused: string[] = [];
   const begin = await newestUsable(journal, (reason) => {
     log.warn(`a snapshot cannot be used: ${reason}`);
@@ -37,7 +43,7 @@ export async function recoverFarm(journal: Journal, log: Log): Promise<Recovered
   try {
     for await (const record of journal.read(begin?.snapshot ?? null)) {
       number += 1;
-      replay(farm, record, number);
+      onReplayed(farm, replay(farm, record, number));
     }
   } catch (error) {
     if (!(error instanceof FarmError) || refused.length === 0) throw error;
@@ -71,9 +77,11 @@ async function newestUsable(
   return null;
 }
 
-function replay(farm: Farm, record: string, number: number): void {
+function replay(farm: Farm, record: string, number: number): FarmEvent {
   try {
-    reduceFarm(farm, decodeEvent(record));
+    const event = decodeEvent(record);
+    reduceFarm(farm, event);
+    return event;
   } catch (error) {
     const { detail } = asFarmError(error);
     const text = `record ${number} of the journal cannot be replayed: ${detail}`;
