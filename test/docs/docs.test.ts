@@ -26,10 +26,11 @@ const BEFORE: Readonly<Record<string, string>> = {
   "docs/operations/README.md": [
     "renderfarm certs init --dir certs --farm studio",
     "renderfarm certs coordinator farm.example --dir certs",
+    "renderfarm keys create --owner bob --api-keys keys.json > bob.key",
     "node dist/coordinator/main.js --listen 127.0.0.1:7433 --data /var/lib/renderfarm",
     ...["node-1", "node-2"].map(
       (id) =>
-        `node dist/gpu-node/main.js --node-id ${id} --coordinator farm.example:7433 --checkpoint checkpoints/demo --blobs file:/var/lib/renderfarm/blobs`,
+        `node dist/gpu-node/main.js --node-id ${id} --coordinator 127.0.0.1:7433 --checkpoint checkpoints/demo --blobs file:/var/lib/renderfarm/blobs`,
     ),
     "renderfarm submit photo.jpg --num-inference-steps 2 --out before.mp4",
   ].join("\n"),
@@ -88,25 +89,29 @@ describe("every command does what it says:", () => {
     START_MS_MAX,
   );
 
-  test("docs/http.md, and its answers", async () => {
-    if (!(await hasAllOf("docs/http.md"))) return;
-    const { said, folder } = await typeDocument("docs/http.md");
-    const [farmView, , plan, , events, , verbs, lately, wrong] = said;
-    expect(JSON.parse(farmView ?? "")).toMatchObject({ nodes: [{ connected: true }, {}] });
-    expect(JSON.parse(plan ?? "")).toMatchObject({ dryRun: { clips: 1, plan: "pair" } });
-    expect(events?.match(/^event: job$/gm)?.length).toBeGreaterThan(1);
-    expect(events?.trim().split("\n").at(-1)).toContain('"state":"JOB_STATE_SUCCEEDED"');
-    const clip = readFileSync(join(folder, "clip.mp4"));
-    expect(clip.subarray(4, 8).toString("latin1")).toBe("ftyp");
-    for (const word of ["PAUSED", "CANCELLED", '"priority":80', '"refusal":"draining"']) {
-      expect(verbs).toContain(word);
-    }
-    expect(lately).toContain('"half":"cond"');
-    expect(lately).toContain('"journal":"ok"');
-    // The answer that the document shows, which leaves out what says nothing.
-    const shown = blocksOf("docs/http.md").find(({ language }) => language === "json");
-    expect(JSON.parse(wrong ?? "")).toMatchObject(JSON.parse(shown?.text ?? ""));
-  });
+  test(
+    "docs/http.md, and its answers",
+    async () => {
+      if (!(await hasAllOf("docs/http.md"))) return;
+      const { said, folder } = await typeDocument("docs/http.md");
+      const [farmView, , plan, , events, , verbs, lately, wrong] = said;
+      expect(JSON.parse(farmView ?? "")).toMatchObject({ nodes: [{ connected: true }, {}] });
+      expect(JSON.parse(plan ?? "")).toMatchObject({ dryRun: { clips: 1, plan: "pair" } });
+      expect(events?.match(/^event: job$/gm)?.length).toBeGreaterThan(1);
+      expect(events?.trim().split("\n").at(-1)).toContain('"state":"JOB_STATE_SUCCEEDED"');
+      const clip = readFileSync(join(folder, "clip.mp4"));
+      expect(clip.subarray(4, 8).toString("latin1")).toBe("ftyp");
+      for (const word of ["PAUSED", "CANCELLED", '"priority":80', '"refusal":"draining"']) {
+        expect(verbs).toContain(word);
+      }
+      expect(lately).toContain('"half":"cond"');
+      expect(lately).toContain('"journal":"ok"');
+      // The answer that the document shows, which leaves out what says nothing.
+      const shown = blocksOf("docs/http.md").find(({ language }) => language === "json");
+      expect(JSON.parse(wrong ?? "")).toMatchObject(JSON.parse(shown?.text ?? ""));
+    },
+    START_MS_MAX,
+  );
 });
 
 test("every fence says what it holds, so that no command hides in one", () => {

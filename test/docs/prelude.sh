@@ -16,7 +16,8 @@ serve() {
   local name=$1 ready=$2
   shift 2
   stop_server "$name"
-  "$@" > "$WORLD/$name.log" 2>&1 &
+  : > "$WORLD/$name.log"
+  "$@" >> "$WORLD/$name.log" 2>&1 &
   SERVERS[$name]=$!
   grep -qm1 -E "$ready" < <(tail --pid=$! -n +1 -f "$WORLD/$name.log") && return
   cat "$WORLD/$name.log" >&2
@@ -35,6 +36,7 @@ node() {
   shift
   case $script in
     dist/coordinator/main.js)
+      stop_server dev # on another machine, here the same port
       COORDINATOR=("$NODE" "$ROOT/$script" "$@")
       serve coordinator '"msg":"listening"' "${COORDINATOR[@]}" ;;
     dist/gpu-node/main.js)

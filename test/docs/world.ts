@@ -16,6 +16,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
 import { CHECKPOINT, PICTURE } from "../farm/farm-harness.js";
+import { editJson } from "../golden/checkpoint-folders.js";
 import { TestNatsServer } from "../servers/nats-server.js";
 import { BUCKET, TestS3Server } from "../servers/s3-server.js";
 import { serverPath } from "../servers/server-path.js";
@@ -47,6 +48,7 @@ export async function openWorld(text: string): Promise<World> {
     NODE_OPTIONS: `--require ${join(import.meta.dirname, "hosts.cjs")}`,
     ...{ PORT: ports[0], HTTP_PORT: ports[1], FARM: `http://127.0.0.1:${ports[1]}` },
     RENDERFARM_ADDRESS: `127.0.0.1:${ports[0]}`,
+    RENDERFARM_LISTEN: `127.0.0.1:${ports[0]}`,
   };
   const moved = (block: string) => servers.places(moveTo(folder, ports, block));
   return {
@@ -83,6 +85,8 @@ function putFiles(folder: string): void {
   ];
   writeFileSync(join(folder, "batch.jsonl"), lines.map((line) => JSON.stringify(line)).join("\n"));
   cpSync(CHECKPOINT, join(folder, "checkpoints/demo"), { recursive: true });
+  // Its own size is what clips have by default.
+  editJson(join(folder, "checkpoints/demo/unet/config.json"), { sample_size: 8, num_frames: 3 });
   mkdirSync(join(folder, "checkpoints/demo/samples"));
   copyFileSync(PICTURE, join(folder, "checkpoints/demo/samples/scene1.png"));
   mkdirSync(join(folder, "bin"));
@@ -122,8 +126,12 @@ function typed(
 ): Promise<string[]> {
   const script = blocks.map((block) => `${block}\necho; echo "${MARK}"`).join("\n");
   const child = spawn("bash", ["-euo", "pipefail", "-c", `${PRELUDE}\n${script}`], {
-    ...{ cwd: folder, env },
+    // A group of its own: what it has started ends with it, also when the test has no more time.
+    ...{ cwd: folder, env, detached: true },
     stdio: ["ignore", "pipe", "pipe"],
+  });
+  onTestFinished(() => {
+    if (child.exitCode === null) process.kill(-child.pid!, "SIGKILL");
   });
   const said = { stdout: "", stderr: "" };
   for (const name of ["stdout", "stderr"] as const) {
