@@ -3,14 +3,18 @@
  * `npm run bench -- diffusers`: both beside diffusers; `npm run bench -- transport`: what goes between
  * the processes; `npm run bench -- scale`: the core with 1,000 nodes, and its metrics;
  * `npm run bench -- full-size`: SVD's own size with random weights;
- * `npm run bench -- memory`: what is foreseen of peaks; `npm run bench -- guard`: what got worse.
+ * `npm run bench -- profile`: where a half of a step goes, operator by operator;
+ * `npm run bench -- memory`: what is foreseen of peaks; `npm run bench -- guard`: what got worse;
+ * `npm run bench -- cache`: what feature caching saves and changes.
  */
+import { benchCache } from "./cache/main.js";
 import { benchDiffusers } from "./diffusers/main.js";
 import { benchEngine } from "./engine-table.js";
 import { benchFarm } from "./farm/main.js";
 import { benchFullSize } from "./full-size/main.js";
 import { benchGuard } from "./guard.js";
 import { benchMemory } from "./memory/main.js";
+import { benchProfile } from "./profile/main.js";
 import { benchScale } from "./scale.js";
 import { benchTransport } from "./transport/main.js";
 
@@ -22,6 +26,8 @@ const BENCHES: Readonly<Record<string, (args: readonly string[]) => Promise<bool
   transport: benchTransport,
   scale: benchScale,
   memory: benchMemory,
+  profile: benchProfile,
+  cache: benchCache,
   guard: benchGuard,
   "full-size": benchFullSize,
 };

@@ -32,7 +32,13 @@ const model: ModelInfo = {
 const parameters: JobParameters = {
   ...{ height: 576, width: 1_024, numFrames: 25, numInferenceSteps: 25, sigmas: null },
   ...{ minGuidanceScale: 1, maxGuidanceScale: 3, fps: 7, motionBucketId: 127 },
-  ...{ noiseAugStrength: 0.02, decodeChunkSize: 8, numVideosPerPrompt: 1, seeds: [1n] },
+  ...{
+    noiseAugStrength: 0.02,
+    decodeChunkSize: 8,
+    cacheInterval: 1,
+    numVideosPerPrompt: 1,
+    seeds: [1n],
+  },
   ...{ latents: null, formats: ["mp4"], pair: "auto" },
   ...{ guidance: { kind: "linear" }, fit: "stretch", clips: [] },
 };
@@ -145,6 +151,7 @@ function jobOf(index: number) {
     jobId: `j${index}`,
     ...{ parameters, images: [{ key: "x", sha256: "", size: 1 }], requestId: "" },
     ...{ modelDigest: model.digest, modelName: model.name, branchLatents: null, stepsTotal: 25 },
+    traceparent: null,
     ...JOB_OPTIONS_DEFAULT,
   };
 }

@@ -12,6 +12,8 @@ export interface FarmProcessOptions {
   readonly args: readonly string[];
   /** Where its output is kept; null: it goes to our stderr. */
   readonly logPath: string | null;
+  /** Programs, with arguments, that start it and become it; as in ["nice", "-n", "5"]. */
+  readonly launcher?: readonly string[];
   /** Variables beside our own. */
   readonly env?: Readonly<Record<string, string>>;
   /** How long it may take to be ready. */
@@ -49,7 +51,9 @@ export class FarmProcess {
     this.#logPath = options.logPath;
     const log = options.logPath === null ? 2 : openSync(options.logPath, "a");
     // A session of its own: Ctrl-C in the terminal reaches us, and we stop it in good order.
-    this.#child = spawn(process.execPath, [entryPath(options.entry), ...options.args], {
+    const own = [process.execPath, entryPath(options.entry), ...options.args];
+    const [program, ...args] = [...(options.launcher ?? []), ...own];
+    this.#child = spawn(program!, args, {
       stdio: ["ignore", log, log, "ipc"],
       detached: true,
       env: { ...process.env, ...options.env },

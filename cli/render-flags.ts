@@ -17,6 +17,7 @@ export interface RenderFlags {
   readonly noiseAugStrength?: string;
   readonly decodeChunkSize?: string;
   readonly numVideosPerPrompt?: string;
+  readonly cacheInterval?: string;
   readonly seed?: string;
   readonly latents?: string;
   readonly format?: string;
@@ -65,6 +66,7 @@ export function addRenderFlags(command: Command): Command {
     .option("--motion-bucket-id <n>", "more is more motion (default: 127)")
     .option("--noise-aug-strength <x>", "noise added to the picture (default: 0.02)")
     .option("--decode-chunk-size <n>", "frames decoded at a time (default: all)")
+    .option("--cache-interval <n>", "lossy: the whole UNet in every n-th step only (default: 1)")
     .option("--num-videos-per-prompt <n>", "clips from each picture (default: 1)")
     .option("--seed <list>", "one for the whole batch, or one a clip: 7 or 7,8 (default: drawn)")
     .option("--latents <file>", "initial noise: safetensors [clips, frames, channels, h, w]")
@@ -91,6 +93,7 @@ export function rawParameters(flags: RenderFlags, formats: readonly string[] | u
     motionBucketId: flags.motionBucketId,
     noiseAugStrength: flags.noiseAugStrength,
     decodeChunkSize: flags.decodeChunkSize,
+    cacheInterval: flags.cacheInterval,
     numVideosPerPrompt: flags.numVideosPerPrompt,
     seeds: flags.seed,
     formats: flags.format ?? formats,

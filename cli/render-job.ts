@@ -26,7 +26,9 @@ export async function sendJob(
     images.push(await client.upload(await readPicture(path)));
   const latents = request.latents && (await client.upload(request.latents));
   const parameters = { ...request.parameters, latents };
-  return client.createJob({ images, parameters, requestId: randomUUID(), ...place });
+  const job = { images, parameters, requestId: randomUUID(), ...place };
+  // As OpenTelemetry's tools hand a trace to the programs that they start.
+  return client.createJob(job, undefined, process.env["TRACEPARENT"] || undefined);
 }
 
 export interface FinishedJob {

@@ -73,6 +73,7 @@ function parametersJson(p: JobParameters) {
     motion_bucket_id: p.motionBucketId,
     noise_aug_strength: p.noiseAugStrength,
     decode_chunk_size: p.decodeChunkSize,
+    cache_interval: p.cacheInterval,
     num_videos_per_prompt: p.numVideosPerPrompt,
     seeds: p.seeds,
     latents_sha256: p.latents?.sha256 ?? null,

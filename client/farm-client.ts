@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type ClientReadableStream, Metadata, type ServiceError } from "@grpc/grpc-js";
+import { type ClientReadableStream, Metadata } from "@grpc/grpc-js";
 import type { Job as WireJob } from "../proto/gen/renderfarm/v1/job.js";
 import {
   type CollectGarbageResponse,
@@ -35,7 +35,6 @@ import {
 import { decodeJobEvent } from "../shared/adapters/grpc/job-log-codec.js";
 import { decodeModelInfo } from "../shared/adapters/grpc/model-codec.js";
 import type { RequestedParameters } from "../shared/adapters/grpc/parameters-codec.js";
-import { fromServiceError } from "../shared/adapters/grpc/status.js";
 import { decodeOutput } from "../shared/adapters/grpc/work-codec.js";
 import { insecureChannel } from "../shared/adapters/tls/grpc-credentials.js";
 import { asFarmError, FarmError } from "../shared/core/errors.js";
@@ -59,6 +58,7 @@ import {
   type UnaryCall,
   unaryCall,
 } from "./abortable-calls.js";
+import { callFailure } from "./call-failure.js";
 import { channelFor, type Entry } from "./entry.js";
 import { type FarmView, type NodeView, viewNode } from "./farm-view.js";
 
@@ -130,14 +130,20 @@ export class FarmClient {
     return decodeBlobRef(blob, "blob");
   }
 
-  /** @param request parameters that it leaves out take the farm's defaults */
+  /**
+   * @param request parameters that it leaves out take the farm's defaults
+   * @param traceparent W3C Trace Context of the caller's span, under which the job's will stand
+   */
   async createJob(
     request: NewJobRequest<RequestedParameters>,
     signal?: AbortSignal,
+    traceparent?: string,
   ): Promise<JobView> {
     const message = encodeCreateJob(request);
+    const metadata = new Metadata();
+    if (traceparent !== undefined) metadata.set("traceparent", traceparent);
     return this.#job(
-      (done, options) => this.#stub.createJob(message, new Metadata(), options, done),
+      (done, options) => this.#stub.createJob(message, metadata, options, done),
       signal,
     );
   }
@@ -375,7 +381,7 @@ export class FarmClient {
 
   #unary<A>(start: UnaryCall<A>, signal?: AbortSignal): Promise<A> {
     return unaryCall(start, deadlineIn(CALL_MS_MAX), signal).catch((error: unknown) => {
-      throw this.#explain(error);
+      throw callFailure(error, this.address);
     });
   }
 
@@ -383,17 +389,7 @@ export class FarmClient {
     try {
       yield* streamCall(call, signal);
     } catch (error) {
-      throw this.#explain(error);
+      throw callFailure(error, this.address);
     }
-  }
-
-  #explain(error: unknown): FarmError {
-    if (error instanceof FarmError) return error;
-    const known = fromServiceError(error as ServiceError);
-    if (known.code !== "unreachable") return known;
-    const reason = known.detail.replace(/ Resolution note: *$/, "");
-    return new FarmError("unreachable", `no answer from ${this.address}: ${reason}`, {
-      cause: error,
-    });
   }
 }

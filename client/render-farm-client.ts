@@ -37,6 +37,8 @@ export interface JobRequest
   readonly modelDigest?: string;
   /** The same id never makes a second job; absent: a new one. At most 36 ASCII characters. */
   readonly requestId?: string;
+  /** W3C Trace Context of your own span: the job's becomes its child, where the farm traces. */
+  readonly traceparent?: string;
   readonly signal?: AbortSignal;
 }
 
@@ -66,7 +68,8 @@ export class RenderFarmClient extends FarmClient {
    * @throws FarmError "invalid-argument" with every mistake at once, "exhausted" when the farm is full
    */
   async submit(request: JobRequest): Promise<JobView> {
-    const { images, seeds, latents, modelDigest = "", requestId, signal, ...rest } = request;
+    const { images, seeds, latents, modelDigest = "", requestId, ...others } = request;
+    const { traceparent, signal, ...rest } = others;
     const { onProgress: _p, onPreview, ...named } = rest as Partial<RenderRequest>;
     const given = onPreview ? { preview: true, ...named } : named;
     const { options, parameters } = splitRequest(given);
@@ -88,6 +91,7 @@ export class RenderFarmClient extends FarmClient {
         options,
       },
       signal,
+      traceparent,
     );
   }
 

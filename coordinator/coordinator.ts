@@ -12,6 +12,7 @@ import { assert } from "../shared/core/assert.js";
 import { isLoopback } from "../shared/core/endpoint.js";
 import { FarmError } from "../shared/core/errors.js";
 import { idFromBytes } from "../shared/core/ids.js";
+import { traceOfJob } from "../shared/core/trace-context.js";
 import type { BlobStore } from "../shared/ports/blob-store.js";
 import type { Clock } from "../shared/ports/clock.js";
 import type { Journal } from "../shared/ports/journal.js";
@@ -29,9 +30,9 @@ import { FarmFeed } from "./shell/farm-feed.js";
 import { FarmLoop, type FarmPolicy } from "./shell/farm-loop.js";
 import { observers } from "./shell/farm-observer.js";
 import { Janitor } from "./shell/janitor.js";
-import { JobLogs } from "./shell/job-logs.js";
 import { NodeSessions } from "./shell/node-sessions.js";
 import { type Publication, publishClip } from "./shell/publish.js";
+import type { Recovered } from "./shell/recover.js";
 import { sweepJob } from "./shell/sweep.js";
 import { Timeline } from "./shell/timeline.js";
 import { JobTraces } from "./shell/traces.js";
@@ -51,6 +52,8 @@ export interface CoordinatorParts {
   /** HOST:PORT; port 0 takes a free one. */
   readonly listen: string;
   readonly journal: Journal;
+  /** The farm as a standby has it that followed this journal; null or absent: it is read. */
+  readonly followed?: Recovered | null;
   readonly blobs: BlobStore;
   readonly clock: Clock;
   readonly policy: FarmPolicy;
@@ -93,11 +96,11 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
   const { blobs, clock, log, onBroken, meters = null } = parts;
   const journal = meters ? meters.journal(parts.journal) : parts.journal;
   let hasClosed = false;
-  const logs = new JobLogs();
-  const loop = new FarmLoop(journal, parts.wallMs, parts.policy, {
+  const loop = new FarmLoop(journal, parts.wallMs, policyOf(parts), {
     log,
+    followed: parts.followed ?? null,
     failpoint: parts.failpoint ?? null,
-    observer: observers(logs, meters?.farm, parts.tracer && new JobTraces(parts.tracer)),
+    observer: observers(meters?.farm, parts.tracer && new JobTraces(parts.tracer)),
     onBroken: (error) => {
       if (!hasClosed) onBroken(error);
     },
@@ -114,7 +117,10 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
       },
       (error: unknown) => {
         if (hasClosed) return;
-        log.error({ err: error, job_id: jobId }, "a clip could not be published; trying again");
+        log.error(
+          { err: error, ...idsOf(loop, jobId) },
+          "a clip could not be published; trying again",
+        );
         clock.after(PUBLISH_RETRY_MS, () => publish(publication));
       },
     );
@@ -122,20 +128,11 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
   const sweep = (jobId: string, outputs: boolean): void => {
     const isWanted = () => loop.farm.jobs.get(jobId)?.swept !== false;
     sweepJob(blobs, { jobId, outputs, isWanted }).catch((error: unknown) => {
-      log.error({ err: error, job_id: jobId }, "what a job left could not be removed");
+      log.error({ err: error, ...idsOf(loop, jobId) }, "what a job left could not be removed");
     });
   };
   const janitor = new Janitor(blobs, loop);
-  const clean = (): void => {
-    cancelCleaning = clock.after(CLEANING_MS, clean);
-    janitor.collect({ dryRun: false }).then(
-      (garbage) => {
-        if (garbage.blobs > 0) log.info(garbage, "removed blobs that no job owns");
-      },
-      (error: unknown) => log.error({ err: error }, "the blob store could not be cleaned"),
-    );
-  };
-  let cancelCleaning = clock.after(CLEANING_MS, clean);
+  const stopCleaning = cleanRegularly(janitor, clock, log);
   await loop.start((effect) => {
     if (effect.kind === "publish") publish(effect);
     else if (effect.kind === "sweep") sweep(effect.jobId, effect.outputs);
@@ -147,7 +144,7 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
   const { interceptors, callerOf } = guardOf(access);
   const outer = meters ? [meters.interceptor] : [];
   const server = new Server({ ...serverOptions, interceptors: [...outer, ...interceptors] });
-  const api = jobApi({ loop, logs, blobs, janitor, quotas: access?.quotas ?? null });
+  const api = jobApi({ loop, blobs, janitor, log, quotas: access?.quotas ?? null });
   server.addService(JobServiceService, jobServiceHandlers(api, callerOf));
   server.addService(NodeServiceService, {
     connect: connectHandler({ loop, sessions, clock, callerOf, onError: onBroken }),
@@ -165,7 +162,7 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
     async stop() {
       // First of all, so that nobody is sent here any more.
       stopServing();
-      cancelCleaning();
+      stopCleaning();
       await http?.stop();
       const ended = shutDown(server, clock);
       sessions.stop();
@@ -176,6 +173,32 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
       await access?.audit.flush();
     },
   };
+}
+
+/** What is decided by, with how much each owner may have. */
+function policyOf({ policy, access }: CoordinatorParts): FarmPolicy {
+  return { ...policy, runningJobsMax: (owner) => access?.quotas.runningJobsMax(owner) ?? null };
+}
+
+/** @returns ends it */
+function cleanRegularly(janitor: Janitor, clock: Clock, log: Logger): () => void {
+  const clean = (): void => {
+    cancel = clock.after(CLEANING_MS, clean);
+    janitor.collect({ dryRun: false }).then(
+      (garbage) => {
+        if (garbage.blobs > 0) log.info(garbage, "removed blobs that no job owns");
+      },
+      (error: unknown) => log.error({ err: error }, "the blob store could not be cleaned"),
+    );
+  };
+  let cancel = clock.after(CLEANING_MS, clean);
+  return () => cancel();
+}
+
+/** By which a log's line on a job is found. */
+function idsOf({ farm }: FarmLoop, jobId: string): { job_id: string; trace_id: string } {
+  const { traceId } = traceOfJob(jobId, farm.jobs.get(jobId)?.traceparent ?? null);
+  return { job_id: jobId, trace_id: traceId };
 }
 
 /** The HTTP edge with what it alone remembers: the latest changes and who worked on what. */

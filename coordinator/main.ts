@@ -51,7 +51,10 @@ async function main(): Promise<void> {
     whyNotReady: () => pace.whyBehind() ?? whyNotReady,
   });
   const meters = metrics ? new CoordinatorMeters(metrics.registry, systemClock, Date.now) : null;
-  const tracer = await openTracer("coordinator", process.env);
+  const tracer = await openTracer(
+    { name: "renderfarm-coordinator", version: packageVersion() },
+    process.env,
+  );
   const store = await openBlobStore(settings.blobs, { env: process.env, log, role: "publishes" });
   const transport = settings.blobs.startsWith("s3:") ? "s3" : "files";
   const blobs = meters ? meters.blobs(store, transport) : store;
@@ -64,9 +67,9 @@ async function main(): Promise<void> {
     }),
     blobs,
     log,
-    start: (journal, address, onBroken) =>
+    start: ({ journal, followed }, address, onBroken) =>
       startCoordinator({
-        ...{ journal, blobs, log, failpoint, onBroken },
+        ...{ journal, followed, blobs, log, failpoint, onBroken },
         listen: address ?? settings.listen,
         http,
         ...{ meters, access, tracer, pace },

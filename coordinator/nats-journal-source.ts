@@ -1,14 +1,16 @@
 /** @file Leads a farm on NATS again and again: one connection, a new lease and a new journal each time. */
 import { JetStreamJournal } from "../shared/adapters/nats/jetstream-journal.js";
+import { JetStreamTail } from "../shared/adapters/nats/jetstream-tail.js";
 import { NatsClient } from "../shared/adapters/nats/nats-client.js";
 import { NatsLease } from "../shared/adapters/nats/nats-lease.js";
 import type { NatsLocation } from "../shared/adapters/nats/nats-location.js";
 import { FarmError } from "../shared/core/errors.js";
 import type { BlobStore } from "../shared/ports/blob-store.js";
 import type { Clock } from "../shared/ports/clock.js";
-import type { Journal } from "../shared/ports/journal.js";
 import type { Log } from "../shared/ports/log.js";
 import type { JournalSource } from "./open-journal.js";
+import type { Term } from "./shell/leadership.js";
+import { type Followed, Standby } from "./shell/standby.js";
 
 /** How often a standby asks for the lease, and an unreachable server is asked again. */
 const ASK_MS = 1_000;
@@ -41,17 +43,27 @@ export class NatsJournalSource implements JournalSource {
     return new NatsJournalSource(client, location, options);
   }
 
-  async lead(blobs: BlobStore, onStandby: (heldBy: string) => void): Promise<Journal> {
-    const parts = { ...this.#options, client: this.#client, names: this.#names };
+  async lead(blobs: BlobStore, onStandby: (heldBy: string) => void): Promise<Term> {
+    const parts = { ...this.#options, client: this.#client, names: this.#names, blobs };
     const limits = { replicas: this.#replicas };
-    const lease = await this.#lease(onStandby);
+    let standby: Standby<JetStreamTail> | null = null;
     try {
-      const journal = await JetStreamJournal.open({ ...parts, blobs, lease, limits });
-      this.#hasLed = true;
-      return journal;
-    } catch (error) {
-      await lease.release();
-      throw error;
+      const lease = await this.#lease((heldBy) => {
+        standby = new Standby({ ...parts, openTail: () => JetStreamTail.open(parts) });
+        onStandby(heldBy);
+      });
+      const followed = await stopped(standby);
+      try {
+        const reading = followed?.tail.reading ?? null;
+        const journal = await JetStreamJournal.open({ ...parts, lease, limits, followed: reading });
+        this.#hasLed = true;
+        return { journal, followed };
+      } catch (error) {
+        await lease.release();
+        throw error;
+      }
+    } finally {
+      await stopped(standby);
     }
   }
 
@@ -88,4 +100,10 @@ export class NatsJournalSource implements JournalSource {
       return null;
     }
   }
+}
+
+async function stopped(
+  standby: Standby<JetStreamTail> | null,
+): Promise<Followed<JetStreamTail> | null> {
+  return (await standby?.stop()) ?? null;
 }

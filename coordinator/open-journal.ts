@@ -9,9 +9,9 @@ import { FileJournal } from "../shared/adapters/files/file-journal.js";
 import { isNatsUrl } from "../shared/adapters/nats/nats-location.js";
 import type { BlobStore } from "../shared/ports/blob-store.js";
 import type { Clock } from "../shared/ports/clock.js";
-import type { Journal } from "../shared/ports/journal.js";
 import type { Log } from "../shared/ports/log.js";
 import type { Environment } from "../shared/settings/setting-reader.js";
+import type { Term } from "./shell/leadership.js";
 
 /** What `--journal` takes. */
 export const JOURNAL_FORM = "file:DIR or nats://HOST:PORT[,HOST:PORT]/FARM?ca=FILE";
@@ -32,7 +32,7 @@ export interface JournalSource {
    * @param onStandby hears, once, who leads
    * @throws FarmError as the journals do
    */
-  lead(blobs: BlobStore, onStandby: (heldBy: string) => void): Promise<Journal>;
+  lead(blobs: BlobStore, onStandby: (heldBy: string) => void): Promise<Term>;
   /** Whether leadership may be lost and come back; a folder that breaks down stays so. */
   readonly canStandBy: boolean;
   close(): Promise<void>;
@@ -55,7 +55,7 @@ export async function openJournalSource(
   const { env, clock, log, holder } = options;
   if (!isNatsUrl(url)) {
     const folder = url.slice("file:".length);
-    const lead = () => FileJournal.open(folder, log);
+    const lead = async () => ({ journal: await FileJournal.open(folder, log), followed: null });
     return { lead, canStandBy: false, close: async () => {} };
   }
   // Only who uses NATS loads its client.

@@ -46,6 +46,7 @@ export interface CallOptions<T extends OutputType = OutputType>
       | "motionBucketId"
       | "noiseAugStrength"
       | "decodeChunkSize"
+      | "cacheInterval"
       | "numVideosPerPrompt"
       | "fit"
     >
@@ -102,6 +103,7 @@ const OPTION_NAMES = Object.keys({
   motionBucketId: 0,
   noiseAugStrength: 0,
   decodeChunkSize: 0,
+  cacheInterval: 0,
   numVideosPerPrompt: 0,
   fit: 0,
   guidance: 0,

@@ -11,6 +11,7 @@ import {
 } from "../gpu-node/runtime/in-process-runtime.js";
 import type { DtypeChoice } from "../gpu-node/runtime/provider.js";
 import type { RuntimeSettings } from "../gpu-node/runtime/runtime-info.js";
+import { HalfComputer } from "../gpu-node/stages/compute-half.js";
 import { conditionClip } from "../gpu-node/stages/condition.js";
 import { chunkLatents, decodeChunk } from "../gpu-node/stages/decode.js";
 import { createReplica } from "../gpu-node/stages/denoise-maths.js";
@@ -151,13 +152,13 @@ async function denoise(
   },
 ): Promise<Tensor> {
   let replica = createReplica(conditioning, parameters, configs.scheduler, undefined, dtype);
+  const computer = new HalfComputer(runtime);
   while (replica.step < replica.stepCount) {
     const answers: Tensor[] = [];
     for (const half of replica.halves) {
       await nextTurn();
       refuseAborted(signal);
-      const { out_sample } = await runtime.run(replica.graph, replica.unetInputs(half));
-      answers.push(out_sample!);
+      answers.push(await computer.compute(replica, half));
     }
     const { step } = replica;
     replica.apply(answers.length === 2 ? answers[0]! : null, answers.at(-1)!);

@@ -43,7 +43,9 @@ async function main(openRuntime: AgentOptions["openRuntime"]): Promise<void> {
     process.exit(0);
   }
   const log = logTo(settings);
-  const tracer = await openTracer("gpu-node", process.env);
+  const version = packageVersion();
+  const service = { name: "renderfarm-gpu-node", version, instance: settings.nodeId };
+  const tracer = await openTracer(service, process.env);
   let agent: Agent | null = null;
   let stopping = false;
   const stop = (reason: string, putAway: (agent: Agent) => Promise<void>): void => {
@@ -69,7 +71,6 @@ async function main(openRuntime: AgentOptions["openRuntime"]): Promise<void> {
   process.once("disconnect", () => stop("the parent process went away", (ready) => ready.close()));
 
   const onBroken = (error: unknown) => breakDown(log, error);
-  const version = packageVersion();
   const tls = openNodeTls(settings, log);
   const pace = new LoopWatch(systemClock);
   pace.start();

@@ -7,7 +7,7 @@ import { parseArgs } from "node:util";
 import { prepare, root } from "./prepare.mjs";
 
 const USAGE = `npm run soak -- [--minutes 60] [--seed 1]: minutes above 0, a whole number as seed
-npm run soak -- --kills KIND=COUNT[,KIND=COUNT] [--seed 1]: as in coordinator=100`;
+npm run soak -- --kills KIND=COUNT[,KIND=COUNT] [--seed 1]: coordinator, node, nats or leader, as in nats=100`;
 
 const { values } = parseArgs({
   options: {

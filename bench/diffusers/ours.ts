@@ -6,12 +6,15 @@ import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { addedTimeIds } from "../../gpu-node/diffusion/time-ids.js";
 import { createTorchGenerator } from "../../gpu-node/diffusion/torch-generator.js";
+import { buildUnet } from "../../gpu-node/model/unet-spatio-temporal-condition.js";
+import { ImpliedWeights } from "../../gpu-node/model/weights.js";
 import {
   type InProcessRuntime,
   openInProcessRuntime,
 } from "../../gpu-node/runtime/in-process-runtime.js";
 import type { GraphSpec } from "../../gpu-node/runtime/runtime.js";
 import { elementCount, type Tensor, tensor } from "../../shared/tensor/tensor.js";
+import { GEMM_OPERATIONS, openGemm } from "../gemm-rate.js";
 import type { Answer, Request, Size } from "./protocol.js";
 
 interface Call {
@@ -22,12 +25,15 @@ interface Call {
 class Ours {
   readonly #runtime: InProcessRuntime;
   readonly #size: Size;
+  readonly #threads: number;
   readonly #noise: (...shape: number[]) => Tensor;
+  #gemm: (() => Promise<number>) | null = null;
   /** Inputs are made once: neither side is timed for them. */
   readonly #calls = new Map<string, Call>();
 
-  private constructor(runtime: InProcessRuntime, size: Size) {
+  private constructor(runtime: InProcessRuntime, size: Size, threads: number) {
     this.#runtime = runtime;
+    this.#threads = threads;
     this.#size = size;
     const generator = createTorchGenerator(1);
     this.#noise = (...shape) => tensor(shape, generator.randn(elementCount(shape)));
@@ -35,7 +41,21 @@ class Ours {
 
   static async open(checkpointDir: string, threads: number, size: Size): Promise<Ours> {
     const settings = { checkpointDir, provider: "cpu", intraOpThreads: threads } as const;
-    return new Ours(await openInProcessRuntime(settings), size);
+    return new Ours(await openInProcessRuntime(settings), size, threads);
+  }
+
+  async gemm(): Promise<Answer> {
+    this.#gemm ??= await openGemm(this.#threads);
+    return { seconds: await this.#gemm(), operations: GEMM_OPERATIONS };
+  }
+
+  /** Additions and multiplications of a half of a step. */
+  async unetOperations(): Promise<number> {
+    const { frames, height, width } = this.#size;
+    const { model, configs } = this.#runtime.info;
+    const cells = { height: height / model.vaeScaleFactor, width: width / model.vaeScaleFactor };
+    const implied = new ImpliedWeights("F32");
+    return 2 * buildUnet(configs.unet, implied, { frames, ...cells }).costs.multiplications;
   }
 
   async run(op: "unet" | "decode" | "encode" | "clip"): Promise<number> {
@@ -48,7 +68,7 @@ class Ours {
 
   #make(op: "unet" | "decode" | "encode" | "clip"): Call {
     const { model, configs } = this.#runtime.info;
-    const { frames, height, width } = this.#size;
+    const { frames, decodeFrames, height, width } = this.#size;
     const cells = { height: height / model.vaeScaleFactor, width: width / model.vaeScaleFactor };
     const latents = [cells.height, cells.width] as const;
     switch (op) {
@@ -66,8 +86,8 @@ class Ours {
       }
       case "decode":
         return {
-          graph: { module: "vae_decoder", frames, ...cells },
-          inputs: { z: this.#noise(frames, model.latentChannels, ...latents) },
+          graph: { module: "vae_decoder", frames: decodeFrames, ...cells },
+          inputs: { z: this.#noise(decodeFrames, model.latentChannels, ...latents) },
         };
       case "encode":
         return {
@@ -103,6 +123,8 @@ async function answer(request: Request): Promise<Answer> {
   if (request.op === "versions") return { node: process.version };
   if (request.op === "render") throw new Error("a whole clip is made by a farm");
   if (ours === null) throw new Error(`"${request.op}" came before "open"`);
+  if (request.op === "gemm") return ours.gemm();
+  if (request.op === "unet_operations") return { operations: await ours.unetOperations() };
   if (request.op === "first_step") {
     await ours.run("unet");
     await ours.run("unet");

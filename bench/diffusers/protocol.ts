@@ -3,6 +3,8 @@
 /** Of one clip: pixels and frames. */
 export interface Size {
   readonly frames: number;
+  /** Frames decoded at a time. */
+  readonly decodeFrames: number;
   readonly height: number;
   readonly width: number;
   /** Whether the checkpoint has only the files of the fp16 variant. */
@@ -16,6 +18,8 @@ export type TimedOp = (typeof TIMED_OPS)[number];
 export type Request =
   | ({ readonly op: "open"; readonly checkpoint: string; readonly threads: number } & Size)
   | { readonly op: TimedOp | "first_step" | "memory" | "versions" }
+  /** A product of matrices in our engine, and what a half of a step has of them: ours only. */
+  | { readonly op: "gemm" | "unet_operations" }
   /** A whole clip; asked of diffusers only, since ours is made by a farm. */
   | {
       readonly op: "render";
@@ -24,5 +28,5 @@ export type Request =
       readonly seed: number;
     };
 
-/** "seconds" of a timed call, "bytes" of memory, or versions by name. */
+/** "seconds" of a timed call, "bytes" of memory, "operations", or versions by name. */
 export type Answer = Readonly<Record<string, number | string>>;

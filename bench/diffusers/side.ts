@@ -36,7 +36,10 @@ export class Side {
     return JSON.parse(value) as Answer;
   }
 
-  async number(request: Request, key: "seconds" | "bytes" = "seconds"): Promise<number> {
+  async number(
+    request: Request,
+    key: "seconds" | "bytes" | "operations" = "seconds",
+  ): Promise<number> {
     return Number((await this.ask(request))[key]);
   }
 

@@ -44,7 +44,7 @@ class Theirs:
         self.sample = random(1, frames, unet.in_channels, height, width)
         self.embedding = random(1, 1, self.pipe.image_encoder.config.projection_dim)
         self.time_ids = torch.tensor([[6.0, 127.0, 0.02]])
-        self.latents = random(frames, unet.out_channels, height, width)
+        self.latents = random(size["decodeFrames"], unet.out_channels, height, width)
         self.picture = random(1, 3, size["height"], size["width"])
         self.pixels = random(1, 3, 224, 224)
         return {}
@@ -63,7 +63,7 @@ class Theirs:
         )
 
     def decode(self):
-        frames = self.size["frames"]
+        frames = self.size["decodeFrames"]
         return self.timed(lambda: self.pipe.vae.decode(self.latents, num_frames=frames))
 
     def encode(self):
@@ -90,7 +90,7 @@ class Theirs:
             num_frames=self.size["frames"],
             num_inference_steps=steps,
             generator=torch.Generator().manual_seed(seed),
-            decode_chunk_size=self.size["frames"],
+            decode_chunk_size=self.size["decodeFrames"],
             output_type="np",
         ).frames
         seconds = time.perf_counter() - start

@@ -41,6 +41,7 @@ const PARAMETERS: JobParameters = {
   motionBucketId: 127,
   noiseAugStrength: 0.02,
   decodeChunkSize: 7,
+  cacheInterval: 1,
   numVideosPerPrompt: 1,
   seeds: [1n],
   latents: null,

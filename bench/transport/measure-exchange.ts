@@ -9,7 +9,7 @@ import { type Exchange, openWay, type Way } from "./exchange.js";
 import type { PeerOrder } from "./peer.js";
 
 /** Floats of a half: 16 kB is a small clip, 3.69 MB is SVD-XT's. */
-const SIZES = [
+export const SIZES = [
   { name: "16 kB", floats: 4_096, rounds: 300 },
   { name: "3.69 MB", floats: 921_600, rounds: 30 },
 ] as const;
@@ -47,15 +47,17 @@ export async function measureExchange(): Promise<Figure[]> {
   }
 }
 
-async function timesOf(
+/** Milliseconds of each exchange, by way. */
+export async function timesOf(
   floats: number,
   rounds: number,
   server: string,
+  ways: readonly Way[] = WAYS,
 ): Promise<Map<Way, number[]>> {
   const pairs = new Map<Way, Pair>();
   const times = new Map<Way, number[]>();
   try {
-    for (const way of WAYS) pairs.set(way, await Pair.open(way, floats, server));
+    for (const way of ways) pairs.set(way, await Pair.open(way, floats, server));
     for (let turn = 0; turn <= TURNS; turn++) {
       for (const [way, pair] of pairs) {
         const measured = await pair.run(rounds);

@@ -87,6 +87,11 @@ export const PARAMETER_FIELDS: readonly ParameterField[] = [
     placeholder: always("drawn"),
   },
   {
+    ...{ name: "cache_interval", json: "cacheInterval", group: "sampling", kind: "whole" },
+    help: "Lossy: the whole UNet in every n-th step only. 1: the reference's clip.",
+    placeholder: always("1"),
+  },
+  {
     ...{ name: "num_videos_per_prompt", json: "numVideosPerPrompt", group: "sampling" },
     kind: "whole",
     help: "Clips made from each picture.",

@@ -38,13 +38,15 @@ export class Quotas {
     if (waitMs > 0) refuse(owner, `more than ${rate.burst} bytes of inputs an hour`, waitMs);
   }
 
-  /** @throws FarmError "exhausted" when as many jobs wait or run as may */
-  refuseFull(owner: string, { queued, running }: { queued: number; running: number }): void {
-    const { queuedJobs, runningJobs } = this.#quota(owner);
+  /** @throws FarmError "exhausted" when as many jobs wait as may */
+  refuseFull(owner: string, queued: number): void {
+    const { queuedJobs } = this.#quota(owner);
     if (queued >= queuedJobs) refuse(owner, `${queued} jobs wait, and may`, RETRY_MS);
-    if (runningJobs > 0 && running >= runningJobs) {
-      refuse(owner, `${running} jobs run, and may`, RETRY_MS);
-    }
+  }
+
+  /** Jobs of an owner that may be worked on at a time; null: as many as come. */
+  runningJobsMax(owner: string): number | null {
+    return this.#quota(owner).runningJobs || null;
   }
 
   #quota(owner: string): Quota {

@@ -2,18 +2,15 @@
  * @file The door of the farm as HTTP passes it: the same keys, scopes and audit log as on gRPC. Each
  * route names the call of gRPC whose right it needs.
  */
-import { randomUUID } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { Access } from "../access/access.js";
 import { type Caller, OWNER_OF_ALL } from "../access/caller.js";
 import { Door } from "../access/door.js";
-
-const REQUEST_ID_PATTERN = /^[A-Za-z0-9._-]{1,64}$/;
+import { type CallContext, readCallContext } from "../rpc/call-context.js";
 
 /** One request at the door. */
 export interface Pass {
-  /** In the audit log, and in the answer: a user can tell an operator which call it was. */
-  readonly requestId: string;
+  readonly context: CallContext;
   /** @throws FarmError "unauthenticated", "permission-denied", "exhausted", "unreachable" */
   enter(): Caller;
   /**
@@ -29,17 +26,17 @@ export interface Pass {
 
 /** @param access null: a farm of one machine, where everybody is its owner */
 export function passOf(access: Access | null, request: IncomingMessage, rpc: string): Pass {
-  const given = String(request.headers["x-request-id"] ?? "");
-  const requestId = REQUEST_ID_PATTERN.test(given) ? given : randomUUID();
+  const context = readCallContext((name) => String(request.headers[name] ?? ""));
+  const { requestId } = context;
   if (access === null) {
-    return { requestId, enter: () => OWNER_OF_ALL, note() {}, onNoLongerGood: () => () => {} };
+    return { context, enter: () => OWNER_OF_ALL, note() {}, onNoLongerGood: () => () => {} };
   }
   const door = new Door(access);
   const method = `/renderfarm.v1.JobService/${rpc}`;
   const visit = { method, source: request.socket.remoteAddress ?? "", requestId };
   let caller: Caller | null = null;
   return {
-    requestId,
+    context,
     enter() {
       const authorization = request.headers.authorization ?? null;
       caller = door.enter(visit, { authorization, certificate: null });

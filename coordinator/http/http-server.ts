@@ -144,9 +144,12 @@ class RequestHandler {
       const { code, detail } = asFarmError(error);
       const isOurs = error instanceof FarmError;
       // A reader that went away in the middle of a file is no trouble of ours.
-      if (!isOurs && !response.destroyed) {
-        this.#parts.log.error({ err: error, path: request.url?.split("?")[0] }, detail);
-      } else this.#parts.log.debug({ code, path: request.url?.split("?")[0] }, detail);
+      const which = {
+        path: request.url?.split("?")[0],
+        request_id: response.getHeader("X-Request-Id"),
+      };
+      if (!isOurs && !response.destroyed) this.#parts.log.error({ err: error, ...which }, detail);
+      else this.#parts.log.debug({ code, ...which }, detail);
       sendError(request, response, error);
     }
   }
@@ -159,7 +162,8 @@ class RequestHandler {
   ): Promise<void> {
     const { route, path } = this.#router.find(request.method ?? "", pathname);
     const pass = passOf(this.#parts.access, request, route.rpc);
-    response.setHeader("X-Request-Id", pass.requestId);
+    const { context } = pass;
+    response.setHeader("X-Request-Id", context.requestId);
     let object = path["jobId"] ?? path["nodeId"] ?? "";
     let code = status.OK;
     try {
@@ -168,7 +172,7 @@ class RequestHandler {
         const unwatch = pass.onNoLongerGood(() => response.destroy());
         response.once("close", unwatch);
       }
-      object = await route.handle({ request, response, caller, path, query });
+      object = await route.handle({ request, response, caller, context, path, query });
     } catch (error) {
       code = toStatusJson(error).code;
       throw error;

@@ -21,6 +21,7 @@ import { encodeBlobRef } from "../../shared/adapters/grpc/blob-codec.js";
 import { FarmError } from "../../shared/core/errors.js";
 import type { BlobRef, BlobStore } from "../../shared/ports/blob-store.js";
 import { type Caller, ownerSeenBy } from "../access/caller.js";
+import type { CallContext } from "../rpc/call-context.js";
 import type { Ask, JobApi } from "../rpc/job-api.js";
 import { loopSeenBy } from "../rpc/owned-loop.js";
 import type { FarmFeed } from "../shell/farm-feed.js";
@@ -49,6 +50,7 @@ export interface Exchange {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly caller: Caller;
+  readonly context: CallContext;
   readonly path: Readonly<Record<string, string>>;
   readonly query: URLSearchParams;
 }
@@ -138,9 +140,9 @@ function ask<Q, A>(
   const type = REQUESTS[message] as unknown as { fromPartial(fields: object): Q };
   return {
     ...{ method, path, rpc: message.replace(/Request$/, ""), isStream: false },
-    handle: async ({ request, response, caller, path: given, query }) => {
+    handle: async ({ request, response, caller, context, path: given, query }) => {
       const fields = await readRequest(request, { message, path: given, query });
-      const answer = await call(type.fromPartial(fields), caller);
+      const answer = await call(type.fromPartial(fields), caller, context);
       sendJson(response, toProtoJson(answer));
       const { job } = answer as { job?: { jobId: string } };
       return given["jobId"] ?? given["nodeId"] ?? job?.jobId ?? "";
@@ -148,8 +150,8 @@ function ask<Q, A>(
   };
 }
 
-async function takeInput({ api }: RouteParts, { request, response, caller }: Exchange) {
-  const answer = await api.uploadInput(request as AsyncIterable<Uint8Array>, caller);
+async function takeInput({ api }: RouteParts, { request, response, caller, context }: Exchange) {
+  const answer = await api.uploadInput(request as AsyncIterable<Uint8Array>, caller, context);
   sendJson(response, toProtoJson(answer));
   return answer.blob?.key ?? "";
 }
@@ -161,7 +163,7 @@ function lastIdOf({ request, query }: Exchange): string | null {
 
 async function followJob(parts: RouteParts, exchange: Exchange): Promise<void> {
   const { jobId = "" } = exchange.path;
-  await parts.api.getJob({ jobId }, exchange.caller);
+  await parts.api.getJob({ jobId }, exchange.caller, exchange.context);
   const { loop, feed } = parts;
   parts.stream(exchange.response, jobEvents(jobId, { loop, feed, lastId: lastIdOf(exchange) }));
 }
@@ -173,17 +175,17 @@ async function followFarm(parts: RouteParts, exchange: Exchange): Promise<void> 
   parts.stream(exchange.response, events);
 }
 
-async function listInputs({ api }: RouteParts, { path, response, caller }: Exchange) {
-  const images = await api.inputsOf({ jobId: path["jobId"] ?? "" }, caller);
+async function listInputs({ api }: RouteParts, { path, response, caller, context }: Exchange) {
+  const images = await api.inputsOf({ jobId: path["jobId"] ?? "" }, caller, context);
   sendJson(response, { images: images.map((ref) => toProtoJson(encodeBlobRef(ref))) });
 }
 
 async function sendInput(
   { api, blobs }: RouteParts,
-  { path, request, response, caller }: Exchange,
+  { path, request, response, caller, context }: Exchange,
 ) {
   const { jobId = "", index = "" } = path;
-  const images = await api.inputsOf({ jobId }, caller);
+  const images = await api.inputsOf({ jobId }, caller, context);
   const ref = /^\d{1,6}$/.test(index) ? images[Number(index)] : undefined;
   if (!ref) throw new FarmError("not-found", `job ${jobId} has no picture ${index.slice(0, 20)}`);
   const contentType = pictureTypeOf(await headOf(blobs, ref));
@@ -197,11 +199,14 @@ async function headOf(blobs: BlobStore, ref: BlobRef): Promise<Uint8Array> {
   return new Uint8Array();
 }
 
-async function sendOutput({ api }: RouteParts, { path, request, response, caller }: Exchange) {
+async function sendOutput(
+  { api }: RouteParts,
+  { path, request, response, caller, context }: Exchange,
+) {
   const { jobId = "", clipIndex = "", fileName = "" } = path;
   const isIndex = /^\d{1,6}$/.test(clipIndex);
   const wanted = { jobId, clipIndex: isIndex ? Number(clipIndex) : -1, fileName };
-  const { output, read } = await api.openOutput(wanted, caller);
+  const { output, read } = await api.openOutput(wanted, caller, context);
   const { size, sha256 } = output.blob;
   const contentType = contentTypeOf(output.fileName);
   await sendBlob(request, response, { size, sha256, contentType, fileName, read });

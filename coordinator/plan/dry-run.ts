@@ -8,6 +8,7 @@ import {
   planChunks,
 } from "../../shared/farm/parameters.js";
 import type { Stage } from "../../shared/farm/work.js";
+import { quotaReason } from "./admission.js";
 import type { Farm } from "./farm-state.js";
 import { recordOf } from "./farm-state.js";
 import type { Job } from "./job.js";
@@ -28,6 +29,8 @@ export interface WantedJob {
   readonly stepsTotal: number;
   readonly imageCount: number;
   readonly options: JobOptions;
+  /** How many jobs its owner may have worked on at a time; null or absent: as many as come. */
+  readonly runningJobsMax?: number | null;
 }
 
 /** Pure: reads the farm and changes nothing. */
@@ -117,6 +120,8 @@ function whyNotNow(
   if (parameters.formats.includes("mp4") && !at.able.some((node) => node.info.hasFfmpeg)) {
     reasons.push("no such node can write mp4");
   }
+  const full = quotaReason(farm, options.owner, wanted.runningJobsMax ?? null);
+  if (full !== null) reasons.push(full);
   const waitsFor = options.dependsOn.filter((id) => farm.jobs.get(id)?.state !== "succeeded");
   return [...reasons, ...holdReasons({ ...options, waitsFor }, at.nowMs)];
 }

@@ -24,6 +24,8 @@ export type FarmEvent = { readonly atMs: number } & (
   | { readonly kind: "job-created"; readonly job: NewJob }
   /** The time of its start has come. */
   | { readonly kind: "job-due"; readonly jobId: string }
+  /** Its owner may have it worked on now. */
+  | { readonly kind: "job-admitted"; readonly jobId: string }
   | { readonly kind: "job-paused"; readonly jobId: string }
   | { readonly kind: "job-resumed"; readonly jobId: string }
   | { readonly kind: "job-prioritized"; readonly jobId: string; readonly priority: number }

@@ -22,6 +22,10 @@ export interface Farm {
   readonly jobIdByRequestId: Map<string, string>;
   /** Jobs whose time has not come. */
   readonly notDueJobIds: Set<string>;
+  /** Jobs that wait for others of their owner to end, in the order of their creation. */
+  readonly unadmittedJobIds: Set<string>;
+  /** Open jobs that were let in, by owner. */
+  readonly admittedCounts: Map<string, number>;
   /** By the job waited for, those that wait for it. */
   readonly waitingJobIds: Map<string, readonly string[]>;
   /** Jobs that have not ended. */
@@ -43,6 +47,8 @@ export function emptyFarm(): Farm {
     ready: new ReadyQueue(),
     jobIdByRequestId: new Map(),
     notDueJobIds: new Set(),
+    unadmittedJobIds: new Set(),
+    admittedCounts: new Map(),
     waitingJobIds: new Map(),
     openJobCount: 0,
     openTaskCount: 0,

@@ -100,6 +100,17 @@ describe("single or pair", () => {
   );
 });
 
+test("a stage takes no time, rather than less, by a clock that was set back", () => {
+  const w = new FarmWorld(node("a"));
+  w.submit("j");
+  const job = w.farm.jobs.get("j")!;
+  const secondsAt = (nowMs: number) =>
+    viewJob(w.farm, job, new Map(), nowMs).clips[0]!.stages.map(({ seconds }) => seconds);
+  const { firstGrantMs } = w.farm.tasks.get("j-0-condition")!;
+  expect(secondsAt(firstGrantMs! + 5_000)).toEqual([5]);
+  expect(secondsAt(firstGrantMs! - 5_000)).toEqual([0]);
+});
+
 describe("lost nodes", () => {
   const paired = () => {
     const w = new FarmWorld(node("a"), node("b"));

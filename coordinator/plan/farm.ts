@@ -7,11 +7,13 @@
  * single task and of a node's record, and the scheduler, are pure functions of values.
  */
 import { assert } from "../../shared/core/assert.js";
+import { formatTraceparent, traceOfJob } from "../../shared/core/trace-context.js";
 import type { Partner } from "../../shared/farm/work.js";
 import type { FarmEffect, FarmEvent, TaskReported } from "./events.js";
 import type { Farm } from "./farm-state.js";
 import { changeTask, publish, remember } from "./farm-tasks.js";
 import {
+  admitJob,
   changeJob,
   createJob,
   endClip,
@@ -48,6 +50,8 @@ export function reduceFarm(farm: Farm, event: FarmEvent): FarmEffect[] {
       return createJob(farm, event.job, atMs);
     case "job-due":
       return changeJob(farm, event.jobId, { due: true });
+    case "job-admitted":
+      return admitJob(farm, event.jobId);
     case "job-paused":
       return pauseJob(farm, event.jobId, atMs);
     case "job-resumed":
@@ -171,6 +175,7 @@ function grantTask(
         epoch: task.epoch,
         attempt: task.attempts,
         work: workOf(job, task, clipTasks, member, other ? partnerOf(farm, other.nodeId) : null),
+        traceparent: formatTraceparent(traceOfJob(job.jobId, job.traceparent)),
       },
     });
   }

@@ -20,6 +20,7 @@ export function createJob(farm: Farm, newJob: NewJob, atMs: number): FarmEffect[
     state: "queued",
     paused: false,
     due: newJob.startAfterMs === null || newJob.startAfterMs <= atMs,
+    admitted: !newJob.quotaBound,
     waitsFor: newJob.dependsOn,
     run: 1,
     failedOn: [],
@@ -32,16 +33,31 @@ export function createJob(farm: Farm, newJob: NewJob, atMs: number): FarmEffect[
   farm.jobs.set(job.jobId, job);
   if (job.requestId !== "") farm.jobIdByRequestId.set(job.requestId, job.jobId);
   if (!job.due) farm.notDueJobIds.add(job.jobId);
+  if (!job.admitted) farm.unadmittedJobIds.add(job.jobId);
   countOpen(farm, job, 1);
   for (const task of tasks) farm.tasks.set(task.taskId, task);
   return waitForOthers(farm, job.jobId, atMs);
 }
 
 /** A job that begins is one more open job, with its tasks; one that ends is one less. */
-export function countOpen(farm: Farm, { clips }: Job, change: 1 | -1): void {
+export function countOpen(farm: Farm, { clips, owner, admitted }: Job, change: 1 | -1): void {
   farm.openJobCount += change;
+  if (admitted) countAdmitted(farm, owner, change);
   const tasks = clips.reduce((count, clip) => count + clip.taskIds.length, 0);
   farm.openTaskCount += change * tasks;
+}
+
+function countAdmitted(farm: Farm, owner: string, change: 1 | -1): void {
+  const count = (farm.admittedCounts.get(owner) ?? 0) + change;
+  if (count === 0) farm.admittedCounts.delete(owner);
+  else farm.admittedCounts.set(owner, count);
+}
+
+/** Lets a job in; one that was let in, or has ended, stays as it is. */
+export function admitJob(farm: Farm, jobId: string): FarmEffect[] {
+  if (!farm.unadmittedJobIds.delete(jobId)) return [];
+  countAdmitted(farm, jobById(farm, jobId).owner, 1);
+  return changeJob(farm, jobId, { admitted: true });
 }
 
 /**
@@ -86,7 +102,7 @@ function queueReady(farm: Farm, job: Job): void {
 export function changeJob(
   farm: Farm,
   jobId: string,
-  change: Partial<Pick<Job, "paused" | "due" | "waitsFor" | "priority">>,
+  change: Partial<Pick<Job, "paused" | "due" | "admitted" | "waitsFor" | "priority">>,
 ): FarmEffect[] {
   const before = farm.jobs.get(jobId);
   if (!before || isTerminal(before.state)) return [];
@@ -138,6 +154,7 @@ export function endJob(farm: Farm, jobId: string, state: JobState, atMs: number)
   farm.jobs.set(jobId, { ...job, state, endedAtMs: atMs });
   countOpen(farm, job, -1);
   farm.notDueJobIds.delete(jobId);
+  farm.unadmittedJobIds.delete(jobId);
   return [{ kind: "job-changed", jobId }, ...tellWaiting(farm, jobId, state, atMs)];
 }
 

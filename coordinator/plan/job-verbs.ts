@@ -142,11 +142,14 @@ function reopen(farm: Farm, job: Job, clipIndexes: ReadonlySet<number>): void {
     farm.jobs.set(job.jobId, { ...job, clips, failedOn: [] });
     return;
   }
-  countOpen(farm, job, 1);
+  const admitted = !job.quotaBound;
+  countOpen(farm, { ...job, admitted }, 1);
   if (!job.due) farm.notDueJobIds.add(job.jobId);
+  if (!admitted) farm.unadmittedJobIds.add(job.jobId);
   farm.jobs.set(job.jobId, {
     ...job,
     clips,
+    admitted,
     state: "running",
     run: job.run + 1,
     failedOn: [],

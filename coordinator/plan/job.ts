@@ -32,6 +32,10 @@ export interface NewJob extends JobOptions {
   readonly stepsTotal: number;
   /** Copy of the latents that `branch` names, which this job owns; null without a branch. */
   readonly branchLatents: BlobRef | null;
+  /** Its owner may have only so many jobs worked on at a time; absent: as many as come. */
+  readonly quotaBound?: boolean;
+  /** W3C Trace Context of the client's span under which the job's stands; null: under none. */
+  readonly traceparent: string | null;
 }
 
 export interface Job extends NewJob {
@@ -40,6 +44,8 @@ export interface Job extends NewJob {
   readonly paused: boolean;
   /** Its time has come. */
   readonly due: boolean;
+  /** It is one of the jobs that its owner may have worked on; always, where there is no bound. */
+  readonly admitted: boolean;
   /** Those of `dependsOn` that have not succeeded yet. */
   readonly waitsFor: readonly string[];
   /** 1, and one more each time it was retried after its end. */
@@ -59,5 +65,10 @@ export interface Job extends NewJob {
 
 /** Whether nothing new of a job may start, whatever its tasks are ready for. */
 export function isHeld(job: Job): boolean {
+  return !job.admitted || isHeldByItself(job);
+}
+
+/** Whether it would wait however many jobs its owner may have worked on. */
+export function isHeldByItself(job: Job): boolean {
   return job.paused || !job.due || job.waitsFor.length > 0;
 }

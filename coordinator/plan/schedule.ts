@@ -7,6 +7,7 @@
  */
 import { clipParametersOf, isGuided } from "../../shared/farm/parameters.js";
 import type { GuidanceHalf, Stage } from "../../shared/farm/work.js";
+import type { RunningJobsMax } from "./admission.js";
 import { canPair, canRun, findPair, hasFailedOn, misfitOf, rankNodes } from "./choose-node.js";
 import type { Farm } from "./farm-state.js";
 import { recordOf } from "./farm-state.js";
@@ -26,6 +27,8 @@ export interface Grant {
 export interface SchedulePolicy {
   /** Accelerators that one owner may hold at a time; null: all. */
   readonly ownerAcceleratorsMax: number | null;
+  /** Absent: everybody as many as come. */
+  readonly runningJobsMax?: RunningJobsMax;
 }
 
 export interface Plan {

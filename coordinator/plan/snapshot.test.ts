@@ -74,6 +74,7 @@ function submitted(farm: Farm, { which, how }: Draw, jobNumber: number): Record<
     branch: null,
     preview: false,
     branchLatents: null,
+    traceparent: null,
     owner: `owner ${which % 3}`,
     priority: (which % 3) * 50,
     startAfterMs: how % 5 === 0 ? 50_000 : null,
@@ -234,12 +235,12 @@ test("has these fields: where they change, SNAPSHOT_VERSION is to be raised", ()
     const first = part.of === "farm" ? part : [part.items[0]].flat().at(-1);
     if (typeof first === "object") fields.set(part.of, Object.keys(first).sort().join(" "));
   }
-  expect(SNAPSHOT_VERSION).toBe(4);
+  expect(SNAPSHOT_VERSION).toBe(6);
   expect([...fields].map(([of, names]) => `${of}: ${names}`).join("\n")).toMatchInlineSnapshot(`
     "farm: of openJobCount openTaskCount version
     nodes: apart gpuTaskId info lastShape muxTaskId stopping
     nodeRecords: draining failedJobIds heldUntilMs lostAtMs quarantined
-    jobs: branch branchLatents createdAtMs deadlineMs dependsOn due endedAtMs failedOn images jobId modelDigest modelName owner parameters paused preview priority requestId run startAfterMs startedAtMs state stepsTotal swept waitsFor
+    jobs: admitted branch branchLatents createdAtMs deadlineMs dependsOn due endedAtMs failedOn images jobId modelDigest modelName owner parameters paused preview priority requestId run startAfterMs startedAtMs state stepsTotal swept traceparent waitsFor
     clips: failure imageIndex index outputs run state swept taskIds
     tasks: attempts checkpoint chunkIndex clipIndex endMs epoch failures firstGrantMs jobId kept memoryAboveBytes origin plans stage state taskId workedNodeIds"
   `);

@@ -20,7 +20,7 @@ import { Usage } from "./usage.js";
  * To be raised whenever a field of the farm, a job, a clip, a task or a node is added, removed or
  * means something else: a program with another number replays the events instead.
  */
-export const SNAPSHOT_VERSION = 4;
+export const SNAPSHOT_VERSION = 6;
 
 /** Small enough that making a part takes well under a millisecond. */
 const ITEMS_PER_PART = 16;
@@ -41,6 +41,8 @@ interface FarmLists {
   ready: string;
   jobIdByRequestId: readonly [requestId: string, jobId: string];
   notDueJobIds: string;
+  unadmittedJobIds: string;
+  admittedCounts: readonly [owner: string, count: number];
   waitingJobIds: readonly [jobId: string, waiting: readonly string[]];
   usageByJob: readonly [jobId: string, seconds: Seconds];
   usageByStage: readonly [stage: Stage, seconds: Seconds];
@@ -68,7 +70,7 @@ export type FarmPart =
 export function encodeFarm(farm: Farm): Iterable<FarmPart> {
   const { nodes, nodeRecords, jobs, tasks, ready, jobIdByRequestId, ...others } = farm;
   const { notDueJobIds, waitingJobIds, openJobCount, openTaskCount, ...more } = others;
-  const { usage, learned, ...unknown } = more;
+  const { unadmittedJobIds, admittedCounts, usage, learned, ...unknown } = more;
   // A new field of the farm does not compile until it is in the snapshot.
   unknown satisfies Record<string, never>;
   const jobList = [...jobs.values()];
@@ -83,6 +85,8 @@ export function encodeFarm(farm: Farm): Iterable<FarmPart> {
       ready: [...ready.taskIds()],
       jobIdByRequestId: [...jobIdByRequestId],
       notDueJobIds: [...notDueJobIds],
+      unadmittedJobIds: [...unadmittedJobIds],
+      admittedCounts: [...admittedCounts],
       waitingJobIds: [...waitingJobIds],
       usageByJob: [...usage.entries().byJob],
       usageByStage: [...usage.entries().byStage],
@@ -117,6 +121,8 @@ export function decodeFarm(parts: Iterable<FarmPart>): Farm {
     ready,
     jobIdByRequestId: new Map(lists.jobIdByRequestId),
     notDueJobIds: new Set(lists.notDueJobIds),
+    unadmittedJobIds: new Set(lists.unadmittedJobIds),
+    admittedCounts: new Map(lists.admittedCounts),
     waitingJobIds: new Map(lists.waitingJobIds),
     openJobCount: head.openJobCount,
     openTaskCount: head.openTaskCount,
@@ -142,6 +148,8 @@ function collect(parts: Iterable<FarmPart>): { head: FarmHead; lists: Lists } {
     ready: [],
     jobIdByRequestId: [],
     notDueJobIds: [],
+    unadmittedJobIds: [],
+    admittedCounts: [],
     waitingJobIds: [],
     usageByJob: [],
     usageByStage: [],

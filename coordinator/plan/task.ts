@@ -380,6 +380,6 @@ function charge(task: Task, atMs: number, how: "used" | "wasted"): TaskEffect[] 
 }
 
 /** Nothing for a clock that was set back meanwhile. */
-function secondsBetween(sinceMs: number, untilMs: number): number {
+export function secondsBetween(sinceMs: number, untilMs: number): number {
   return Math.max(0, untilMs - sinceMs) / 1000;
 }

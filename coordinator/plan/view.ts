@@ -6,7 +6,7 @@ import type { Stage } from "../../shared/farm/work.js";
 import type { Farm } from "./farm-state.js";
 import type { Clip, Job } from "./job.js";
 import { tasksOf } from "./job-machine.js";
-import type { Task } from "./task.js";
+import { secondsBetween, type Task } from "./task.js";
 import { whyNotNow } from "./why-not-now.js";
 
 /** Reports of running denoise tasks, which are never journalled. */
@@ -99,7 +99,7 @@ function viewStage(tasks: readonly Task[], stage: Stage, nowMs: number): StageVi
     {
       stage,
       nodeIds: [...new Set(started.flatMap((task) => task.workedNodeIds))],
-      seconds: (lastMs - firstMs) / 1000,
+      seconds: secondsBetween(firstMs, lastMs),
       attempts: started.reduce((sum, task) => sum + task.attempts, 0),
     },
   ];

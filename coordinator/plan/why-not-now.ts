@@ -1,6 +1,7 @@
 /** @file Why nothing of a job is worked on now, in words for its owner. Pure. */
 import { formatBytes } from "../../shared/core/bytes.js";
 import { isTerminal, type JobOptions } from "../../shared/farm/job.js";
+import { unadmittedReason } from "./admission.js";
 import { canRun } from "./choose-node.js";
 import type { Farm } from "./farm-state.js";
 import { recordOf } from "./farm-state.js";
@@ -24,6 +25,7 @@ export function whyNotNow(farm: Farm, job: Job, nowMs: number): string[] {
     ...holdReasons({ startAfterMs: due ? null : startAfterMs, waitsFor }, nowMs),
   ];
   if (held.length > 0) return held;
+  if (!job.admitted) return [unadmittedReason(farm, job.owner)];
   const ready = tasks.filter((task) => task.state.kind === "ready");
   // The last files are made, and their manifest is on its way.
   if (ready.length === 0) return ["its files are being published"];

@@ -45,6 +45,7 @@ beforeAll(async () => {
         priority: 50,
         requestId: "",
         branchLatents: null,
+        traceparent: null,
         preview: false,
       },
       ...{ stepsTotal: 4, branch: null, startAfterMs: null, deadlineMs: null, dependsOn: [] },

@@ -1,10 +1,12 @@
 /** @file A new job: its request checked against the farm as it is, its inputs looked at, then made. */
 import { randomBytes } from "node:crypto";
+import type { Logger } from "pino";
 import type * as wire from "../../proto/gen/renderfarm/v1/job_service.js";
 import { encodeDryRun } from "../../shared/adapters/grpc/dry-run-codec.js";
 import { decodeCreateJob, encodeJob } from "../../shared/adapters/grpc/job-codec.js";
 import { FarmError, refusal, refuseViolations, type Violation } from "../../shared/core/errors.js";
 import { idFromBytes } from "../../shared/core/ids.js";
+import { traceOfJob } from "../../shared/core/trace-context.js";
 import type { JobOptions } from "../../shared/farm/job.js";
 import { stepsMade } from "../../shared/farm/parameters.js";
 import { resolveParameters } from "../../shared/farm/validate-request.js";
@@ -18,28 +20,29 @@ import type { Node } from "../plan/node.js";
 import { tasksPerClip } from "../plan/task-graph.js";
 import type { FarmLoop } from "../shell/farm-loop.js";
 import type { Janitor } from "../shell/janitor.js";
-import type { JobLogs } from "../shell/job-logs.js";
 import { findBranch } from "./branch.js";
+import type { CallContext } from "./call-context.js";
 import { checkInputKey, newInputKey } from "./inputs.js";
 import { findJob, refuseUnknownJobs } from "./job-verbs.js";
 import { loopSeenBy } from "./owned-loop.js";
-import { openJobsOf, optionsOf, scopedRequestId } from "./sender.js";
+import { optionsOf, queuedJobsOf, scopedRequestId } from "./sender.js";
 
 /** What a new job needs of the farm. */
 export interface JobParts {
   readonly loop: FarmLoop;
-  readonly logs: JobLogs;
   readonly blobs: BlobStore;
   readonly janitor: Janitor;
   /** Null on a farm without keys. */
   readonly quotas: Quotas | null;
+  readonly log: Logger;
 }
 
 /** @throws FarmError "invalid-argument" with every violation, "exhausted", "unreachable", "not-found" */
 export async function createJob(
-  { loop, blobs, janitor, quotas }: JobParts,
+  { loop, blobs, janitor, quotas, log }: JobParts,
   request: wire.CreateJobRequest,
   caller: Caller,
+  { requestId: callId, traceparent }: CallContext,
 ): Promise<wire.CreateJobResponse> {
   const sender = senderOf(caller);
   if (sender !== null) quotas?.takeSubmit(sender);
@@ -51,7 +54,8 @@ export async function createJob(
   const accepted = (jobId: string) => ({ job: encodeJob(findJob(loop, jobId)), dryRun: undefined });
   const known = loop.farm.jobIdByRequestId.get(requestId);
   if (requestId !== "" && known !== undefined) return accepted(known);
-  if (sender !== null) quotas?.refuseFull(sender, openJobsOf(loop, sender));
+  if (sender !== null) quotas?.refuseFull(sender, queuedJobsOf(loop, sender));
+  const runningJobsMax = sender === null ? null : (quotas?.runningJobsMax(sender) ?? null);
   const nodes = [...loop.farm.nodes.values()];
   const model = chooseModel(nodes, modelDigest);
   const resolved = resolveParameters(raw, {
@@ -73,7 +77,10 @@ export async function createJob(
   const stepsTotal = stepsMade(parameters, model);
   if (request.validateOnly) {
     const { digest: modelDigest } = model;
-    const wanted = { modelDigest, parameters, stepsTotal, imageCount: images.length, options };
+    const wanted = {
+      ...{ modelDigest, parameters, stepsTotal, imageCount: images.length, options },
+      runningJobsMax,
+    };
     const dryRun = planDryRun(loop.farm, wanted, loop.nowMs());
     return { job: undefined, dryRun: encodeDryRun(dryRun, parameters) };
   }
@@ -92,6 +99,8 @@ export async function createJob(
         modelDigest: model.digest,
         modelName: model.name,
         stepsTotal,
+        quotaBound: runningJobsMax !== null,
+        traceparent,
         ...options,
       },
     });
@@ -99,7 +108,11 @@ export async function createJob(
     release();
   }
   // Another call with the same request id may have come first.
-  return accepted(loop.farm.jobIdByRequestId.get(requestId) ?? jobId);
+  const takenId = loop.farm.jobIdByRequestId.get(requestId) ?? jobId;
+  const { traceId } = traceOfJob(jobId, traceparent);
+  const ids = { job_id: jobId, trace_id: traceId, request_id: callId };
+  if (takenId === jobId) log.info(ids, "job taken in");
+  return accepted(takenId);
 }
 
 /** A job that could only expire is not taken. */

@@ -56,6 +56,7 @@ beforeEach(async () => {
       ...{
         stepsTotal: 4,
         branchLatents: null,
+        traceparent: null,
         preview: false,
         branch: null,
         startAfterMs: null,

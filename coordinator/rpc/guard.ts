@@ -2,7 +2,6 @@
  * @file Every call of gRPC passes the door before its handler, also one whose handler knows nothing of
  * it: an interceptor of the server, not something that a handler could forget.
  */
-import { randomUUID } from "node:crypto";
 import {
   Metadata,
   ResponderBuilder,
@@ -18,6 +17,7 @@ import { asFarmError, FarmError } from "../../shared/core/errors.js";
 import type { Access } from "../access/access.js";
 import { type Caller, OWNER_OF_ALL } from "../access/caller.js";
 import { Door } from "../access/door.js";
+import { REQUEST_ID_HEADER, requestIdInterceptor, requestIdOf } from "./call-context.js";
 
 /** Tells handlers who calls: the door has seen to it that they may. */
 export type CallerOf = (metadata: Metadata) => Caller;
@@ -27,13 +27,13 @@ export interface Guard {
   readonly callerOf: CallerOf;
 }
 
-const REQUEST_ID_HEADER = "x-request-id";
-const REQUEST_ID_PATTERN = /^[A-Za-z0-9._-]{1,64}$/;
 const OBJECT_LENGTH_MAX = 80;
 
 /** @param access null: a farm of one machine, where everybody is its owner */
 export function guardOf(access: Access | null): Guard {
-  if (access === null) return { interceptors: [], callerOf: () => OWNER_OF_ALL };
+  if (access === null) {
+    return { interceptors: [requestIdInterceptor], callerOf: () => OWNER_OF_ALL };
+  }
   const door = new Door(access);
   const callers = new WeakMap<Metadata, Caller>();
   const interceptor: ServerInterceptor = ({ path, requestStream, responseStream }, call) => {
@@ -120,8 +120,8 @@ class Passage {
 
   /** @returns false when it was refused */
   #enter(metadata: Metadata): boolean {
-    const given = metadata.get(REQUEST_ID_HEADER)[0]?.toString() ?? "";
-    this.#requestId = REQUEST_ID_PATTERN.test(given) ? given : randomUUID();
+    this.#requestId = requestIdOf(metadata.get(REQUEST_ID_HEADER)[0]?.toString() ?? "");
+    metadata.set(REQUEST_ID_HEADER, this.#requestId);
     const shown = {
       authorization: metadata.get("authorization")[0]?.toString() ?? null,
       certificate: this.#call.getAuthContext().sslPeerCertificate ?? null,

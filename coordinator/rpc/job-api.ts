@@ -12,6 +12,7 @@ import type { ClipPreview, JobView } from "../../shared/farm/job.js";
 import type { Output } from "../../shared/farm/work.js";
 import type { BlobRef } from "../../shared/ports/blob-store.js";
 import { type Caller, ownerSeenBy, senderOf } from "../access/caller.js";
+import type { CallContext } from "./call-context.js";
 import { createJob, type JobParts } from "./create-job.js";
 import { drainNode, undrainNode, viewFarm } from "./farm-verbs.js";
 import { boundedInput, newInputKey } from "./inputs.js";
@@ -28,7 +29,7 @@ import {
 import { type JobsLoop, loopSeenBy } from "./owned-loop.js";
 
 /** One question and one answer; rejects with a FarmError that either edge can tell. */
-export type Ask<Q, A> = (request: Q, caller: Caller) => Promise<A>;
+export type Ask<Q, A> = (request: Q, caller: Caller, context: CallContext) => Promise<A>;
 
 /** A finished file: what it is, and its bytes in pieces. */
 export interface OpenOutput {
@@ -77,11 +78,11 @@ export interface JobApi {
 export function jobApi(parts: JobParts): JobApi {
   const { loop, blobs, janitor, quotas } = parts;
   const told = <Q, A>(ask: Ask<Q, A>): Ask<Q, A> => {
-    return async (request, caller) => {
+    return async (request, caller, context) => {
       // Whoever waited for a full journal would wait for as long as it takes to make room.
       loop.refuseFullJournal();
       return Promise.resolve()
-        .then(() => ask(request, caller))
+        .then(() => ask(request, caller, context))
         .finally(() => loop.settled());
     };
   };
@@ -89,7 +90,7 @@ export function jobApi(parts: JobParts): JobApi {
   const seen = (caller: Caller) => loopSeenBy(loop, ownerSeenBy(caller));
   const job = (view: JobView) => ({ job: encodeJob(view) });
   return {
-    createJob: told((request, caller) => createJob(parts, request, caller)),
+    createJob: told((request, caller, context) => createJob(parts, request, caller, context)),
     getJob: told(async ({ jobId }, caller) => job(findJob(seen(caller), jobId))),
     cancelJob: told(async ({ jobId }, caller) => job(await cancelJob(seen(caller), jobId))),
     listJobs: told(async (request, caller) => listJobs(seen(caller), request)),
@@ -102,7 +103,7 @@ export function jobApi(parts: JobParts): JobApi {
     undrainNode: told(async ({ nodeId }) => ({ node: await undrainNode(loop, nodeId) })),
     listJobEvents: told(async ({ jobId }, caller) => {
       findJob(seen(caller), jobId);
-      return { events: parts.logs.of(jobId).map(encodeJobEvent) };
+      return { events: loop.logOf(jobId).map(encodeJobEvent) };
     }),
     listOutputs: told(async ({ jobId, clipIndex }, caller) => ({
       outputs: outputsOf(seen(caller), jobId, clipIndex).map(encodeOutput),

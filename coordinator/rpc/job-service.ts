@@ -6,6 +6,7 @@ import { toServiceError } from "../../shared/adapters/grpc/status.js";
 import type { JobView } from "../../shared/farm/job.js";
 import { type ClipPreview, isTerminal } from "../../shared/farm/job.js";
 import type { Caller } from "../access/caller.js";
+import { callContextOf } from "./call-context.js";
 import type { CallerOf } from "./guard.js";
 import { piecesOf, sendPieces, written } from "./inputs.js";
 import type { Ask, JobApi } from "./job-api.js";
@@ -15,7 +16,9 @@ export function jobServiceHandlers(api: JobApi, callerOf: CallerOf): wire.JobSer
   const unary = <Q, A>(ask: Ask<Q, A>) => {
     return (call: ServerUnaryCall<Q, A>, callback: sendUnaryData<A>): void => {
       answer(
-        Promise.resolve().then(() => ask(call.request, callerOf(call.metadata))),
+        Promise.resolve().then(() =>
+          ask(call.request, callerOf(call.metadata), callContextOf(call.metadata)),
+        ),
         callback,
       );
     };
@@ -39,11 +42,14 @@ export function jobServiceHandlers(api: JobApi, callerOf: CallerOf): wire.JobSer
     collectGarbage: unary(api.collectGarbage),
     watchJob: (call) => streaming(call, async () => watchJob(api, call, callerOf(call.metadata))),
     uploadInput: (call, callback) => {
-      answer(api.uploadInput(piecesOf(call), callerOf(call.metadata)), callback);
+      const { metadata } = call;
+      const stored = api.uploadInput(piecesOf(call), callerOf(metadata), callContextOf(metadata));
+      answer(stored, callback);
     },
     downloadOutput: (call) =>
       streaming(call, async () => {
-        const { read } = await api.openOutput(call.request, callerOf(call.metadata));
+        const { request, metadata } = call;
+        const { read } = await api.openOutput(request, callerOf(metadata), callContextOf(metadata));
         await sendPieces(read(), call);
       }),
   };

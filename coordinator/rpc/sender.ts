@@ -21,17 +21,12 @@ export function scopedRequestId(requestId: string, sender: string | null): strin
   return requestId === "" || sender === null ? requestId : `${sender}\n${requestId}`;
 }
 
-/** How many jobs of an owner wait and run. */
-export function openJobsOf(
-  { farm }: FarmLoop,
-  owner: string,
-): { readonly queued: number; readonly running: number } {
+/** How many jobs of an owner wait: for nodes, for their time, or for others of his to end. */
+export function queuedJobsOf({ farm }: FarmLoop, owner: string): number {
   let queued = 0;
-  let running = 0;
   for (const job of farm.jobs.values()) {
-    if (job.owner !== owner || isTerminal(job.state)) continue;
-    if (job.state === "running") running += 1;
-    else queued += 1;
+    const isOpen = job.owner === owner && !isTerminal(job.state);
+    if (isOpen && (job.state !== "running" || !job.admitted)) queued += 1;
   }
-  return { queued, running };
+  return queued;
 }

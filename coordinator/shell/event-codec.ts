@@ -18,6 +18,7 @@ const KNOWN_KINDS = {
   "node-undrained": true,
   "job-created": true,
   "job-due": true,
+  "job-admitted": true,
   "job-paused": true,
   "job-resumed": true,
   "job-prioritized": true,
@@ -58,7 +59,7 @@ export function decodeEvent(record: string): FarmEvent {
   return completed(event);
 }
 
-/** Fields that the events of version 0.1.0 lack, as that version would have filled them in. */
+/** Fields that the events of earlier versions lack, as those would have filled them in. */
 function completed(event: FarmEvent): FarmEvent {
   if (event.kind === "node-joined") {
     const node: Partial<NodeInfo> = event.node;
@@ -68,7 +69,8 @@ function completed(event: FarmEvent): FarmEvent {
   if (event.kind !== "job-created") return event;
   const job: Partial<NewJob> = event.job;
   const { stepsTotal = stepCount(event.job.parameters), deadlineMs = null } = job;
-  return { ...event, job: { ...event.job, stepsTotal, deadlineMs } };
+  const { traceparent = null } = job;
+  return { ...event, job: { ...event.job, stepsTotal, deadlineMs, traceparent } };
 }
 
 function reviveBigint(_key: string, value: unknown): unknown {

@@ -63,6 +63,7 @@ const parameters: JobParameters = {
   motionBucketId: 127,
   noiseAugStrength: 0.02,
   decodeChunkSize: 2,
+  cacheInterval: 1,
   numVideosPerPrompt: 1,
   seeds: [2n ** 64n - 1n],
   latents: null,
@@ -81,6 +82,7 @@ const jobCreated = {
     requestId: "once",
     stepsTotal: 4,
     branchLatents: null,
+    traceparent: null,
     ...JOB_OPTIONS_DEFAULT,
   },
 } as const;

@@ -7,8 +7,10 @@
 import { asFarmError } from "../../shared/core/errors.js";
 import type { ClipPreview, JobView } from "../../shared/farm/job.js";
 import { isTerminal } from "../../shared/farm/job.js";
+import type { JobLogEntry } from "../../shared/farm/job-log.js";
 import type { Journal } from "../../shared/ports/journal.js";
 import { type Log, silentLog } from "../../shared/ports/log.js";
+import { planAdmission } from "../plan/admission.js";
 import type { FarmEffect, FarmEvent } from "../plan/events.js";
 import { reduceFarm } from "../plan/farm.js";
 import { emptyFarm, type Farm } from "../plan/farm-state.js";
@@ -21,8 +23,9 @@ import { viewJob } from "../plan/view.js";
 import { encodeEvent } from "./event-codec.js";
 import type { Failpoint } from "./failpoint.js";
 import type { FarmObserver } from "./farm-observer.js";
+import { JobLogs } from "./job-logs.js";
 import { PreviewBoard } from "./preview-board.js";
-import { recoverFarm, snapshotLines } from "./recover.js";
+import { type Recovered, recoverFarm, snapshotLines } from "./recover.js";
 
 /** An event before the loop stamps it with the time. */
 export type Occurrence = FarmEvent extends infer E
@@ -67,6 +70,8 @@ export interface FarmLoopOptions {
   readonly failpoint?: Failpoint | null;
   /** Looks on. */
   readonly observer?: FarmObserver | null;
+  /** The farm as a standby has it that followed the journal. */
+  readonly followed?: Recovered | null;
 }
 
 export class FarmLoop {
@@ -85,8 +90,10 @@ export class FarmLoop {
   readonly #onBroken: (error: unknown) => void;
   readonly #snapshotEvents: number;
   readonly #observer: FarmObserver | null;
+  #followed: Recovered | null;
   #execute: (effect: OutsideEffect) => void = () => {};
   #farm: Farm = emptyFarm();
+  #logs = new JobLogs();
   #broken: Error | null = null;
   /** Events that no snapshot covers. */
   #unkept = 0;
@@ -107,6 +114,7 @@ export class FarmLoop {
     this.#snapshotEvents = options.snapshotEvents ?? SNAPSHOT_EVENTS;
     this.#failpoint = options.failpoint ?? null;
     this.#observer = options.observer ?? null;
+    this.#followed = options.followed ?? null;
   }
 
   /** To be looked at only: events alone change it. */
@@ -114,12 +122,17 @@ export class FarmLoop {
     return this.#farm;
   }
 
+  /** What became of a job, the oldest first. */
+  logOf(jobId: string): readonly JobLogEntry[] {
+    return this.#logs.of(jobId);
+  }
+
   /** Recovers the farm from the journal, then starts: only now are effects carried out. */
   async start(execute: (effect: OutsideEffect) => void): Promise<void> {
-    const { farm, replayed } = await recoverFarm(this.#journal, this.#log, (read, event) =>
-      this.#observer?.replayed?.(read, event),
-    );
+    const { farm, logs, replayed } = await recoverFarm(this.#journal, this.#log, this.#followed);
+    this.#followed = null;
     this.#farm = farm;
+    this.#logs = logs;
     this.#unkept = replayed;
     this.#execute = execute;
     this.#observer?.started(farm);
@@ -136,7 +149,10 @@ export class FarmLoop {
     const nowMs = this.#nowMs();
     const due = planHousekeeping(this.farm, this.#policy, nowMs);
     const plan = planFarm(this.farm, this.#policy, nowMs);
-    const isIdle = due.length === 0 && plan.grants.length === 0 && plan.yields.length === 0;
+    const { runningJobsMax } = this.#policy;
+    const isFull = planAdmission(this.farm, runningJobsMax).length === 0;
+    const isIdle =
+      due.length === 0 && isFull && plan.grants.length === 0 && plan.yields.length === 0;
     if (!isIdle) await this.#apply(due);
   }
 
@@ -162,10 +178,14 @@ export class FarmLoop {
       const event: FarmEvent = { ...occurrence, atMs };
       events.push(event);
       const caused = reduceFarm(this.farm, event);
+      this.#logs.applied(this.farm, event);
       this.#observer?.applied(this.farm, event, caused);
       effects.push(...caused);
     };
     for (const occurrence of occurrences) step(occurrence);
+    for (const jobId of planAdmission(this.farm, this.#policy.runningJobsMax)) {
+      step({ kind: "job-admitted", jobId });
+    }
     const { grants, yields } = planFarm(this.farm, this.#policy, atMs);
     for (const grant of grants) step({ kind: "task-granted", ...grant });
     for (const taskId of yields) step({ kind: "task-asked-to-yield", taskId });

@@ -3,8 +3,6 @@ import type { FarmEffect, FarmEvent } from "../plan/events.js";
 import type { Farm } from "../plan/farm-state.js";
 
 export interface FarmObserver {
-  /** One event of the journal was read again, before `started`. */
-  replayed?(farm: Farm, event: FarmEvent): void;
   /** The farm as it was recovered, before its first event. */
   started(farm: Farm): void;
   /** One event was applied; called in the same turn, before the event is durable. */
@@ -20,9 +18,6 @@ export function observers(
   return {
     started: (farm) => {
       for (const each of all) each.started(farm);
-    },
-    replayed: (farm, event) => {
-      for (const each of all) each.replayed?.(farm, event);
     },
     applied: (farm, event, effects) => {
       for (const each of all) each.applied(farm, event, effects);

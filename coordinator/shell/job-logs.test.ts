@@ -6,23 +6,21 @@ import type { JobLogEntry } from "../../shared/farm/job-log.js";
 import { jobParameters, node } from "../../test/plan/farm-world.js";
 import type { NewJob } from "../plan/job.js";
 import { FarmLoop, POLICY_DEFAULT } from "./farm-loop.js";
-import { JobLogs } from "./job-logs.js";
 
 const blob = { key: "v1/x", sha256: "1".repeat(64), size: 1 };
 const job: NewJob = {
   ...JOB_OPTIONS_DEFAULT,
   ...{ jobId: "j", parameters: { ...jobParameters, decodeChunkSize: 5 }, images: [blob] },
   ...{ modelDigest: node("a").model.digest, modelName: "demo", requestId: "" },
-  ...{ stepsTotal: 4, branchLatents: null },
+  ...{ stepsTotal: 4, branchLatents: null, traceparent: null },
 };
 
 class World {
   nowMs = 1_000;
-  readonly logs = new JobLogs();
   readonly loop: FarmLoop;
 
   constructor(journal: MemoryJournal) {
-    this.loop = new FarmLoop(journal, () => this.nowMs, POLICY_DEFAULT, { observer: this.logs });
+    this.loop = new FarmLoop(journal, () => this.nowMs, POLICY_DEFAULT);
   }
 
   finish(taskId: string, nodeId: string): Promise<void> {
@@ -60,7 +58,7 @@ test("a clip's way, with a try that failed and a node of a pair that was lost", 
   await world.finish("j-0-decode-0", "a");
   await world.finish("j-0-mux", "a");
   await world.loop.dispatch({ kind: "clip-published", jobId: "j", clipIndex: 0, run: 1 });
-  expect(world.logs.of("j").map(line)).toEqual([
+  expect(world.loop.logOf("j").map(line)).toEqual([
     "created",
     "granted, condition try 1, a",
     "running",
@@ -77,7 +75,7 @@ test("a clip's way, with a try that failed and a node of a pair that was lost", 
     "published, clip 1",
     "succeeded",
   ]);
-  const times = world.logs.of("j").map(({ atMs }) => atMs);
+  const times = world.loop.logOf("j").map(({ atMs }) => atMs);
   expect(times).toEqual([...times].sort((x, y) => x - y));
   expect([times[0], times.at(-1)]).toEqual([1_000, 7_000]);
 });
@@ -85,9 +83,9 @@ test("a clip's way, with a try that failed and a node of a pair that was lost", 
 test("who speaks of a grant that is over is not in it", async () => {
   const world = new World(new MemoryJournal());
   await world.begin();
-  const before = world.logs.of("j").map(line);
+  const before = world.loop.logOf("j").map(line);
   await world.finish("j-0-condition", "b");
-  expect(world.logs.of("j").map(line)).toEqual(before);
+  expect(world.loop.logOf("j").map(line)).toEqual(before);
 });
 
 test("a coordinator that starts anew reads it from the journal; a job that is deleted has none", async () => {
@@ -97,8 +95,8 @@ test("a coordinator that starts anew reads it from the journal; a job that is de
   await before.loop.dispatch({ kind: "job-cancelled", jobId: "j" });
   const after = new World(journal);
   await after.loop.start(() => {});
-  expect(after.logs.of("j")).toEqual(before.logs.of("j"));
-  expect(after.logs.of("j").map(line).at(-1)).toBe("cancelled");
+  expect(after.loop.logOf("j")).toEqual(before.loop.logOf("j"));
+  expect(after.loop.logOf("j").map(line).at(-1)).toBe("cancelled");
   await after.loop.dispatch({ kind: "job-deleted", jobId: "j" });
-  expect(after.logs.of("j")).toEqual([]);
+  expect(after.loop.logOf("j")).toEqual([]);
 });

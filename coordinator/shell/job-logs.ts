@@ -6,7 +6,6 @@ import { JOB_LOG_ENTRIES_MAX, type JobLogEntry } from "../../shared/farm/job-log
 import type { FarmEvent, TaskReported } from "../plan/events.js";
 import type { Farm } from "../plan/farm-state.js";
 import type { Task } from "../plan/task.js";
-import type { FarmObserver } from "./farm-observer.js";
 
 /** Entries of all jobs together; the jobs that were first told of go first. */
 const ENTRIES_MAX = 100_000;
@@ -18,7 +17,7 @@ interface Held {
   readonly nodeIds: readonly string[];
 }
 
-export class JobLogs implements FarmObserver {
+export class JobLogs {
   readonly #entries = new Map<string, JobLogEntry[]>();
   /** By task. */
   readonly #held = new Map<string, Held>();
@@ -31,12 +30,7 @@ export class JobLogs implements FarmObserver {
     return this.#entries.get(jobId) ?? [];
   }
 
-  started(): void {}
-
-  replayed(farm: Farm, event: FarmEvent): void {
-    this.applied(farm, event);
-  }
-
+  /** One event was applied to the farm. */
   applied(farm: Farm, event: FarmEvent): void {
     switch (event.kind) {
       case "job-created":

@@ -25,13 +25,13 @@ function leadershipOf(canStandBy: boolean): Leadership<Led> {
       canStandBy,
       lead: async (_blobs, onStandby) => {
         if (canStandBy) onStandby("another");
-        return new MemoryJournal();
+        return { journal: new MemoryJournal(), followed: null };
       },
       close: async () => void told.push("source closed"),
     },
     blobs: {} as BlobStore,
     log: silentLog,
-    start: async (journal, address, breakIt) => {
+    start: async ({ journal }, address, breakIt) => {
       const failure = failures.shift();
       if (failure) throw failure;
       terms.push({ journal, breakIt });

@@ -11,13 +11,21 @@ import { asFarmError, FarmError } from "../../shared/core/errors.js";
 import type { BlobStore } from "../../shared/ports/blob-store.js";
 import type { Journal } from "../../shared/ports/journal.js";
 import type { Log } from "../../shared/ports/log.js";
+import type { Recovered } from "./recover.js";
 
 /** What leadership asks of a source of journals; each journal is one term of it. */
 export interface TermSource {
   /** Waits until this process may lead. */
-  lead(blobs: BlobStore, onStandby: (heldBy: string) => void): Promise<Journal>;
+  lead(blobs: BlobStore, onStandby: (heldBy: string) => void): Promise<Term>;
   readonly canStandBy: boolean;
   close(): Promise<void>;
+}
+
+/** What a coordinator begins to lead with. */
+export interface Term {
+  readonly journal: Journal;
+  /** The farm, where this process has followed the journal while it stood by. */
+  readonly followed: Recovered | null;
 }
 
 /** A coordinator that leads. */
@@ -36,7 +44,7 @@ export interface LeadershipParts<C extends Led> {
    * @param address where the one before listened; null at first
    */
   readonly start: (
-    journal: Journal,
+    term: Term,
     address: string | null,
     onBroken: (error: unknown) => void,
   ) => Promise<C>;
@@ -88,7 +96,8 @@ export class Leadership<C extends Led = Led> {
   ): Promise<FarmError> {
     const { source, blobs, start, onStandby, onLead } = this.#parts;
     try {
-      const journal = await source.lead(blobs, onStandby);
+      const term = await source.lead(blobs, onStandby);
+      const { journal } = term;
       let broken: (error: unknown) => void = () => {};
       const end = new Promise<unknown>((resolve) => {
         broken = resolve;
@@ -97,7 +106,7 @@ export class Leadership<C extends Led = Led> {
         await journal.close();
         return new FarmError("cancelled", "the coordinator stops");
       }
-      this.#coordinator = await start(journal, address, broken).catch(async (error: unknown) => {
+      this.#coordinator = await start(term, address, broken).catch(async (error: unknown) => {
         await journal.close();
         throw error;
       });

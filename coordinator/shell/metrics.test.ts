@@ -35,6 +35,7 @@ class WatchedWorld {
         jobId,
         ...{ parameters: jobParameters, images: [{ key: "x", sha256: "", size: 1 }] },
         ...{ modelDigest: "d".repeat(64), modelName: "demo", requestId: "", branchLatents: null },
+        ...{ traceparent: null },
         ...{
           owner: "local",
           priority: 50,

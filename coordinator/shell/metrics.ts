@@ -152,7 +152,8 @@ export class FarmMetrics implements FarmObserver {
     const before = this.#stateOf.get(job.jobId);
     if (before === job.state) return;
     this.#moveJob(job.jobId, job.state);
-    const seconds = (event.atMs - job.createdAtMs) / 1_000;
+    // Nothing where the clock was set back meanwhile.
+    const seconds = Math.max(0, event.atMs - job.createdAtMs) / 1_000;
     if (before === "queued" && job.state === "running") this.#queued.observe(seconds);
     if (!isTerminal(job.state)) return;
     this.#finished.inc({ outcome: job.state });

@@ -2,16 +2,22 @@
 import { asFarmError, FarmError } from "../../shared/core/errors.js";
 import type { Journal, JournalSnapshot } from "../../shared/ports/journal.js";
 import type { Log } from "../../shared/ports/log.js";
-import type { FarmEvent } from "../plan/events.js";
 import { reduceFarm } from "../plan/farm.js";
 import { emptyFarm, type Farm } from "../plan/farm-state.js";
 import type { FarmPart } from "../plan/snapshot.js";
 import { decodeFarm, encodeFarm } from "../plan/snapshot.js";
 import { decodeEvent } from "./event-codec.js";
+import { JobLogs } from "./job-logs.js";
 
-export interface Recovered {
+/** What every event of a journal goes to. */
+export interface Replayed {
   readonly farm: Farm;
-  /** Events after the snapshot. */
+  /** Of the events that were replayed alone: a snapshot has none. */
+  readonly logs: JobLogs;
+}
+
+export interface Recovered extends Replayed {
+  /** Events after the snapshot that it began with. */
   readonly replayed: number;
 }
 
@@ -23,27 +29,51 @@ export function snapshotLines(farm: Farm): Iterable<string> {
 /**
  * A snapshot that is damaged or of another format is logged and passed over.
  *
- * @param onReplayed hears of each event that was read again, with the farm after it
+ * @param followed the farm as a standby has it, if it followed this very journal; is changed
  * @throws FarmError "wrong-state" naming what is damaged, or the record that cannot be replayed;
  *   "unreachable" when the journal cannot be read
  */
 export async function recoverFarm(
   journal: Journal,
   log: Log,
-  onReplayed: (farm: Farm, event: FarmEvent) => void = () => {},
+  followed: Recovered | null = null,
 ): Promise<Recovered> {
+  const whole = followed && (await goOn(journal, log, followed));
+  return whole ?? readFarm(journal, log);
+}
+
+/** @returns null where it has to be read from the beginning */
+async function goOn(journal: Journal, log: Log, followed: Recovered): Promise<Recovered | null> {
+  const { farm, logs, replayed } = followed;
+  let count = 0;
+  try {
+    for await (const record of journal.readOn?.() ?? []) {
+      count += 1;
+      replay(followed, record, count);
+    }
+  } catch (error) {
+    if (!(error instanceof FarmError)) throw error;
+    log.warn(`what was followed cannot be used: ${error.detail}`);
+    return null;
+  }
+  log.info(`the farm is here: the journal was followed, and ${count} records were left to read`);
+  return { farm, logs, replayed: replayed + count };
+}
+
+async function readFarm(journal: Journal, log: Log): Promise<Recovered> {
   const refused: string[] = [];
   const begin = await newestUsable(journal, (reason) => {
     log.warn(`a snapshot cannot be used: ${reason}`);
     refused.push(reason);
   });
   const farm = begin?.farm ?? emptyFarm();
+  const logs = new JobLogs();
   let number = begin?.snapshot.head.number ?? 0;
   const first = number;
   try {
     for await (const record of journal.read(begin?.snapshot ?? null)) {
       number += 1;
-      onReplayed(farm, replay(farm, record, number));
+      replay({ farm, logs }, record, number);
     }
   } catch (error) {
     if (!(error instanceof FarmError) || refused.length === 0) throw error;
@@ -52,15 +82,15 @@ export async function recoverFarm(
   }
   const from = begin ? `the snapshot of record ${first}` : "the first record";
   log.info(`the farm is back: from ${from}, and ${number - first} records after it`);
-  return { farm, replayed: number - first };
+  return { farm, logs, replayed: number - first };
 }
 
 function* textsOf(parts: Iterable<FarmPart>): Generator<string, void> {
   for (const part of parts) yield JSON.stringify(part);
 }
 
-async function newestUsable(
-  journal: Journal,
+export async function newestUsable(
+  journal: Pick<Journal, "snapshots">,
   onRefused: (reason: string) => void,
 ): Promise<{ snapshot: JournalSnapshot; farm: Farm } | null> {
   for (const snapshot of await journal.snapshots()) {
@@ -77,11 +107,12 @@ async function newestUsable(
   return null;
 }
 
-function replay(farm: Farm, record: string, number: number): FarmEvent {
+/** @param number of the record, for a message */
+export function replay({ farm, logs }: Replayed, record: string, number: number): void {
   try {
     const event = decodeEvent(record);
     reduceFarm(farm, event);
-    return event;
+    logs.applied(farm, event);
   } catch (error) {
     const { detail } = asFarmError(error);
     const text = `record ${number} of the journal cannot be replayed: ${detail}`;

@@ -1,5 +1,7 @@
 /** @file A job's life as spans: the whole of it, and its time in the queue. */
+import { randomBytes } from "node:crypto";
 import type { JobTracer } from "../../shared/adapters/tracing/job-tracer.js";
+import { parseTraceparent, traceOfJob } from "../../shared/core/trace-context.js";
 import { isTerminal } from "../../shared/farm/job.js";
 import type { FarmEffect, FarmEvent } from "../plan/events.js";
 import type { Farm } from "../plan/farm-state.js";
@@ -35,13 +37,23 @@ export class JobTraces implements FarmObserver {
     }
     if (this.#ended.has(jobId)) return;
     this.#ended.add(jobId);
-    const { createdAtMs, startedAtMs, state, clips, modelName } = job;
-    const failure = clips.find((clip) => clip.failure)?.failure;
-    const facts = { "renderfarm.outcome": state, "renderfarm.clips": clips.length };
-    const ended = { jobId, endMs: atMs, failure: failure?.detail ?? null };
-    const life = { ...facts, "renderfarm.model": modelName };
-    this.#tracer.record({ ...ended, name: "job", isRoot: true, startMs: createdAtMs, facts: life });
-    const waited = { jobId, startMs: createdAtMs, endMs: startedAtMs ?? atMs, failure: null };
-    this.#tracer.record({ ...waited, name: "queued", isRoot: false, facts: {} });
+    const { createdAtMs, startedAtMs, state, clips, modelName, traceparent } = job;
+    const context = traceOfJob(jobId, traceparent);
+    const client = traceparent === null ? null : parseTraceparent(traceparent);
+    const begun = { jobId, links: [], startMs: createdAtMs };
+    this.#tracer.record({
+      ...{ ...begun, name: "job", context, parentSpanId: client?.spanId ?? null, endMs: atMs },
+      facts: {
+        "renderfarm.outcome": state,
+        "renderfarm.clips": clips.length,
+        "renderfarm.model": modelName,
+      },
+      failure: clips.find((clip) => clip.failure)?.failure?.detail ?? null,
+    });
+    const ownId = randomBytes(8).toString("hex");
+    this.#tracer.record({
+      ...{ ...begun, name: "queued", context: { ...context, spanId: ownId } },
+      ...{ parentSpanId: context.spanId, endMs: startedAtMs ?? atMs, facts: {}, failure: null },
+    });
   }
 }

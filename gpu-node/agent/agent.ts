@@ -11,7 +11,6 @@ import type { JobTracer } from "../../shared/adapters/tracing/job-tracer.js";
 import { assertNever } from "../../shared/core/assert.js";
 import { FarmError } from "../../shared/core/errors.js";
 import { idFromBytes } from "../../shared/core/ids.js";
-import type { TaskReport } from "../../shared/farm/work.js";
 import { chooseProvider, providerSurroundings } from "../runtime/choose-provider.js";
 import { runtimePlanHash } from "../runtime/plan-hash.js";
 import type { Provider } from "../runtime/provider.js";
@@ -27,7 +26,8 @@ import { type OpenedBus, openBus } from "./open-bus.js";
 import type { NodeSettings } from "./settings.js";
 import { StepLog } from "./step-log.js";
 import { SupervisedRuntime } from "./supervised-runtime.js";
-import { TaskRunner } from "./task-runner.js";
+import { TaskLog } from "./task-log.js";
+import { TaskRunner, type TaskRunnerParts } from "./task-runner.js";
 import { NodeTraces } from "./traces.js";
 
 export interface AgentOptions {
@@ -82,6 +82,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const meters = nodeMeters(options.registry ?? null, { ...settings, provider }, clock);
   const traces = options.tracer ? new NodeTraces(options.tracer, settings.nodeId, Date.now) : null;
   const observer = observerOf(meters.observer, traces, log);
+  const taskLog = new TaskLog(log);
   const store = await openBlobStore(settings.blobs, { env: process.env, log, role: "uses" });
   const blobs = meters.blobs(store, settings.blobs.startsWith("s3:") ? "s3" : "files");
   const ffmpeg = await findFfmpeg();
@@ -103,22 +104,14 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const runner = new TaskRunner({
     ...{ runtime, blobs, clock, configs, dtype, planHash, ffmpeg, version, observer },
     bus: meters.bus(bus, settings.bus === "tcp" ? "socket" : "nats"),
+    traceparentOf: (taskId) => traces?.traceparentOf(taskId) ?? null,
     holdsLease: () => link.holdsLease(),
     report: (taskId, epoch, report) => {
       observer.reported(taskId, report);
-      logReport(log, taskId, epoch, report);
+      taskLog.report(taskId, epoch, report);
       link.report(taskId, epoch, report);
     },
-    onFrameDropped: (taskId, reason) => {
-      observer.frameDropped(reason);
-      log.warn({ task_id: taskId, reason }, "a frame of the partner was not used");
-    },
-    onStoreAway: ({ code, detail }) =>
-      log.warn({ code, detail }, "a task waits for the blob store, 10 minutes at most"),
-    onSaveFailed: (taskId, { code, detail }) => {
-      observer.saveFailed();
-      log.warn({ task_id: taskId, code, detail }, "latents on their way were not saved");
-    },
+    ...troublesTo(observer, taskLog, log),
     onPreview: (taskId, epoch, step, image) => link.preview(taskId, epoch, step, image),
   });
   const link: NodeLink = new NodeLink({
@@ -140,7 +133,9 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     },
     onOrder: (order) => {
       if (order.kind === "assign") observer.assigned(order.assignment);
-      obey(runner, order, log);
+      if (order.kind === "cancel") observer.cancelled(order.taskId, order.epoch);
+      taskLog.order(order);
+      obey(runner, order);
     },
   });
   link.start();
@@ -241,61 +236,44 @@ function identityOf(
   };
 }
 
-function obey(runner: TaskRunner, order: TaskOrder, log: Logger): void {
+function obey(runner: TaskRunner, order: TaskOrder): void {
   switch (order.kind) {
-    case "assign": {
-      const { taskId, jobId, epoch, attempt, work } = order.assignment;
-      const stage = work.stage;
-      log.info({ task_id: taskId, job_id: jobId, epoch, attempt, stage }, "task assigned");
+    case "assign":
       runner.assign(order.assignment);
       return;
-    }
     case "cancel":
-      log.info({ task_id: order.taskId, epoch: order.epoch }, "task cancelled");
       runner.cancel(order.taskId, order.epoch);
       return;
     case "yield":
-      log.info({ task_id: order.taskId, epoch: order.epoch }, "task wanted back");
       runner.yield(order.taskId, order.epoch);
       return;
-    case "continue-alone": {
-      const { taskId, epoch, newEpoch } = order;
-      log.info(
-        { task_id: taskId, epoch, new_epoch: newEpoch },
-        "the task goes on without its partner",
-      );
-      runner.continueAlone(taskId, epoch, newEpoch);
+    case "continue-alone":
+      runner.continueAlone(order.taskId, order.epoch, order.newEpoch);
       return;
-    }
     default:
       assertNever(order);
   }
 }
 
-function logReport(log: Logger, taskId: string, epoch: number, report: TaskReport): void {
-  const fields = { task_id: taskId, epoch };
-  switch (report.kind) {
-    case "progress":
-      log.debug({ ...fields, step: report.stepsDone }, "step made");
-      return;
-    case "finished":
-      log.info({ ...fields, duration_s: report.result.seconds }, "task finished");
-      return;
-    case "failed":
-      log.error({ ...fields, code: report.code, detail: report.detail }, "task failed");
-      return;
-    case "checkpointed":
-      log.debug({ ...fields, step: report.checkpoint.step }, "latents saved");
-      return;
-    case "yielded":
-      log.info({ ...fields, step: report.checkpoint?.step ?? 0 }, "task given back");
-      return;
-    case "pair-broken":
-      log.warn({ ...fields, step: report.step, reason: report.reason }, "pair broken");
-      return;
-    default:
-      assertNever(report);
-  }
+/** Where a task runner's troubles go that end no task. */
+function troublesTo(
+  observer: NodeObserver,
+  taskLog: TaskLog,
+  log: Logger,
+): Pick<TaskRunnerParts, "onFrameDropped" | "onStoreAway" | "onSaveFailed"> {
+  return {
+    onFrameDropped: (taskId, reason) => {
+      observer.frameDropped(reason);
+      log.warn({ ...taskLog.fieldsOf(taskId), reason }, "a frame of the partner was not used");
+    },
+    onStoreAway: ({ code, detail }) =>
+      log.warn({ code, detail }, "a task waits for the blob store, 10 minutes at most"),
+    onSaveFailed: (taskId, { code, detail }) => {
+      observer.saveFailed();
+      const fields = { ...taskLog.fieldsOf(taskId), code, detail };
+      log.warn(fields, "latents on their way were not saved");
+    },
+  };
 }
 
 async function closeAll(

@@ -13,11 +13,11 @@ import { DenoiseShell } from "./denoise-shell.js";
 
 export const JOB = "0123456789abcdefghjkmnpqrs";
 const SHAPE = [3, 4, 2, 3];
-const parameters = {
+export const parameters = {
   ...{ height: 16, width: 24, numFrames: 3, numInferenceSteps: 4, sigmas: null },
   ...{ minGuidanceScale: 1, maxGuidanceScale: 3, fps: 7, motionBucketId: 127 },
   ...{ guidance: { kind: "linear" as const }, fit: "stretch" as const },
-  ...{ noiseAugStrength: 0.02, decodeChunkSize: 3 },
+  ...{ noiseAugStrength: 0.02, decodeChunkSize: 3, cacheInterval: 1 },
 };
 const scheduler = EULER_DISCRETE_DEFAULTS;
 const wave = (shape: readonly number[], scale: number): Tensor => {
@@ -34,26 +34,35 @@ export const conditioning = {
   initialLatents: wave(SHAPE, 10),
 };
 
-/** Stands in for the UNet: a function of its sample and embedding. */
+/** Stands in for the UNet: a function of its sample, embedding, and features where it is given some. */
 function answer(inputs: Readonly<Record<string, Tensor>>, dtype: ComputeType): Tensor {
-  const { sample, encoder_hidden_states: states } = inputs;
-  const bias = states!.data.reduce((a, b) => a + b, 0);
+  const { sample, encoder_hidden_states: states, inner_features: features } = inputs;
+  const bias = states!.data.reduce((a, b) => a + b, 0) + (features?.data[0] ?? 0);
   const data = Float32Array.from({ length: 72 }, (_, i) => Math.tanh(sample!.data[i]! + bias));
   if (dtype === "float16") roundToFloat16(data);
   return tensor([1, ...SHAPE], data);
+}
+
+/** What depends on the step, so that features of another one make other latents. */
+function featuresOf({ sample, timestep }: Readonly<Record<string, Tensor>>): Tensor {
+  return tensor([1], Float32Array.of(Math.sin(sample!.data[0]! + timestep!.data[0]!)));
 }
 
 /** A runtime whose runs end when the test says so, or at once. */
 class FakeRuntime implements Runtime {
   readonly runs: { graph: GraphSpec; finish: () => void; fail: (error: Error) => void }[] = [];
   isHeld = false;
+  /** Hears of every run that begins. */
+  onRun: () => void = () => {};
   /** What it stands in for computes in this. */
   dtype: ComputeType = "float32";
 
   run(graph: GraphSpec, inputs: Readonly<Record<string, Tensor>>): Promise<Record<string, Tensor>> {
     return new Promise((resolve, reject) => {
-      const finish = () => resolve({ out_sample: answer(inputs, this.dtype) });
+      const finish = () =>
+        resolve({ out_sample: answer(inputs, this.dtype), inner_features: featuresOf(inputs) });
       this.runs.push({ graph, finish, fail: reject });
+      this.onRun();
       if (!this.isHeld) finish();
     });
   }
@@ -109,6 +118,8 @@ export class Replica {
   readonly reports: string[] = [];
   readonly dropped: string[] = [];
   readonly failedSaves: string[] = [];
+  /** Saved latents by their step. */
+  readonly saves = new Map<number, BlobRef>();
   /** Steps of previews. */
   readonly shown: number[] = [];
   holdsLease = true;
@@ -133,7 +144,14 @@ export class Replica {
       ...change,
     };
     const clipId = `${JOB}-0`;
-    const ids = { taskId: `${clipId}-denoise`, jobId: JOB, clipId, epoch: 1, attempt: 1 };
+    const ids = {
+      taskId: `${clipId}-denoise`,
+      jobId: JOB,
+      clipId,
+      epoch: 1,
+      attempt: 1,
+      traceparent: "",
+    };
     this.shell = new DenoiseShell({ ...ids, work }, work, {
       runtime: this.runtime,
       blobs: this.#bench.blobs,
@@ -143,6 +161,9 @@ export class Replica {
       dtype: this.runtime.dtype,
       planHash: "runtime",
       report: (epoch, report) => {
+        if (report.kind === "checkpointed") {
+          this.saves.set(report.checkpoint.step, report.checkpoint.blob);
+        }
         this.reports.push(`${report.kind} in epoch ${epoch}`);
         this.last = report;
         this.#wake();

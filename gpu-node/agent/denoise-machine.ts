@@ -14,7 +14,7 @@
  * hand, saves the latents and reports "yielded". Both replicas of a pair are asked, and each stops
  * by itself; the coordinator takes the first report and cancels the other replica.
  */
-import { assertNever } from "../../shared/core/assert.js";
+import { assert, assertNever } from "../../shared/core/assert.js";
 import type { GuidanceHalf, StepCheckpoint, TaskReport } from "../../shared/farm/work.js";
 import {
   after,
@@ -44,11 +44,11 @@ const COORDINATOR_MS_MAX = 60_000;
 /** Asked to give the task back: how much later than the own half the partner's may make the step. */
 const YIELD_WAIT_MS_MAX = 1_000;
 
-/** @param digest of the latents that `plan` begins with */
+/** @param digest of the latents that `plan` begins with; null where there is no partner */
 export function startDenoise(
   plan: DenoisePlan,
   epoch: number,
-  digest: string,
+  digest: string | null,
   nowMs: number,
 ): Step {
   const step = plan.resume?.step ?? 0;
@@ -147,10 +147,11 @@ function takeHalf(state: Denoising, half: GuidanceHalf, nowMs: number): Step {
     halfMs: nowMs - state.stepStartMs,
   });
   if (partnership.kind !== "together") return [next, effects];
+  assert(digest !== null, "the digest of the latents that a pair works on");
   return [next, [{ kind: "send-half", step, half, epoch, latentsDigest: digest }, ...effects]];
 }
 
-function takeStep(state: Denoising, digest: string, nowMs: number): Step {
+function takeStep(state: Denoising, digest: string | null, nowMs: number): Step {
   if (state.doing.kind !== "apply") return [state, []];
   const { plan, epoch } = state;
   const step = state.step + 1;

@@ -36,6 +36,8 @@ export interface DenoiseParts {
   readonly onPreview: (epoch: number, step: number, image: Uint8Array) => void;
   /** Looks on; absent: nobody does. */
   readonly observer?: DenoiseObserver;
+  /** W3C Trace Context of the task's own span, for the partner; null: it is not traced. */
+  readonly traceparent?: string | null;
 }
 
 /** A frame of the partner. */

@@ -51,6 +51,16 @@ test("a pair: both replicas store the same bytes as one alone, each with half of
   expect([a.dropped, b.dropped]).toEqual([[], []]);
 });
 
+test("a pair: the next half is under way before the step is reported, while the latents are hashed", async () => {
+  const a = new Replica(bench);
+  const reportsAtRun: number[] = [];
+  a.runtime.onRun = () => reportsAtRun.push(a.reports.length);
+  a.start("a", "uncond");
+  const b = new Replica(bench).start("b", "cond");
+  await Promise.all([a.reported("finished"), b.reported("finished")]);
+  expect(reportsAtRun).toEqual([0, 0, 1, 2]);
+});
+
 test("a pair in float16 sends each half in half the bytes, and stores what one alone does", async () => {
   const sent: string[] = [];
   bench.bus.onSend = (header) => {

@@ -11,9 +11,15 @@ import type { DenoiseWork, GuidanceHalf, TaskAssignment } from "../../shared/far
 import type { CancelTimer } from "../../shared/ports/clock.js";
 import type { BusChannel, FrameHeader } from "../../shared/ports/tensor-bus.js";
 import { elementCount, type Tensor } from "../../shared/tensor/tensor.js";
+import { HalfComputer } from "../stages/compute-half.js";
 import { createReplica, type DenoiseReplica } from "../stages/denoise-maths.js";
 import { clipPlace, latentsKey, stepKey } from "../stages/keys.js";
-import { decodeConditioning, decodeLatents, encodeLatents } from "../stages/tensor-blobs.js";
+import {
+  decodeConditioning,
+  decodeStepLatents,
+  encodeLatents,
+  encodeStepLatents,
+} from "../stages/tensor-blobs.js";
 import { reduceDenoise, startDenoise } from "./denoise-machine.js";
 import type { DenoiseParts, Frame } from "./denoise-parts.js";
 import type { DenoiseEffect, DenoiseEvent, DenoiseState } from "./denoise-state.js";
@@ -31,6 +37,7 @@ export class DenoiseShell {
   readonly #queue: { readonly event: DenoiseEvent; readonly frame: Frame | null }[] = [];
   /** Halves by "<half> <step>". */
   readonly #halves = new Map<string, Tensor>();
+  readonly #computer: HalfComputer;
   readonly #idle: Promise<void>;
   #epoch: number;
   #resolveIdle: () => void = () => {};
@@ -43,6 +50,8 @@ export class DenoiseShell {
   #channel: BusChannel | null = null;
   #clearDeadline: CancelTimer = () => {};
   #draining = false;
+  /** The own half of the next step, begun before the machine asked for it. */
+  #begun: { step: number; answer: Promise<Tensor>; startMs: number } | null = null;
   /** When the step in hand began, and when its own half was there. */
   #stepMs = 0;
   #ownHalfMs = 0;
@@ -54,6 +63,7 @@ export class DenoiseShell {
     this.#assignment = assignment;
     this.#work = work;
     this.#parts = parts;
+    this.#computer = new HalfComputer(parts.runtime);
     this.#epoch = assignment.epoch;
     this.#idle = new Promise((resolve) => {
       this.#resolveIdle = resolve;
@@ -114,8 +124,7 @@ export class DenoiseShell {
       Promise.all([blobs.get(conditioning), resume ? blobs.get(resume.blob) : null]);
     const [begin, middle] = await this.#patiently(read);
     if (this.#state !== null) return; // ended meanwhile
-    const from =
-      resume && middle ? { step: resume.step, latents: decodeLatents(middle) } : undefined;
+    const from = resume && middle ? decodeStepLatents(middle, resume.step) : undefined;
     const conditioned = decodeConditioning(begin);
     const replica = createReplica(conditioned, parameters, configs.scheduler, from, dtype);
     this.#replica = replica;
@@ -130,7 +139,8 @@ export class DenoiseShell {
     };
     const { epoch } = this.#assignment;
     this.#stepMs = clock.nowMs();
-    const [state, effects] = startDenoise(plan, epoch, replica.digest(), this.#stepMs);
+    const digest = pair ? replica.digest() : null;
+    const [state, effects] = startDenoise(plan, epoch, digest, this.#stepMs);
     this.#state = state;
     for (const effect of effects) this.#carryOut(effect, null);
     this.#drain();
@@ -207,7 +217,7 @@ export class DenoiseShell {
       case "keep-half": {
         assert(frame, "a frame to keep");
         this.#halves.set(`${effect.half} ${effect.step}`, decodeHalf(frame));
-        this.#parts.observer?.halfCame();
+        this.#parts.observer?.halfCame(frame.header.traceparent ?? null);
         return;
       }
       case "drop-frame":
@@ -241,12 +251,12 @@ export class DenoiseShell {
   }
 
   async #runHalf(half: GuidanceHalf, step: number): Promise<void> {
-    const { graph, unetInputs } = this.#started();
     const { clock, observer } = this.#parts;
-    const startMs = clock.nowMs();
-    const outputs = await this.#parts.runtime.run(graph, unetInputs(half));
-    const answer = outputs["out_sample"];
-    assert(answer, "the UNet's output out_sample");
+    const isBegun = this.#begun?.step === step && this.#work.pair?.half === half;
+    const begun = isBegun ? this.#begun : null;
+    this.#begun = null;
+    const startMs = begun?.startMs ?? clock.nowMs();
+    const answer = await (begun?.answer ?? this.#computer.compute(this.#started(), half));
     if (this.#state?.kind !== "denoising") return;
     this.#halves.set(`${half} ${step}`, answer);
     this.#ownHalfMs = clock.nowMs();
@@ -254,14 +264,32 @@ export class DenoiseShell {
     this.#feed({ kind: "half-done", half, nowMs: this.#ownHalfMs });
   }
 
+  /** Whether somebody compares our latents with his. */
+  get #isTogether(): boolean {
+    return this.#state?.kind === "denoising" && this.#state.partnership.kind === "together";
+  }
+
+  /** The runtime works while the new latents are hashed; the machine asks for this half next, or never. */
+  #beginOwnHalf(step: number, stepCount: number): void {
+    const half = this.#work.pair?.half;
+    const isWanted = this.#state?.kind === "denoising" && !this.#state.yieldAsked;
+    if (!half || !isWanted || !this.#isTogether || step === stepCount) return;
+    const answer = this.#computer.compute(this.#started(), half);
+    // Whoever takes it hears of its failure; the runtime is busy until then.
+    this.#carry(answer.then(noMatter, noMatter));
+    this.#begun = { step, answer, startMs: this.#parts.clock.nowMs() };
+  }
+
   #sendHalf(sent: Extract<DenoiseEffect, { kind: "send-half" }>): void {
     const { jobId, clipId, attempt } = this.#assignment;
     const { step, half, epoch, latentsDigest } = sent;
     const made = this.#half(half, step);
     const { dtype, payload } = encodeHalf(made, this.#parts.dtype);
+    const { traceparent = null } = this.#parts;
     const header: FrameHeader = {
       ...{ jobId, clipId, epoch, attempt, step, half, dtype, shape: made.shape },
       ...{ sha256: sha256(payload), planHash: this.#framePlanHash, latentsDigest },
+      ...(traceparent === null ? {} : { traceparent }),
     };
     this.#parts.observer?.halfSent(payload.byteLength);
     this.#channel?.send(header, payload);
@@ -279,8 +307,9 @@ export class DenoiseShell {
       return;
     }
     for (const half of replica.halves) this.#halves.delete(`${half} ${step}`);
+    this.#beginOwnHalf(replica.step, replica.stepCount);
     this.#previews?.stepMade(replica, before, this.#epoch);
-    const digest = replica.digest();
+    const digest = this.#isTogether ? replica.digest() : null;
     const nowMs = this.#parts.clock.nowMs();
     this.#observeStep(startMs, nowMs);
     this.#feed({ kind: "applied", digest, nowMs });
@@ -288,7 +317,7 @@ export class DenoiseShell {
 
   #observeStep(appliedMs: number, nowMs: number): void {
     const { observer } = this.#parts;
-    const isPair = this.#state?.kind === "denoising" && this.#state.partnership.kind === "together";
+    const isPair = this.#isTogether;
     if (isPair) observer?.waited((appliedMs - this.#ownHalfMs) / 1_000);
     observer?.combined((nowMs - appliedMs) / 1_000);
     observer?.stepMade(isPair ? "pair" : "single", (nowMs - this.#stepMs) / 1_000);
@@ -310,12 +339,12 @@ export class DenoiseShell {
   /** Never throws, and nobody waits for it: a task may end before its last save does. */
   async #save(step: number, epoch: number): Promise<void> {
     try {
-      const { latents, step: made } = this.#started();
-      assert(made === step, `the latents after step ${step}, not after ${made}`);
+      const { state } = this.#started();
+      assert(state.step === step, `the latents after step ${step}, not after ${state.step}`);
       const key = stepKey({ ...clipPlace(this.#assignment), epoch }, step);
       const { clock, observer } = this.#parts;
       const startMs = clock.nowMs();
-      const blob = await this.#parts.blobs.put(key, encodeLatents(latents));
+      const blob = await this.#parts.blobs.put(key, encodeStepLatents(state));
       const nowMs = clock.nowMs();
       observer?.saved((nowMs - startMs) / 1_000);
       this.#feed({ kind: "saved", checkpoint: { step, blob }, nowMs });
@@ -364,3 +393,5 @@ export class DenoiseShell {
     return found;
   }
 }
+
+function noMatter(): void {}

@@ -52,8 +52,8 @@ export interface Denoising {
   readonly epoch: number;
   /** Steps made; also the index of the step that comes next. */
   readonly step: number;
-  /** Digest of the latents that go into this step. */
-  readonly digest: string;
+  /** Digest of the latents that go into this step; null where no partner compares them. */
+  readonly digest: string | null;
   readonly doing: Doing;
   /** Halves of this step at hand. */
   readonly have: Readonly<Record<GuidanceHalf, boolean>>;
@@ -99,8 +99,8 @@ export type DenoiseState = Denoising | Storing | Yielding | Ended;
 export type DenoiseEvent =
   /** The half of the current step that was asked for is computed. */
   | { readonly kind: "half-done"; readonly half: GuidanceHalf; readonly nowMs: number }
-  /** The step is made; `digest` is of the new latents. */
-  | { readonly kind: "applied"; readonly digest: string; readonly nowMs: number }
+  /** The step is made; `digest` is of the new latents, null where no partner compares them. */
+  | { readonly kind: "applied"; readonly digest: string | null; readonly nowMs: number }
   /** The latents of the last step are in the store. */
   | { readonly kind: "stored"; readonly blob: BlobRef; readonly nowMs: number }
   /** The latents of a step on the way are in the store. */

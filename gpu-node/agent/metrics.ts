@@ -136,6 +136,10 @@ export class NodeMetrics implements NodeObserver {
     this.#saves.observe(seconds);
   }
 
+  started(): void {}
+
+  cancelled(): void {}
+
   assigned({ taskId, work }: TaskAssignment): void {
     const isPair = work.stage === "denoise" && work.pair !== null;
     this.#tasks.set(taskId, { stage: work.stage, plan: isPair ? "pair" : "single" });

@@ -10,8 +10,12 @@ export interface DenoiseObserver {
   halfMade(half: GuidanceHalf, seconds: number): void;
   /** The own half goes to the partner. */
   halfSent(bytes: number): void;
-  /** The partner's half is here. */
-  halfCame(): void;
+  /**
+   * The partner's half is here.
+   *
+   * @param traceparent W3C Trace Context of the task that made it; null where that is not traced
+   */
+  halfCame(traceparent: string | null): void;
   /** Guidance and Euler step were applied. */
   combined(seconds: number): void;
   /** From the beginning of a step to its end. */
@@ -25,7 +29,11 @@ export interface DenoiseObserver {
 /** Hears of everything that a node does. */
 export interface NodeObserver extends DenoiseObserver {
   assigned(assignment: TaskAssignment): void;
+  /** The tasks before it have ended. */
+  started(taskId: string): void;
   reported(taskId: string, report: TaskReport): void;
+  /** The coordinator wants this grant no more, as when the partner was done first: no report follows. */
+  cancelled(taskId: string, epoch: number): void;
   /** A sound frame of the partner was not used. */
   frameDropped(reason: string): void;
   saveFailed(): void;
@@ -48,7 +56,9 @@ export const silentNodeObserver: NodeObserver = {
   waited() {},
   saved() {},
   assigned() {},
+  started() {},
   reported() {},
+  cancelled() {},
   frameDropped() {},
   saveFailed() {},
   linked() {},
@@ -75,7 +85,9 @@ export function bothNodeObservers(a: NodeObserver, b: NodeObserver): NodeObserve
     waited: both("waited"),
     saved: both("saved"),
     assigned: both("assigned"),
+    started: both("started"),
     reported: both("reported"),
+    cancelled: both("cancelled"),
     frameDropped: both("frameDropped"),
     saveFailed: both("saveFailed"),
     linked: both("linked"),

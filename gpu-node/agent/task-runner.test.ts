@@ -87,7 +87,7 @@ function assignment(name: string, epoch: number): TaskAssignment {
     resume,
   } as unknown as Work;
   const clipId = `${JOB}-${name.split("-")[0]}`;
-  return { taskId: `${JOB}-${name}`, jobId: JOB, clipId, epoch, attempt: 1, work };
+  return { taskId: `${JOB}-${name}`, jobId: JOB, clipId, epoch, attempt: 1, work, traceparent: "" };
 }
 
 test("a finished stage is reported with its result and the seconds it took", async () => {

@@ -13,7 +13,7 @@ import type { ComputeType } from "../../shared/tensor/tensor.js";
 import { DenoiseShell } from "./denoise-shell.js";
 import type { DropReason } from "./denoise-state.js";
 import { Lane, type Running } from "./lane.js";
-import type { DenoiseObserver } from "./node-observer.js";
+import type { NodeObserver } from "./node-observer.js";
 import { type RunStage, runStage, type StageParts, StageTask } from "./stage-task.js";
 
 export interface TaskRunnerParts extends StageParts {
@@ -30,8 +30,10 @@ export interface TaskRunnerParts extends StageParts {
   readonly onSaveFailed: (taskId: string, reason: FarmError) => void;
   /** Shows what a clip looks like on its way. */
   readonly onPreview: (taskId: string, epoch: number, step: number, image: Uint8Array) => void;
-  /** Looks on while this node denoises. */
-  readonly observer?: DenoiseObserver;
+  /** Looks on; absent: nobody does. */
+  readonly observer?: NodeObserver;
+  /** W3C Trace Context of a task's own span, for its partner; null for one that is not traced. */
+  readonly traceparentOf?: (taskId: string) => string | null;
   /** Default: the real stages. */
   readonly runStage?: RunStage;
 }
@@ -152,6 +154,7 @@ export class TaskRunner {
 
   #start(assignment: TaskAssignment): Running {
     const { taskId, work } = assignment;
+    this.#parts.observer?.started(taskId);
     const task =
       work.stage === "denoise"
         ? this.#startDenoise(assignment, work)
@@ -178,6 +181,7 @@ export class TaskRunner {
       onFrameDropped: (reason) => this.#parts.onFrameDropped(taskId, reason),
       onSaveFailed: (reason) => this.#parts.onSaveFailed(taskId, reason),
       onPreview: (epoch, step, image) => this.#parts.onPreview(taskId, epoch, step, image),
+      traceparent: this.#parts.traceparentOf?.(taskId) ?? null,
     });
     this.#denoise.delete(taskId);
     this.#denoise.set(taskId, shell);

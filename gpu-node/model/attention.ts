@@ -1,5 +1,5 @@
 /**
- * @file Attention, feed-forward and the two transformer blocks of the UNet.
+ * @file Attention and the two transformer blocks of the UNet.
  *
  * Tokens are rows: [F·S, C] holds the S places of F frames, frame by frame. Everything but the
  * attention itself works on single rows, so one layout serves the spatial and the temporal block
@@ -8,16 +8,14 @@
  * @source diffusers models/attention.py, models/attention_processor.py
  */
 import { attend } from "./attend.js";
+import { addFeedForward, LAYER_NORM_EPS } from "./feed-forward.js";
 import type { Value } from "./graph-builder.js";
 import { groupNorm, layerNorm, linear } from "./layers.js";
-import { fusedMatMul, gemmTransB } from "./ops-linear.js";
-import { add, gelu, mul } from "./ops-math.js";
+import { fusedMatMul } from "./ops-linear.js";
+import { add } from "./ops-math.js";
 import { softmax } from "./ops-norm.js";
 import { reshape, transpose } from "./ops-shape.js";
 import type { Weights } from "./parameters.js";
-
-/** LayerNorm's eps in the transformer blocks: PyTorch's default. */
-const LAYER_NORM_EPS = 1e-5;
 
 /** Frames, places of one frame, and heads: what a block must know of its tokens. */
 export interface TokenLayout {
@@ -39,11 +37,10 @@ export function basicTransformerBlock(
   context: Value,
   layout: TokenLayout,
 ): Value {
-  const width = x.shape[1]!;
-  let h = x;
-  h = add(h, spatialAttention(w.at("attn1"), layerNorm(w.at("norm1"), h, LAYER_NORM_EPS), layout));
-  h = add(h, oneKeyAttention(w, width, context));
-  return add(h, feedForward(w.at("ff"), layerNorm(w.at("norm3"), h, LAYER_NORM_EPS)));
+  const normal = layerNorm(w.at("norm1"), x, LAYER_NORM_EPS);
+  const crossed = oneKeyAttention(w, x.shape[1]!, context);
+  const h = add(x, spatialAttention(w.at("attn1"), normal, layout, crossed));
+  return addFeedForward(w.at("norm3"), w.at("ff"), h);
 }
 
 /**
@@ -59,21 +56,24 @@ export function temporalBasicTransformerBlock(
   context: Value,
   layout: TokenLayout,
 ): Value {
-  const width = x.shape[1]!;
-  let h = x;
-  h = add(h, feedForward(w.at("ff_in"), layerNorm(w.at("norm_in"), h, LAYER_NORM_EPS)));
-  h = add(h, temporalAttention(w.at("attn1"), layerNorm(w.at("norm1"), h, LAYER_NORM_EPS), layout));
-  h = add(h, oneKeyAttention(w, width, context));
-  return add(h, feedForward(w.at("ff"), layerNorm(w.at("norm3"), h, LAYER_NORM_EPS)));
+  let h = addFeedForward(w.at("norm_in"), w.at("ff_in"), x);
+  const normal = layerNorm(w.at("norm1"), h, LAYER_NORM_EPS);
+  const crossed = oneKeyAttention(w, x.shape[1]!, context);
+  h = add(h, temporalAttention(w.at("attn1"), normal, layout, crossed));
+  return addFeedForward(w.at("norm3"), w.at("ff"), h);
 }
 
-/** Attention of each frame to itself. */
-function spatialAttention(w: Weights, x: Value, layout: TokenLayout): Value {
+/**
+ * Attention of each frame to itself.
+ *
+ * @param shift what is added to every token of the result, [C]
+ */
+function spatialAttention(w: Weights, x: Value, layout: TokenLayout, shift: Value): Value {
   const width = x.shape[1]!;
   const sequence = (rows: Value): Value => reshape(rows, [layout.frames, layout.places, width]);
   const [q, k, v] = projections(w, x);
   const attended = attend(sequence(q), sequence(k), sequence(v), layout.heads);
-  return linear(w.at("to_out", 0), reshape(attended, x.shape), width);
+  return linear(w.at("to_out", 0), reshape(attended, x.shape), width, { shift });
 }
 
 /**
@@ -81,8 +81,10 @@ function spatialAttention(w: Weights, x: Value, layout: TokenLayout): Value {
  *
  * The products read [F, S, heads, d] as [S, heads, F, d] by strides, so only the result is moved.
  * For so few frames this is twice as fast as a fused attention operator.
+ *
+ * @param shift what is added to every token of the result, [C]
  */
-function temporalAttention(w: Weights, x: Value, layout: TokenLayout): Value {
+function temporalAttention(w: Weights, x: Value, layout: TokenLayout, shift: Value): Value {
   const { frames, places, heads } = layout;
   const width = x.shape[1]!;
   const split = (rows: Value): Value => reshape(rows, [frames, places, heads, width / heads]);
@@ -95,7 +97,7 @@ function temporalAttention(w: Weights, x: Value, layout: TokenLayout): Value {
   }); // [S, heads, F, F]
   const attended = fusedMatMul(softmax(scores), split(v), { transBatchB: true }); // [S, heads, F, d]
   const rows = reshape(transpose(attended, [2, 0, 1, 3]), x.shape); // [F·S, C]
-  return linear(w.at("to_out", 0), rows, width);
+  return linear(w.at("to_out", 0), rows, width, { shift });
 }
 
 function projections(w: Weights, x: Value): [q: Value, k: Value, v: Value] {
@@ -106,10 +108,11 @@ function projections(w: Weights, x: Value): [q: Value, k: Value, v: Value] {
 
 /**
  * Cross-attention to one key. The softmax over one key is 1 whatever the query is, so the result is
- * to_out(to_v(context)) for every token: exact, and the same for all places and frames.
+ * to_out(to_v(context)) for every token: exact, and the same for all places and frames. It is added
+ * with the bias of the self-attention before it, which costs nothing.
  *
  * @param width C, of the tokens
- * @returns [1, C]
+ * @returns [C]
  */
 function oneKeyAttention(w: Weights, width: number, context: Value): Value {
   const reason = "with one key the softmax is 1 for every query and key";
@@ -118,25 +121,7 @@ function oneKeyAttention(w: Weights, width: number, context: Value): Value {
   w.at("attn2", "to_q").skip("weight", [width, width], reason);
   w.at("attn2", "to_k").skip("weight", [width, context.shape[1]!], reason);
   const value = linear(w.at("attn2", "to_v"), context, width, { bias: false });
-  return linear(w.at("attn2", "to_out", 0), value, width);
-}
-
-/**
- * (x·A) · gelu(x·B), then back to the width of x; A and B are the halves of one parameter.
- *
- * @param x [rows, C]
- * @returns [rows, C]
- * @source FeedForward with GEGLU, mult = 4
- */
-function feedForward(w: Weights, x: Value): Value {
-  const width = x.shape[1]!;
-  const inner = 4 * width;
-  const proj = w.at("net", 0, "proj");
-  const [weightA, weightB] = proj.takeParts("weight", [2 * inner, width], 2);
-  const [biasA, biasB] = proj.takeParts("bias", [2 * inner], 2);
-  const value = gemmTransB(x, weightA!, biasA!);
-  const gate = gelu(gemmTransB(x, weightB!, biasB!));
-  return linear(w.at("net", 2), mul(value, gate), width);
+  return reshape(linear(w.at("attn2", "to_out", 0), value, width), [width]);
 }
 
 /**

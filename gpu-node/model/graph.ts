@@ -73,6 +73,11 @@ export interface GraphVariant {
    * the doubled picture, as the reference has it.
    */
   readonly upsampling: "phases" | "resize";
+  /**
+   * Bytes of a feed-forward network's inner values that are computed at a time, so that a core's cache
+   * holds them; absent: all at once.
+   */
+  readonly feedForwardBytes?: number;
   /** What it computes in; inputs and outputs are float32 either way. */
   readonly dtype: ComputeType;
 }
@@ -81,6 +86,7 @@ export interface GraphVariant {
 export const CPU_VARIANT: GraphVariant = {
   attention: "fused",
   upsampling: "phases",
+  feedForwardBytes: 2 ** 20,
   dtype: "float32",
 };
 

@@ -5,13 +5,21 @@
 import { elementCount } from "../../shared/tensor/tensor.js";
 import { shapeMismatch, showShape, type Value } from "./graph-builder.js";
 import { type ConvAttributes, conv, gemmTransB } from "./ops-linear.js";
-import { cast, mul, sigmoid, toComputeType } from "./ops-math.js";
+import { add, cast, mul, sigmoid, toComputeType } from "./ops-math.js";
 import { batchNormalization, instanceNormalization, layerNormalization } from "./ops-norm.js";
 import { reshape } from "./ops-shape.js";
 import type { Weights } from "./parameters.js";
 
 /** GroupNorm's groups everywhere in these models. */
 const NORM_GROUPS = 32;
+
+/** What a linear layer adds to its product. */
+export interface LinearOptions {
+  /** A parameter of its own; default true. */
+  readonly bias?: boolean;
+  /** [out], added to the bias; default none. */
+  readonly shift?: Value;
+}
 
 /**
  * x · weightᵀ + bias over the last axis.
@@ -21,10 +29,11 @@ const NORM_GROUPS = 32;
  * @returns [..., out]
  * @source torch.nn.Linear
  */
-export function linear(w: Weights, x: Value, out: number, options: { bias?: boolean } = {}): Value {
+export function linear(w: Weights, x: Value, out: number, options: LinearOptions = {}): Value {
   const width = x.shape.at(-1)!;
   const weight = w.take("weight", [out, width]);
-  const bias = (options.bias ?? true) ? w.take("bias", [out]) : null;
+  const own = (options.bias ?? true) ? w.take("bias", [out]) : null;
+  const bias = own && options.shift ? add(own, options.shift) : (own ?? options.shift ?? null);
   const rows = elementCount(x.shape) / width;
   return reshape(gemmTransB(reshape(x, [rows, width]), weight, bias), x.shape.with(-1, out));
 }

@@ -97,6 +97,7 @@ export interface UpBlockConfig {
 /**
  * @param x [F, C, H, W]
  * @param skips one state of the down blocks a layer, in the order in which they were made
+ * @param onInner what goes into the last layer in place of what came there
  * @returns [F, outC, H', W']
  * @source CrossAttnUpBlockSpatioTemporal, UpBlockSpatioTemporal (both eps 1e-6: get_up_block does
  *   not hand its resnet_eps on)
@@ -107,10 +108,12 @@ export function upBlock(
   x: Value,
   skips: readonly Value[],
   conditioning: Conditioning,
+  onInner: (features: Value) => Value = (features) => features,
 ): Value {
   const resnet = unetResnet(cfg.outC, 1e-6);
   let h = x;
   for (let i = 0; i < cfg.layers; i++) {
+    if (i === cfg.layers - 1) h = onInner(h);
     const skip = skips[cfg.layers - 1 - i]!;
     h = concat([h, skip], 1);
     h = spatioTemporalResBlock(w.at("resnets", i), resnet, h, conditioning.temb);

@@ -29,8 +29,25 @@ export interface ClipSize {
 }
 
 /**
+ * What a graph does with the features of the inner blocks: those that go into the last layer of the
+ * last up block. "keep": it computes them and gives them out; "reuse": it is given them, so that only
+ * the outermost layers are left of it.
+ *
+ * @source Ma et al. 2023, DeepCache (arXiv:2312.00858): features of deep blocks change little from a
+ *   step to the next; the cut is its outermost one
+ */
+export type FeatureUse = "keep" | "reuse";
+
+/** One UNet of a clip. */
+export interface UnetSize extends ClipSize {
+  /** Absent: nothing. */
+  readonly features?: FeatureUse;
+}
+
+/**
  * sample [1, F, in_channels, h, w], timestep [1], encoder_hidden_states [1, 1, D],
- * added_time_ids [1, addedIdCount] -> out_sample [1, F, out_channels, h, w].
+ * added_time_ids [1, addedIdCount] -> out_sample [1, F, out_channels, h, w]; where it keeps features
+ * also inner_features [F, C, h, w], which one that reuses them takes as an input.
  *
  * The batch is always 1: each guidance half is a run of its own, so that one node and a pair of
  * nodes compute the same bytes.
@@ -42,7 +59,7 @@ export interface ClipSize {
 export function buildUnet(
   config: UnetConfig,
   weights: WeightIndex,
-  size: ClipSize,
+  size: UnetSize,
   variant?: GraphVariant,
 ): BuiltGraph {
   const { frames, height, width } = size;
@@ -64,13 +81,21 @@ export function buildUnet(
   const skips = downBlocks(w, config, h, conditioning);
   const last = config.block_out_channels.length - 1;
   h = midBlock(w.at("mid_block"), attentionOf(config, last), skips.at(-1)!, conditioning);
-  h = upBlocks(w, config, h, skips, conditioning);
+  h = upBlocks(w, config, h, skips, conditioning, (inner) => useFeatures(inner, size.features));
 
   h = silu(groupNorm(w.at("conv_norm_out"), h, 1e-5));
   h = conv3x3(w.at("conv_out"), h, config.out_channels);
   g.output("out_sample", cast(reshape(h, [1, ...h.shape]), "float32"));
 
   return g.build(w.finish());
+}
+
+/** @param inner the features of this run [F, C, h, w] */
+function useFeatures(inner: Value, use: FeatureUse | undefined): Value {
+  const g = inner.graph;
+  if (use === "reuse") return toComputeType(g.input("inner_features", inner.shape));
+  if (use === "keep") g.output("inner_features", cast(inner, "float32"));
+  return inner;
 }
 
 /** How many ids are added to the timestep: fps − 1, motion bucket and noise strength in SVD. */
@@ -127,6 +152,7 @@ function upBlocks(
   x: Value,
   skips: readonly Value[],
   conditioning: Conditioning,
+  onInner: (features: Value) => Value,
 ): Value {
   const levels = config.block_out_channels.length;
   let left = skips;
@@ -144,7 +170,8 @@ function upBlocks(
       attention: type === "CrossAttnUpBlockSpatioTemporal" ? attentionOf(config, level) : null,
       upsampleTo: i < levels - 1 ? { height: height!, width: width! } : null,
     };
-    h = upBlock(w.at("up_blocks", i), cfg, h, mine, conditioning);
+    const isLast = i === levels - 1;
+    h = upBlock(w.at("up_blocks", i), cfg, h, mine, conditioning, isLast ? onInner : undefined);
   }
   return h;
 }

@@ -1,5 +1,6 @@
 /** @file Port: what runs the model's graphs for the stages. */
 import type { Tensor } from "../../shared/tensor/tensor.js";
+import type { FeatureUse } from "../model/unet-spatio-temporal-condition.js";
 
 /** A graph of the checkpoint at one size. Heights and widths are those of the graph's own input. */
 export type GraphSpec =
@@ -9,6 +10,8 @@ export type GraphSpec =
       readonly frames: number;
       readonly height: number;
       readonly width: number;
+      /** Absent: it runs whole and keeps none. */
+      readonly features?: FeatureUse;
     }
   /** One chunk of frames; latent cells. */
   | {
@@ -50,7 +53,10 @@ export interface Runtime {
 /** A graph in words and numbers, equal for equal specs: "unet 25x72x128", "image_encoder". */
 export function describeGraph(graph: GraphSpec): string {
   switch (graph.module) {
-    case "unet":
+    case "unet": {
+      const size = `${graph.module} ${graph.frames}x${graph.height}x${graph.width}`;
+      return graph.features === undefined ? size : `${size}, to ${graph.features} features`;
+    }
     case "vae_decoder":
       return `${graph.module} ${graph.frames}x${graph.height}x${graph.width}`;
     case "vae_encoder":

@@ -47,7 +47,24 @@ export async function openSession(
   folder: string,
   settings: SessionSettings,
 ): Promise<Session> {
-  const options: InferenceSession.SessionOptions = {
+  const options = engineOptions(folder, settings);
+  const engine = await InferenceSession.create(graph.bytes, options).catch((error: unknown) => {
+    throw asEngineFailure(error);
+  });
+  return {
+    inputs: graph.inputs,
+    outputs: graph.outputs,
+    run: (inputs) => run(engine, graph, inputs),
+    close: () => engine.release(),
+  };
+}
+
+/** What the engine is told of every session; a profiler adds to it. */
+export function engineOptions(
+  folder: string,
+  settings: SessionSettings,
+): InferenceSession.SessionOptions {
+  return {
     executionProviders: [settings.provider],
     executionMode: "sequential",
     graphOptimizationLevel: "all",
@@ -64,15 +81,6 @@ export async function openSession(
         intra_op: { allow_spinning: "0" },
       },
     },
-  };
-  const engine = await InferenceSession.create(graph.bytes, options).catch((error: unknown) => {
-    throw asEngineFailure(error);
-  });
-  return {
-    inputs: graph.inputs,
-    outputs: graph.outputs,
-    run: (inputs) => run(engine, graph, inputs),
-    close: () => engine.release(),
   };
 }
 

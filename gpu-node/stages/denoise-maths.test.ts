@@ -18,7 +18,7 @@ const guided: ClipParameters = {
   ...{ height: 16, width: 24, numFrames: FRAMES, numInferenceSteps: 4, sigmas: null },
   ...{ minGuidanceScale: 1, maxGuidanceScale: 3, fps: 7, motionBucketId: 127 },
   ...{ guidance: { kind: "linear" as const }, fit: "stretch" as const },
-  ...{ noiseAugStrength: 0.02, decodeChunkSize: 3 },
+  ...{ noiseAugStrength: 0.02, decodeChunkSize: 3, cacheInterval: 1 },
 };
 const unguided: ClipParameters = { ...guided, maxGuidanceScale: 1 };
 const conditioning: Conditioning = {

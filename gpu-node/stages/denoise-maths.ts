@@ -29,6 +29,15 @@ export interface ReplicaState {
   readonly step: number;
   /** [F, C, h, w]. */
   readonly latents: Tensor;
+  /** Of a clip that caches features; absent: the next step runs the whole UNet. */
+  readonly whole?: WholeStep | null;
+}
+
+/** The last step that ran the whole UNet: what its features can be made from again. */
+export interface WholeStep {
+  readonly step: number;
+  /** That went into it [F, C, h, w]. */
+  readonly latents: Tensor;
 }
 
 export interface DenoiseReplica {
@@ -39,11 +48,25 @@ export interface DenoiseReplica {
   /** Halves that a step consists of. */
   readonly halves: readonly GuidanceHalf[];
   /** The UNet of this clip. */
-  readonly graph: GraphSpec;
+  readonly graph: GraphSpec & { readonly module: "unet" };
   /** [F, C, h, w] after `step` steps. They are replaced, not changed, by the next step. */
   readonly latents: Tensor;
-  /** The UNet's inputs for one half of the next step; good until that half of the step after it. */
-  unetInputs(half: GuidanceHalf): Record<string, Tensor>;
+  /** All that another replica has to know to go on from here. */
+  readonly state: ReplicaState;
+  /**
+   * The step whose features the next step reuses; null where it runs the whole UNet itself. With
+   * `cacheInterval` n a step is whole when n steps were made since the last one that was, or when
+   * nothing is known of one.
+   */
+  readonly featureStep: number | null;
+  /** Whether whole steps have features that a later step reuses. */
+  readonly cachesFeatures: boolean;
+  /**
+   * The UNet's inputs for one half of the next step; good until that half of the step after it.
+   *
+   * @param of "feature-step": those of `featureStep`
+   */
+  unetInputs(half: GuidanceHalf, of?: "next-step" | "feature-step"): Record<string, Tensor>;
   /**
    * Makes the next step.
    *
@@ -99,6 +122,10 @@ export function createReplica(
   const guidance = rounded(guidanceScales(parameters), dtype);
   let { step } = from;
   let latents: Tensor = { shape, data: rounded(from.latents.data, dtype) };
+  const { cacheInterval } = parameters;
+  let whole = cacheInterval > 1 && from.whole ? from.whole : null;
+  const featureStep = () =>
+    whole !== null && step - whole.step < cacheInterval ? whole.step : null;
 
   return {
     get step() {
@@ -111,10 +138,20 @@ export function createReplica(
     table,
     halves: guided ? ["uncond", "cond"] : ["cond"],
     graph: { module: "unet", frames, height: shape[2]!, width: shape[3]! },
-    unetInputs(half) {
+    get state() {
+      const isNeeded = featureStep() !== null && step < stepCount;
+      return { step, latents, whole: isNeeded ? whole : null };
+    },
+    get featureStep() {
+      return featureStep();
+    },
+    cachesFeatures: cacheInterval > 1,
+    unetInputs(half, of = "next-step") {
       assert(step < stepCount, `a step of ${stepCount}, not step ${step}`);
       assert(guided || half === "cond", "no unconditional half without guidance");
-      return unet(latents, table.sigmas[step]!, table.timesteps[step]!, half);
+      const at = of === "next-step" ? { step, latents } : whole;
+      assert(at !== null, "a step before this one that ran the whole UNet");
+      return unet(at.latents, table.sigmas[at.step]!, table.timesteps[at.step]!, half);
     },
     apply(uncond, cond) {
       assert(step < stepCount, `a step of ${stepCount}, not step ${step}`);
@@ -130,6 +167,7 @@ export function createReplica(
       };
       if (uncond === null) eulerStep({ ...noise, modelOutput: cond.data });
       else guideAndStep({ ...noise, uncond: uncond.data, cond: cond.data, frames, guidance });
+      if (cacheInterval > 1 && featureStep() === null) whole = { step, latents };
       latents = { shape, data: out };
       step += 1;
     },

@@ -74,7 +74,7 @@ async function mux(options: MuxOptions) {
       ...{ height: HEIGHT, width: WIDTH, numFrames: FRAMES, numInferenceSteps: 25, sigmas: null },
       ...{ minGuidanceScale: 1, maxGuidanceScale: 3, fps: FPS, motionBucketId: 127 },
       ...{ guidance: { kind: "linear" as const }, fit: "stretch" as const },
-      ...{ noiseAugStrength: 0.02, decodeChunkSize: chunkFrames },
+      ...{ noiseAugStrength: 0.02, decodeChunkSize: chunkFrames, cacheInterval: 1 },
     },
     chunks,
     latents: await blobs.put("latents", encodeLatents(latents)),

@@ -25,7 +25,7 @@ const parameters: ClipParameters = {
   ...{ height: HEIGHT, width: WIDTH, numFrames: FRAMES, numInferenceSteps: 3, sigmas: null },
   ...{ minGuidanceScale: 1, maxGuidanceScale: 3, fps: 7, motionBucketId: 127 },
   ...{ guidance: { kind: "linear" as const }, fit: "stretch" as const },
-  ...{ noiseAugStrength: 0.02, decodeChunkSize: 2 },
+  ...{ noiseAugStrength: 0.02, decodeChunkSize: 2, cacheInterval: 1 },
 };
 const noise: NoisePlan = {
   ...{ seeds: [3n], imageCount: 1, clipCount: 2, imageIndex: 0, clipIndex: 1 },

@@ -6,7 +6,7 @@ import {
   encodeSafetensorsFile,
   toSafetensorsTensor,
 } from "../../shared/tensor/safetensors.js";
-import { elementCount, type Tensor } from "../../shared/tensor/tensor.js";
+import { elementCount, type Tensor, tensor } from "../../shared/tensor/tensor.js";
 
 /** What a clip's denoising starts from. */
 export interface Conditioning {
@@ -17,6 +17,8 @@ export interface Conditioning {
   /** Noise times init_noise_sigma [F, C, h, w]. */
   readonly initialLatents: Tensor;
 }
+
+import type { ReplicaState } from "./denoise-maths.js";
 
 /** What `condition` leaves for `denoise`. */
 export interface ConditioningBlob extends Conditioning {
@@ -48,6 +50,35 @@ export function decodeConditioning(blob: Uint8Array): ConditioningBlob {
 /** @param latents finished latents [F, C, h, w] */
 export function encodeLatents(latents: Tensor): Uint8Array {
   return encodeSafetensorsFile([["latents", toSafetensorsTensor(latents)]]);
+}
+
+/** Latents on their way: those after `state.step` steps, and what else it takes to go on. */
+export function encodeStepLatents({ latents, whole }: ReplicaState): Uint8Array {
+  if (!whole) return encodeLatents(latents);
+  return encodeSafetensorsFile([
+    ["latents", toSafetensorsTensor(latents)],
+    ["whole_step_latents", toSafetensorsTensor(whole.latents)],
+    ["whole_step", toSafetensorsTensor(tensor([1], Float32Array.of(whole.step)))],
+  ]);
+}
+
+/**
+ * @param step that the blob's latents come after
+ * @throws FarmError "blob-corrupt" when the blob is something else
+ */
+export function decodeStepLatents(blob: Uint8Array, step: number): ReplicaState {
+  const tensors = tensorsOf(blob, "latents");
+  const latents = named(tensors, "latents", 4);
+  if (!tensors.has("whole_step")) return { step, latents };
+  const wholeStep = named(tensors, "whole_step", 1).data[0]!;
+  const whole = { step: wholeStep, latents: named(tensors, "whole_step_latents", 4) };
+  const fits =
+    Number.isInteger(wholeStep) &&
+    wholeStep >= 0 &&
+    wholeStep < step &&
+    whole.latents.shape.join() === latents.shape.join();
+  if (fits) return { step, latents, whole };
+  throw new FarmError("blob-corrupt", `latents of step ${step}: no step ${wholeStep} before them`);
 }
 
 /** @throws FarmError "blob-corrupt" when the blob is something else */

@@ -1,9 +1,9 @@
 /** @file How much of the farm's door one owner may have. */
 
 export interface Quota {
-  /** Jobs that wait. */
+  /** Jobs that wait; one more is refused. */
   readonly queuedJobs: number;
-  /** Jobs that are worked on; while there are as many, nothing new is taken. 0: no bound. */
+  /** Jobs that are worked on; one more waits until one of them has ended. 0: no bound. */
   readonly runningJobs: number;
   readonly submitsPerSecond: number;
   /** Submits that may come at once after a pause. */
@@ -13,7 +13,7 @@ export interface Quota {
 
 export const QUOTA_DEFAULT: Quota = {
   queuedJobs: 100,
-  runningJobs: 0,
+  runningJobs: 4,
   submitsPerSecond: 5,
   submitBurst: 20,
   inputBytesPerHour: 1024 ** 3,

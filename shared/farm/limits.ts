@@ -30,6 +30,8 @@ export const GUIDANCE_SCALE: Range = { min: 0, max: 100 };
 export const FPS: Range = { min: 1, max: 240 };
 export const MOTION_BUCKET_ID: Range = { min: 0, max: 1023 };
 export const NOISE_AUG_STRENGTH: Range = { min: 0, max: 10 };
+/** Steps from one that runs the whole UNet to the next. */
+export const CACHE_INTERVAL: Range = { min: 1, max: 16 };
 export const NUM_VIDEOS_PER_PROMPT: Range = { min: 1, max: 100 };
 /** Clips of one job: pictures times videos a picture. */
 export const CLIPS_MAX = 1000;

@@ -38,10 +38,20 @@ export interface ClipParameters {
   readonly noiseAugStrength: number;
   /** Frames decoded at a time, 1..numFrames. */
   readonly decodeChunkSize: number;
+  /**
+   * Steps from one that runs the whole UNet to the next; those between reuse the features of its
+   * inner blocks, which is faster and not the reference's clip. 1: every step is whole.
+   */
+  readonly cacheInterval: number;
 }
 
 /** One value: diffusers' single generator over the whole batch. Several: one generator a clip. */
 export type Seeds = readonly bigint[];
+
+/** Whether a clip is anything but the reference's. */
+export function isLossy({ cacheInterval }: Pick<ClipParameters, "cacheInterval">): boolean {
+  return cacheInterval > 1;
+}
 
 /** Where the noise of one clip lies in the random streams of its job. */
 export interface NoisePlan {

@@ -40,6 +40,7 @@ describe("an empty request takes the defaults", () => {
       fps: 7,
       motionBucketId: 127,
       noiseAugStrength: 0.02,
+      cacheInterval: 1,
       decodeChunkSize: 14,
       numVideosPerPrompt: 1,
       seeds: [42n],

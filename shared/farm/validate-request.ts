@@ -6,6 +6,7 @@ import type { Violation } from "../core/errors.js";
 import type { BlobRef } from "../ports/blob-store.js";
 import { FieldChecks, type Raw, show, toNumber } from "./field-checks.js";
 import {
+  CACHE_INTERVAL,
   CLIP_PIXELS_MAX,
   CLIPS_MAX,
   FPS,
@@ -48,6 +49,8 @@ export interface RawParameters {
   readonly seeds?: Raw<readonly bigint[]> | undefined;
   readonly latents?: BlobRef | null | undefined;
   readonly formats?: Raw<readonly string[]> | undefined;
+  /** Lossy feature caching. */
+  readonly cacheInterval?: Raw<number> | undefined;
   readonly pair?: string | undefined;
   readonly guidance?: RawGuidance | undefined;
   readonly fit?: string | undefined;
@@ -128,6 +131,7 @@ export function resolveParameters(raw: RawParameters, context: RequestContext): 
       0.02,
     ),
     decodeChunkSize: checkChunkSize(checks, raw.decodeChunkSize, numFrames),
+    cacheInterval: checks.whole("cache_interval", raw.cacheInterval, CACHE_INTERVAL, 1),
     ...batch,
     seeds: seeds ?? [BigInt(context.drawnSeed)],
     latents: raw.latents ?? null,

@@ -114,6 +114,8 @@ export interface TaskAssignment {
   /** From 1. */
   readonly attempt: number;
   readonly work: Work;
+  /** W3C Trace Context of the job's span, under which the task's stands. */
+  readonly traceparent: string;
 }
 
 /** One finished file of a clip. */

@@ -54,6 +54,14 @@ export interface Journal {
   read(after: JournalSnapshot | null): AsyncIterable<string>;
 
   /**
+   * Instead of `read`, where the journal was opened by one who had followed it: every record after the
+   * last one that he saw. Where this fails, `read` may still be tried.
+   *
+   * @throws FarmError as `read`
+   */
+  readOn?(): AsyncIterable<string>;
+
+  /**
    * Appends records in order; resolves once they survive a crash of this machine. Once one append
    * has failed all later ones fail too, since they may build on what was lost: the owner has to end
    * and read again. Records of an append that failed may or may not be there then.
@@ -83,4 +91,20 @@ export interface Journal {
 
   /** Gives up a snapshot under way. */
   close(): Promise<void>;
+}
+
+/** A journal that somebody else writes, read along with him. */
+export interface JournalTail {
+  snapshots(): Promise<readonly JournalSnapshot[]>;
+
+  /**
+   * Every record after a snapshot, or from the first one, and then each that is written; once. Ends
+   * when stopped.
+   *
+   * @throws FarmError as `Journal.read`
+   */
+  follow(after: JournalSnapshot | null, stopped: AbortSignal): AsyncIterable<string>;
+
+  /** The last record that was given. */
+  readonly head: JournalHead;
 }

@@ -18,7 +18,9 @@ export const tensorBusContract: readonly (readonly [
   check: (bench: BusBench) => Promise<void>,
 ])[] = [
   ["carries frames both ways, unchanged", bothWays],
+  ["carries the trace of a frame that has one, and adds none", traced],
   ["carries frames of 4 MB", large],
+  ["carries halves of 16 bits, which have half the bytes", halfBytes],
   ["keeps frames for a side that joins later", lateJoin],
   ["keeps channels apart", apart],
   ["tells the other side, once, when one leaves", leave],
@@ -103,11 +105,32 @@ async function bothWays({ a, b }: BusBench): Promise<void> {
   assert.ok(Buffer.from(expected.payload).equals(right.frames[1]!.payload));
 }
 
+async function traced({ a, b }: BusBench): Promise<void> {
+  const [left, right] = [new ChannelEnd(a, "pair"), new ChannelEnd(b, "pair")];
+  const { header, payload } = frameOf(0);
+  const traceparent = `00-${"4b".repeat(16)}-${"f0".repeat(8)}-01`;
+  left.channel.send({ ...header, traceparent }, payload);
+  left.channel.send(header, payload);
+  await right.until(() => right.frames.length === 2);
+  assert.deepEqual(
+    right.frames.map((frame) => frame.header),
+    [{ ...header, traceparent }, header],
+  );
+}
+
 async function large({ a, b }: BusBench): Promise<void> {
   const [left, right] = [new ChannelEnd(a, "pair"), new ChannelEnd(b, "pair")];
   send(left, 0, 1_000_000);
   await right.until(() => right.frames.length === 1);
   assert.ok(Buffer.from(frameOf(0, 1_000_000).payload).equals(right.frames[0]!.payload));
+}
+
+async function halfBytes({ a, b }: BusBench): Promise<void> {
+  const [left, right] = [new ChannelEnd(a, "pair"), new ChannelEnd(b, "pair")];
+  const { header, payload } = frameOf(0, 50_000);
+  left.channel.send({ ...header, dtype: "F16", shape: [100_000] }, payload);
+  await right.until(() => right.frames.length === 1);
+  assert.equal(right.frames[0]!.payload.length, 200_000);
 }
 
 async function lateJoin({ a, b }: BusBench): Promise<void> {

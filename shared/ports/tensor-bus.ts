@@ -22,6 +22,8 @@ export interface FrameHeader {
   readonly planHash: string;
   /** Hex sha256 of the latents that went into this step: replicas must agree. */
   readonly latentsDigest: string;
+  /** W3C Trace Context of the task that made the half; absent where that is not traced. */
+  readonly traceparent?: string;
 }
 
 /** Why a channel ended, in words for a log. */

@@ -7,6 +7,7 @@ import { Status } from "../../proto/gen/google/rpc/status.js";
 import {
   CreateJobRequest,
   type CreateJobResponse,
+  type GetJobResponse,
   JobServiceService,
   type UploadInputResponse,
 } from "../../proto/gen/renderfarm/v1/job_service.js";
@@ -31,10 +32,11 @@ async function upload(token: string, bytes = 9): Promise<Answer> {
   return world.call(uploadInput!, { piece: Buffer.alloc(bytes, 1) }, { token });
 }
 
-async function submit(token: string): Promise<Answer> {
+async function submit(token: string, validateOnly = false): Promise<Answer> {
   const { messages } = await upload(token);
   const { blob } = messages[0] as UploadInputResponse;
-  return world.call(createJob!, CreateJobRequest.fromPartial({ images: [blob!] }), { token });
+  const request = CreateJobRequest.fromPartial({ images: [blob!], validateOnly });
+  return world.call(createJob!, request, { token });
 }
 
 async function created(token: string): Promise<string> {
@@ -144,6 +146,23 @@ describe("a quota", () => {
     expect((await submit(other)).code).toBe(status.OK);
     await world.call(cancelJob!, { jobId }, { token: many });
     expect((await submit(many)).code).toBe(status.OK);
+  });
+
+  test("of jobs that are worked on: one more is taken and waits, and says so; a dry run, too", async () => {
+    const token = world.key("busy", ["submit", "read", "cancel"]);
+    world.setQuota("busy", { ...QUOTA_DEFAULT, runningJobs: 1 });
+    const first = await created(token);
+    const second = await created(token);
+    const reason = "its owner has 1 jobs worked on, and may have no more at a time";
+    const whyNotNow = async () => {
+      const { messages } = await world.call(getJob!, { jobId: second }, { token });
+      return (messages[0] as GetJobResponse).job!.whyNotNow;
+    };
+    expect(await whyNotNow()).toEqual([reason]);
+    const tried = await submit(token, true);
+    expect((tried.messages[0] as CreateJobResponse).dryRun?.whyNotNow).toContain(reason);
+    await world.call(cancelJob!, { jobId: first }, { token });
+    expect(await whyNotNow()).not.toContain(reason);
   });
 
   test("of bytes of inputs", async () => {

@@ -32,6 +32,15 @@ export interface Given {
   readonly key: ApiKey;
 }
 
+/** On which network a node is. */
+export interface Place {
+  readonly host: string;
+  /** As FarmProcess takes it. */
+  readonly launcher: readonly string[];
+}
+
+const HERE: Place = { host: "127.0.0.1", launcher: [] };
+
 export class SecuredFarm {
   readonly scratch = makeScratch();
   readonly keysPath = join(this.scratch, "keys.json");
@@ -73,12 +82,15 @@ export class SecuredFarm {
     return this.#folder!;
   }
 
-  /** @param lifeMs how long its certificate is good, from now */
-  async startCoordinator(lifeMs = HOUR_MS): Promise<void> {
-    const hosts = ["127.0.0.1"];
+  /**
+   * @param lifeMs how long its certificate is good, from now
+   * @param host where it listens, and whom its certificate names
+   */
+  async startCoordinator(lifeMs = HOUR_MS, host = "127.0.0.1"): Promise<void> {
+    const hosts = [host];
     const { paths } = await this.certs.issue({ role: "coordinator", name: "" }, { lifeMs, hosts });
     this.coordinator = this.launch("coordinator", "coordinator", [
-      ...["--listen", this.address || "127.0.0.1:0", "--data", join(this.scratch, "data")],
+      ...["--listen", this.address || `${host}:0`, "--data", join(this.scratch, "data")],
       ...tlsFlags(paths),
       ...["--api-keys", this.keysPath, "--audit", this.auditPath],
     ]);
@@ -86,12 +98,14 @@ export class SecuredFarm {
   }
 
   /** A node that shows its own certificate, or the one given. */
-  async startNode(nodeId: string, issued?: Issued): Promise<FarmProcess> {
+  async startNode(nodeId: string, issued?: Issued, place: Place = HERE): Promise<FarmProcess> {
     const shown = issued ?? (await this.issueNode(nodeId));
-    const node = this.launch(nodeId, "gpu-node", [
+    const args = [
       ...["--coordinator", this.address, "--checkpoint", CHECKPOINT, "--node-id", nodeId],
       ...["--blob-dir", join(this.scratch, "data/blobs"), ...tlsFlags(shown.paths)],
-    ]);
+      ...["--bus-listen", `${place.host}:0`],
+    ];
+    const node = this.launch(nodeId, "gpu-node", args, place.launcher);
     this.nodes.set(nodeId, node);
     await node.ready;
     return node;
@@ -178,9 +192,14 @@ export class SecuredFarm {
     return readFileSync(join(this.scratch, `${name}.log`), "utf8");
   }
 
-  launch(name: string, entry: "coordinator" | "gpu-node", args: readonly string[]): FarmProcess {
+  launch(
+    name: string,
+    entry: "coordinator" | "gpu-node",
+    args: readonly string[],
+    launcher: readonly string[] = [],
+  ): FarmProcess {
     const logPath = join(this.scratch, `${name}.log`);
-    return new FarmProcess({ name, entry, args, logPath, readyMs: READY_MS });
+    return new FarmProcess({ name, entry, args, launcher, logPath, readyMs: READY_MS });
   }
 
   explainFailure(): void {

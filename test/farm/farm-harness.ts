@@ -41,6 +41,7 @@ export const CLIP: JobParameters = {
   motionBucketId: 127,
   noiseAugStrength: 0.02,
   decodeChunkSize: 2,
+  cacheInterval: 1,
   numVideosPerPrompt: 1,
   seeds: [7n],
   latents: null,

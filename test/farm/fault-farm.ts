@@ -7,10 +7,18 @@
 import { randomUUID } from "node:crypto";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, onTestFailed, vi } from "vitest";
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  beforeEach,
+  expect,
+  onTestFailed,
+  onTestFinished,
+  vi,
+} from "vitest";
 import { FarmProcess } from "../../cli/farm-process.js";
 import { FarmClient } from "../../client/farm-client.js";
-import { FileBlobStore } from "../../shared/adapters/files/file-blob-store.js";
 import { JOB_OPTIONS_DEFAULT, type JobOptions, type JobView } from "../../shared/farm/job.js";
 import type { JobParameters } from "../../shared/farm/parameters.js";
 import {
@@ -18,12 +26,14 @@ import {
   CLIP,
   type FileHashes,
   Following,
-  hashesOf,
   makeScratch,
   PICTURE,
   removeEmpty,
 } from "./farm-harness.js";
+import { logEntries } from "./log-entries.js";
 import { descendantsOf, waitUntilGone } from "./processes.js";
+import { publishedOnce } from "./published.js";
+import type { Room } from "./room.js";
 import { TcpProxy } from "./tcp-proxy.js";
 
 /** A coordinator with 10,000 jobs needs a few seconds, a node reads its checkpoint first. */
@@ -82,6 +92,10 @@ export class FaultFarm {
   /** Between clients and the coordinator. */
   readonly front: TcpProxy;
   coordinator: FarmProcess | null = null;
+  /** Settings of the coordinators that are started from now on. */
+  coordinatorEnv: Readonly<Record<string, string>> = {};
+  /** Where its processes run; null: with us. */
+  room: Room | null = null;
   readonly #scratch = makeScratch();
   readonly #pids = new Set<number>();
   readonly #stopping = new AbortController();
@@ -93,10 +107,18 @@ export class FaultFarm {
     mkdirSync(this.data);
   }
 
-  /** A coordinator and so many nodes, "node-1" first. Whoever starts it has to stop it. */
-  static async start(nodeCount: number): Promise<FaultFarm> {
+  /**
+   * A coordinator and so many nodes, "node-1" first. Whoever starts it has to stop it.
+   *
+   * @param openRoom for all of its processes; it hears where the coordinator's data will be
+   */
+  static async start(
+    nodeCount: number,
+    openRoom: (data: string) => Promise<Room | null> = async () => null,
+  ): Promise<FaultFarm> {
     const farm = new FaultFarm(await TcpProxy.start(null));
     try {
+      farm.room = await openRoom(farm.data);
       await farm.startCoordinator();
       const nodeIds = Array.from({ length: nodeCount }, (_, i) => `node-${i + 1}`);
       await Promise.all(nodeIds.map((nodeId) => farm.startNode(nodeId)));
@@ -227,7 +249,8 @@ export class FaultFarm {
   ): FarmProcess {
     const own = { ...env, TMPDIR: this.#scratch };
     const logPath = this.#logPath(name);
-    return new FarmProcess({ name, entry, args, logPath, env: own, readyMs: READY_MS });
+    const launcher = this.room?.launcher ?? [];
+    return new FarmProcess({ name, entry, args, launcher, logPath, env: own, readyMs: READY_MS });
   }
 
   /** Sends a job of the test picture. */
@@ -285,23 +308,20 @@ export class FaultFarm {
    * @returns sha256 by file name
    */
   async published(job: JobView, clipIndex = 0): Promise<FileHashes> {
-    const hashes = hashesOf(job, clipIndex);
-    const blobs = await FileBlobStore.open(join(this.data, "blobs"));
-    const manifests: string[] = [];
-    for await (const { key } of blobs.list(`v1/${job.jobId}/${clipIndex}/manifest-`)) {
-      manifests.push(key);
-    }
-    expect(manifests).toEqual([`v1/${job.jobId}/${clipIndex}/manifest-${job.run}.json`]);
-    const manifest = readFileSync(join(this.data, "blobs", manifests[0]!), "utf8");
-    const { outputs } = job.clips[clipIndex]!;
-    expect(JSON.parse(manifest)).toMatchObject({ job: job.jobId, clip: clipIndex, outputs });
-    for (const { blob } of outputs) await blobs.get(blob);
-    return hashes;
+    return publishedOnce(join(this.data, "blobs"), job, clipIndex);
   }
 
   /** Shows the last log lines of every process when the test that calls this fails. */
   explainFailure(): void {
     onTestFailed(() => this.#printLogs());
+  }
+
+  /** For a farm of one test: ends it with the test, and shows its logs when that has failed. */
+  stopWithTest(): void {
+    onTestFinished(async ({ task }) => {
+      if (task.result?.state === "fail") this.#printLogs();
+      await this.stop();
+    });
   }
 
   /** Ends the farm; fails when a process or a file of it is left. */
@@ -319,6 +339,7 @@ export class FaultFarm {
     await this.coordinator?.stop();
     await Promise.all(this.#proxies().map((proxy) => proxy.stop()));
     await waitUntilGone(({ pid }) => this.#pids.has(pid));
+    await this.room?.close();
     rmSync(this.data, { recursive: true, force: true });
     for (const name of ["coordinator", ...this.nodes.keys()]) rmSync(this.#logPath(name));
     removeEmpty(this.#scratch);
@@ -326,7 +347,7 @@ export class FaultFarm {
 
   #launchCoordinator(failpoint: string): FarmProcess {
     const args = ["--listen", "127.0.0.1:0", "--data", this.data, "--metrics", "127.0.0.1:0"];
-    const env = { RENDERFARM_FAILPOINT: failpoint };
+    const env = { ...this.coordinatorEnv, RENDERFARM_FAILPOINT: failpoint };
     this.coordinator = this.#launch("coordinator", "coordinator", args, env);
     return this.coordinator;
   }
@@ -358,14 +379,4 @@ export class FaultFarm {
 /** Lets a process go that was stopped by a signal: it could not end in order. */
 function wake(stopped: FarmProcess): void {
   process.kill(stopped.pid!, "SIGCONT");
-}
-
-function logEntries(text: string): Record<string, unknown>[] {
-  return text.split("\n").flatMap((line) => {
-    try {
-      return [JSON.parse(line) as Record<string, unknown>];
-    } catch {
-      return []; // what no logger wrote
-    }
-  });
 }

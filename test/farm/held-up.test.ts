@@ -9,6 +9,7 @@ import type { JobParameters } from "../../shared/farm/parameters.js";
 import { CLIP, type FileHashes, isMidDenoise, stageOf, undisturbed } from "./farm-harness.js";
 import { type FaultFarm, sharedFarm } from "./fault-farm.js";
 import { useGood, withFaulty } from "./faulty-farm.js";
+import { TRIES_ALL } from "./selection.js";
 
 const PARAMETERS: JobParameters = { ...CLIP, numInferenceSteps: 10, pair: "never" };
 /** Against a lease of 4.5 s, with heartbeats of 1 s. */
@@ -54,7 +55,8 @@ test("an agent that is held up for less than its lease says so and is waited for
   });
 });
 
-test("one that is held up for longer is given up, fences itself, and another one goes on", async () => {
+const longer = "one that is held up for longer is given up, fences itself, and another one goes on";
+test.runIf(TRIES_ALL)(longer, async () => {
   await withFaulty(farm, "given-up", `block:${LONGER_MS}`, async () => {
     const { jobId } = await farm.submit(PARAMETERS);
     await farm.follow(jobId).until((job) => stageOf(job, "denoise") !== undefined);

@@ -1,20 +1,20 @@
 /**
  * @file kill -9 of a process, again and again, under load: what was accepted is done, once. A few
- * kills in `npm test`; `npm run soak -- --kills coordinator=100` for as many as you like.
+ * kills in `npm test`; `npm run soak -- --kills coordinator=100` for as many as you like. With a NATS server and two
+ * coordinators: test/transport/nats-kills-under-load.test.ts.
  */
 import { beforeAll, expect, test } from "vitest";
-import type { JobView } from "../../shared/farm/job.js";
 import type { JobParameters } from "../../shared/farm/parameters.js";
 import { CLIP, type FileHashes, undisturbed } from "./farm-harness.js";
 import { type FaultFarm, sharedFarm } from "./fault-farm.js";
 import { insist } from "./insist.js";
-import { killUnderLoad, type LoadedFarm, type Victim } from "./kills-under-load.js";
+import { allJobs, killUnderLoad, type LoadedFarm, type Victim } from "./kills-under-load.js";
 import { killsOf } from "./selection.js";
 
 /** Short: what is shown is that jobs are kept, not how they are made. */
 const PARAMETERS: JobParameters = { ...CLIP, numInferenceSteps: 4, formats: ["safetensors"] };
 /** Unless the command line says how many. */
-const KILLS_DEFAULT = { coordinator: 3, node: 0 };
+const KILLS_DEFAULT = { coordinator: 2, node: 0 };
 /** A kill, a restart and the jobs between two of them; many times what they take. */
 const KILL_MS_MAX = 30_000;
 /** Of one job under all that. */
@@ -31,19 +31,9 @@ beforeAll(async () => {
 const loaded: LoadedFarm = {
   submit: (requestId) => insist(() => farm.submit(PARAMETERS, { requestId })),
   end: (jobId) => insist(() => farm.follow(jobId, SILENCE_MS_MAX).end()),
-  jobs: () => insist(allJobs),
+  jobs: () => insist(() => allJobs(farm.client)),
   published: (job) => farm.published(job),
 };
-
-async function allJobs(): Promise<readonly JobView[]> {
-  const all: JobView[] = [];
-  for (let token = ""; ; ) {
-    const { jobs, nextToken } = await farm.client.listJobs({ size: 500, token });
-    all.push(...jobs);
-    if (nextToken === "") return all;
-    token = nextToken;
-  }
-}
 
 const victims: Record<keyof typeof KILLS_DEFAULT, Victim> = {
   coordinator: {

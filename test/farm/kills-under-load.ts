@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect } from "vitest";
+import type { FarmClient } from "../../client/farm-client.js";
 import type { JobView } from "../../shared/farm/job.js";
 import type { FileHashes } from "./farm-harness.js";
 import { drawn } from "./selection.js";
@@ -17,6 +18,17 @@ export interface LoadedFarm {
   jobs(): Promise<readonly JobView[]>;
   /** Checks that a job's only clip was published once. */
   published(job: JobView): Promise<FileHashes>;
+}
+
+/** Every page of the list. */
+export async function allJobs(client: FarmClient): Promise<readonly JobView[]> {
+  const all: JobView[] = [];
+  for (let token = ""; ; ) {
+    const { jobs, nextToken } = await client.listJobs({ size: 500, token });
+    all.push(...jobs);
+    if (nextToken === "") return all;
+    token = nextToken;
+  }
 }
 
 /** The process that dies. */

@@ -39,6 +39,18 @@ describe("two nodes denoise one clip", () => {
     expect(steps).toEqual([...steps].sort((a, b) => a - b));
   });
 
+  test("one is killed while features are cached: the other makes those of its half again", async () => {
+    const cached = { ...CLIP, numInferenceSteps: 6, cacheInterval: 3 };
+    const [whole] = await undisturbed(cached);
+    expect(whole).not.toEqual(expected);
+    const farm = await startFarm(2);
+    const { jobId } = await farm.submit({ ...cached, pair: "always" });
+    const job = farm.follow(jobId);
+    const [lost] = stageOf(await job.until(isMidDenoise), "denoise")!.nodeIds;
+    process.kill(farm.agentPid(lost!), "SIGKILL");
+    expect(hashesOf(await job.end())).toEqual(whole);
+  });
+
   test("one freezes: the other goes on alone, and what the frozen one says later changes nothing", async () => {
     const farm = await startFarm(2);
     const { jobId } = await farm.submit({ pair: "always" });

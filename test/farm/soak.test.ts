@@ -24,6 +24,9 @@ const SILENCE_MS_MAX = 60_000;
 /** Far more than all faults together. */
 const TEST_MS_MAX = SOAK_MINUTES * 60_000 * 2 + 300_000;
 
+/** To remove the files of every clip takes its time after an hour of them. */
+const STOP_MS_MAX = 60_000 + SOAK_MINUTES * 10_000;
+
 const KINDS: readonly JobParameters[] = [
   { ...CLIP, numInferenceSteps: 20, pair: "auto" },
   { ...CLIP, numInferenceSteps: 30, pair: "never", formats: ["gif"] },
@@ -38,7 +41,7 @@ beforeAll(async () => {
   for (const parameters of KINDS) expected.push((await undisturbed(parameters))[0]!);
 }, 120_000);
 beforeEach(() => farm.explainFailure());
-afterAll(() => farm.stop(), 60_000);
+afterAll(() => farm.stop(), STOP_MS_MAX);
 
 const nodeId = (n: number) => `node-${1 + (n % NODES)}`;
 

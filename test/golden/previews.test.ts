@@ -22,7 +22,7 @@ const parameters: ClipParameters = {
   ...{ height: 64, width: 64, numFrames: 14, numInferenceSteps: 3, sigmas: null },
   ...{ minGuidanceScale: 1, maxGuidanceScale: 1.5, fps: 7, motionBucketId: 127 },
   ...{ guidance: { kind: "linear" as const }, fit: "stretch" as const },
-  ...{ noiseAugStrength: 0.02, decodeChunkSize: 14 },
+  ...{ noiseAugStrength: 0.02, decodeChunkSize: 14, cacheInterval: 1 },
 };
 /** Of 8 frames shown of 14, as `previewStrip` picks them. */
 const SHOWN = Array.from({ length: 8 }, (_, i) => Math.round((i * 13) / 7));

@@ -64,6 +64,7 @@ function parametersOf(call: Call, numFrames: number): ClipParameters {
     motionBucketId: call.motion_bucket_id ?? 127,
     noiseAugStrength: call.noise_aug_strength ?? 0.02,
     decodeChunkSize: call.decode_chunk_size ?? numFrames,
+    cacheInterval: 1,
   };
 }
 

@@ -98,10 +98,15 @@ export class Gateway {
   }
 }
 
-/** Started for one test, stopped with it; `console` are the files of a built console by their paths. */
-export async function startGateway(
-  parts: { readonly access?: Access; readonly console?: Readonly<Record<string, string>> } = {},
-): Promise<Gateway> {
+export interface GatewayParts {
+  readonly access?: Access;
+  /** Files of a built console, by their paths. */
+  readonly console?: Readonly<Record<string, string>>;
+  readonly log?: pino.Logger;
+}
+
+/** Started for one test, stopped with it. */
+export async function startGateway(parts: GatewayParts = {}): Promise<Gateway> {
   const clock = new ManualClock();
   const blobs = createMemoryBlobs();
   const consoleFolder = mkdtempSync(join(tmpdir(), "renderfarm-console-"));
@@ -111,7 +116,7 @@ export async function startGateway(
   }
   const coordinator = await startCoordinator({
     ...{ listen: "127.0.0.1:0", journal: new MemoryJournal(), blobs, clock },
-    ...{ policy: POLICY_DEFAULT, log: pino({ enabled: false }) },
+    ...{ policy: POLICY_DEFAULT, log: parts.log ?? pino({ enabled: false }) },
     wallMs: () => 1_000 + clock.nowMs(),
     http: { listen: "127.0.0.1:0", consoleFolder, version: "1.2.3" },
     access: parts.access ?? null,

@@ -1,4 +1,5 @@
 /** @file A farm whose every event is stepped and scheduled as the shell does it, for tests of the plan. */
+import { planAdmission } from "../../coordinator/plan/admission.js";
 import type { FarmEffect, FarmEvent } from "../../coordinator/plan/events.js";
 import { reduceFarm } from "../../coordinator/plan/farm.js";
 import { emptyFarm, type Farm } from "../../coordinator/plan/farm-state.js";
@@ -50,6 +51,7 @@ export const jobParameters: JobParameters = {
   motionBucketId: 127,
   noiseAugStrength: 0.02,
   decodeChunkSize: 2,
+  cacheInterval: 1,
   numVideosPerPrompt: 1,
   seeds: [42n],
   latents: null,
@@ -79,6 +81,9 @@ export class FarmWorld {
       now.push(...reduceFarm(this.farm, event));
     };
     if (occurrence) step(occurrence);
+    for (const jobId of planAdmission(this.farm, this.policy.runningJobsMax)) {
+      step({ kind: "job-admitted", jobId });
+    }
     const { grants, yields } = planFarm(this.farm, this.policy, this.nowMs);
     for (const grant of grants) step({ kind: "task-granted", ...grant });
     for (const taskId of yields) step({ kind: "task-asked-to-yield", taskId });
@@ -97,6 +102,7 @@ export class FarmWorld {
       requestId: "",
       stepsTotal: 4,
       branchLatents: null,
+      traceparent: null,
       ...JOB_OPTIONS_DEFAULT,
       ...options,
     };

@@ -15,7 +15,7 @@ import {
   type SessionLoop,
 } from "../../coordinator/shell/node-sessions.js";
 import type { NodeMessage } from "../../shared/adapters/grpc/node-codec.js";
-import { farmOf } from "./farm-checks.js";
+import { checkAdmission, farmOf } from "./farm-checks.js";
 import { SimJanitor } from "./janitor.js";
 import { SimProcess } from "./process.js";
 import type { ServerEnd, SimStream } from "./stream.js";
@@ -78,7 +78,10 @@ export class SimLoop implements SessionLoop {
     const nowMs = wallMs(this.#world);
     const due = planHousekeeping(this.farm, this.#policy, nowMs);
     const plan = this.#world.core.planFarm(this.farm, this.#policy, nowMs);
-    const isIdle = due.length === 0 && plan.grants.length === 0 && plan.yields.length === 0;
+    const { runningJobsMax } = this.#policy;
+    const isFull = this.#world.core.planAdmission(this.farm, runningJobsMax).length === 0;
+    const isIdle =
+      due.length === 0 && isFull && plan.grants.length === 0 && plan.yields.length === 0;
     if (!isIdle) this.apply(due);
     const check = this.#world.oracle.onLook(nowMs);
     if (check) this.settled(check);
@@ -97,6 +100,10 @@ export class SimLoop implements SessionLoop {
       effects.push(...oracle.onReduce(this.farm, event));
     };
     for (const occurrence of occurrences) step(occurrence);
+    for (const jobId of core.planAdmission(this.farm, this.#policy.runningJobsMax)) {
+      step({ kind: "job-admitted", jobId });
+    }
+    checkAdmission(this.farm, this.#policy.runningJobsMax);
     const { grants, yields } = core.planFarm(this.farm, this.#policy, atMs);
     for (const grant of grants) step({ kind: "task-granted", ...grant });
     for (const taskId of yields) step({ kind: "task-asked-to-yield", taskId });

@@ -1,6 +1,7 @@
 /**
  * @file What the simulation takes from production, as values, so that a mutation can stand in for one.
  */
+import { planAdmission } from "../../coordinator/plan/admission.js";
 import { reduceFarm } from "../../coordinator/plan/farm.js";
 import { planFarm } from "../../coordinator/plan/schedule.js";
 import { orphanTest } from "../../coordinator/shell/janitor.js";
@@ -10,6 +11,7 @@ import { reduceDenoise, startDenoise } from "../../gpu-node/agent/denoise-machin
 export interface Core {
   readonly reduceFarm: typeof reduceFarm;
   readonly planFarm: typeof planFarm;
+  readonly planAdmission: typeof planAdmission;
   readonly startDenoise: typeof startDenoise;
   readonly reduceDenoise: typeof reduceDenoise;
   /** What a restart makes of the journal's records. */
@@ -33,6 +35,7 @@ export interface Core {
 export const PRODUCTION: Core = {
   reduceFarm,
   planFarm,
+  planAdmission,
   startDenoise,
   reduceDenoise,
   replayed: (records) => records,

@@ -1,4 +1,5 @@
 /** @file What must be true of a farm at any time, and its hash. */
+import type { RunningJobsMax } from "../../coordinator/plan/admission.js";
 import type { Farm } from "../../coordinator/plan/farm-state.js";
 import { isHeld } from "../../coordinator/plan/job.js";
 import {
@@ -58,6 +59,26 @@ export function checkFarm(farm: Farm): void {
   hold(farm.ready.size === waiting.size, "I13", () => "the queue miscounts");
 }
 
+/** I15, once those that may are let in. */
+export function checkAdmission(farm: Farm, runningJobsMax: RunningJobsMax = () => null): void {
+  const counts = new Map<string, number>();
+  const waiting: string[] = [];
+  for (const job of farm.jobs.values()) {
+    if (isTerminal(job.state)) continue;
+    if (job.admitted) counts.set(job.owner, (counts.get(job.owner) ?? 0) + 1);
+    else waiting.push(job.jobId);
+  }
+  for (const [owner, count] of counts) {
+    const max = runningJobsMax(owner) ?? count;
+    hold(count <= max, "I15", () => `${count} jobs of ${owner} are worked on, ${max} may`);
+    const counted = farm.admittedCounts.get(owner);
+    hold(counted === count, "I15", () => `${counted} jobs of ${owner} are counted, not ${count}`);
+  }
+  const isKnown = waiting.every((jobId) => farm.unadmittedJobIds.has(jobId));
+  const isSame = isKnown && waiting.length === farm.unadmittedJobIds.size;
+  hold(isSame && counts.size === farm.admittedCounts.size, "I15", () => "jobs are miscounted");
+}
+
 function checkSlots(farm: Farm, task: Task): void {
   for (const { nodeId } of membersOf(task)) {
     const node = farm.nodes.get(nodeId);
@@ -114,6 +135,8 @@ export function farmHash(farm: Farm): string {
     [...farm.ready.inOrder(() => 0)],
     [...farm.jobIdByRequestId],
     [...farm.notDueJobIds],
+    [...farm.unadmittedJobIds],
+    [...farm.admittedCounts],
     [...farm.waitingJobIds],
     [...farm.learned.entries()],
     [...farm.learned.memoryEntries()],

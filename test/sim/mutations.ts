@@ -15,7 +15,8 @@ export interface Mutation {
   readonly core: Core;
 }
 
-const { reduceFarm, reduceDenoise, planFarm, snapshotLines, orphanTest } = PRODUCTION;
+const { reduceFarm, reduceDenoise, planFarm, planAdmission, snapshotLines, orphanTest } =
+  PRODUCTION;
 
 export const MUTATIONS: readonly Mutation[] = [
   onEvent("the epoch of a report is not checked", (farm, event) => {
@@ -73,11 +74,11 @@ export const MUTATIONS: readonly Mutation[] = [
   onDenoise("the step of a frame is not checked", (state, event) => {
     if (event.kind !== "frame" || state.kind !== "denoising") return event;
     const { step, digest } = state;
-    return { ...event, frame: { ...event.frame, step, latentsDigest: digest } };
+    return { ...event, frame: { ...event.frame, step, latentsDigest: digest ?? "" } };
   }),
   onDenoise("the digests of a pair are not compared", (state, event) =>
     event.kind === "frame" && state.kind === "denoising" && event.frame.step === state.step
-      ? { ...event, frame: { ...event.frame, latentsDigest: state.digest } }
+      ? { ...event, frame: { ...event.frame, latentsDigest: state.digest ?? "" } }
       : event,
   ),
   {
@@ -155,6 +156,14 @@ export const THIRD_MUTATIONS: readonly Mutation[] = [
     const clips = job.clips.map((clip) => ({ ...clip, state: "succeeded" as const }));
     farm.jobs.set(job.jobId, { ...job, clips, state: "succeeded" });
   }),
+  {
+    name: "an owner has more jobs worked on than he may",
+    core: { ...PRODUCTION, planAdmission: (farm) => planAdmission(farm) },
+  },
+  onEvent(
+    "a job that waits for others of its owner is let in, and goes on waiting",
+    (_farm, event) => (event.kind === "job-admitted" ? { ...event, jobId: "nobody" } : event),
+  ),
 ];
 
 /** Of what came with the second generation of worlds. */

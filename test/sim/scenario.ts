@@ -66,6 +66,8 @@ export interface ThirdPlan {
   readonly faultPauseMs: number;
   /** Share of jobs that have a deadline. */
   readonly hurried: number;
+  /** Jobs of one owner that are worked on at a time. */
+  readonly runningJobsMax: number | null;
 }
 
 export interface Scenario {
@@ -122,6 +124,7 @@ function thirdPlanOf(seed: number, isCalm: boolean): ThirdPlan {
     faults: isCalm ? [] : THIRD_FAULTS.filter(() => random.chance(0.5)),
     faultPauseMs: random.pick([3_000, 8_000, 15_000]),
     hurried: random.pick([0, 0.3, 0.8]),
+    runningJobsMax: random.pick([null, null, 1, 2]),
   };
 }
 

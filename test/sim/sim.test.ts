@@ -53,6 +53,7 @@ test(`${FIXED_SEEDS} fixed seeds hold every invariant, and reach what they are f
     "input sent again",
     "every link clogged",
     "event job-expired",
+    "event job-admitted",
     "job refused: too late",
   ];
   expect(reached.filter((what) => (totals.get(what) ?? 0) < 5)).toEqual([]);

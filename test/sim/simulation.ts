@@ -91,11 +91,14 @@ class Simulation {
       cleaning: scenario.later?.cleaning ?? null,
     };
     const { ownerAcceleratorsMax, intermediatesKeptMs, nodes, users } = scenario;
-    const policy = { ...POLICY_DEFAULT, ownerAcceleratorsMax, intermediatesKeptMs };
+    const { later, third } = scenario;
+    const bound = third?.runningJobsMax ?? null;
+    const bounds = { ownerAcceleratorsMax, intermediatesKeptMs, runningJobsMax: () => bound };
+    const policy = { ...POLICY_DEFAULT, ...bounds };
     const nodeIds = nodes.map((node) => node.nodeId);
     this.#coordinator = new SimCoordinator(this.#world, policy);
-    const { later, third } = scenario;
-    const habits = { branched: later?.branched ?? null, hurried: third?.hurried ?? 0 };
+    const quotaBound = bound !== null;
+    const habits = { branched: later?.branched ?? null, hurried: third?.hurried ?? 0, quotaBound };
     this.#users = new Users(this.#world, this.#coordinator, { ...users, ...habits }, nodeIds);
     const { poison } = this.#users;
     this.#nodes = nodes.map((t) => new SimNode(this.#world, this.#coordinator, t, poison));

@@ -40,6 +40,8 @@ interface LaterHabits {
   readonly branched: number | null;
   /** Share of jobs that have a deadline. */
   readonly hurried: number;
+  /** Whether owners have a bound of jobs that are worked on at a time. */
+  readonly quotaBound: boolean;
 }
 
 /** From the submission of a job to its deadline. */
@@ -188,7 +190,7 @@ export class Users {
         if (loop.farm.jobs.has(made)) answer(made);
       });
     };
-    const wanted = { ...job, jobId, dependsOn };
+    const wanted = { ...job, jobId, dependsOn, quotaBound: this.#plan.quotaBound };
     if (this.#plan.branched === null) {
       create(wanted);
       return;
@@ -265,6 +267,7 @@ export class Users {
       branch: null,
       preview: false,
       branchLatents: null,
+      traceparent: null,
     };
   }
 
@@ -281,6 +284,7 @@ export class Users {
       guidance: { kind: "linear" },
       fit: "stretch",
       decodeChunkSize: random.pick([2, 4]),
+      cacheInterval: 1,
       numVideosPerPrompt: random.pick([1, 1, 2]),
       formats: random.pick([["gif"], ["webp", "safetensors"]] as const),
       pair: random.pick(["auto", "auto", "always", "never"]),

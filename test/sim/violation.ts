@@ -14,6 +14,7 @@ export const INVARIANTS = {
   I12: "a step consumes only halves of this step, of the same latents and grant",
   I13: "the queue holds exactly the ready tasks of jobs that are not held; no order is sent before its event is in the journal",
   I14: "a job that has not ended expires when its deadline has passed, and no other job does",
+  I15: "of each owner so many jobs are worked on as may, and one that waits for the others is counted as waiting",
 } as const;
 
 export type InvariantId = keyof typeof INVARIANTS;

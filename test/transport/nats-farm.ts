@@ -48,6 +48,7 @@ export class NatsFarm {
   readonly #lastWords = new Map<string, string>();
   /** The uploaded picture. */
   readonly #images: BlobRef[] = [];
+  #uploading: Promise<unknown> | null = null;
 
   private constructor(server: TestNatsServer, folder: string) {
     this.server = server;
@@ -130,9 +131,9 @@ export class NatsFarm {
   /** Sends a job to whoever leads, again while nobody answers; one request id is one job. */
   async submit(parameters?: Partial<JobParameters>, requestId?: string): Promise<JobView> {
     const request = this.request(parameters, requestId);
-    if (this.#images.length === 0) {
-      this.#images.push(await this.insist((client) => client.upload(readFileSync(PICTURE))));
-    }
+    const upload = (client: FarmClient) => client.upload(readFileSync(PICTURE));
+    this.#uploading ??= this.insist(upload).then((image) => this.#images.push(image));
+    await this.#uploading;
     return this.insist((client) => client.createJob(request));
   }
 

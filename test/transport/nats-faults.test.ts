@@ -2,10 +2,8 @@
  * @file The NATS server is killed, paused, emptied and filled under a farm, and coordinators are
  * killed or cut off: nothing accepted is lost or done twice, and the bytes are those of one node.
  */
-import { randomUUID } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { FileBlobStore } from "../../shared/adapters/files/file-blob-store.js";
 import type { JobView } from "../../shared/farm/job.js";
@@ -16,7 +14,6 @@ import {
   isMidDenoise,
   undisturbed,
 } from "../farm/farm-harness.js";
-import { TRIES_ALL } from "../farm/selection.js";
 import { natsServerPath } from "../servers/nats-server.js";
 import { NatsFarm } from "./nats-farm.js";
 
@@ -160,42 +157,4 @@ describe.runIf(natsServerPath)("a farm on NATS", () => {
     farm.nodes[0]!.broker.heal();
     await wentWell(await farm.submit());
   });
-
-  test(
-    "kill -9 of the server again and again under load: every accepted job ends once",
-    async () => {
-      await start(1, 2);
-      const kills = TRIES_ALL ? 50 : 4;
-      const accepted = new Map<string, string>();
-      let isKilling = true;
-      const load = async () => {
-        while (isKilling) {
-          const requestId = randomUUID();
-          const { jobId } = await farm.submit({ numInferenceSteps: 2 }, requestId);
-          accepted.set(requestId, jobId);
-          // Asking again under the same id is answered with the same job.
-          const again = await farm.submit({ numInferenceSteps: 2 }, requestId);
-          expect(again.jobId).toBe(jobId);
-        }
-      };
-      const loads = [load(), load()];
-      for (let kill = 0; kill < kills; kill++) {
-        const before = accepted.size;
-        await vi.waitFor(() => expect(accepted.size).toBeGreaterThan(before), PATIENCE);
-        // At another moment of the work each time.
-        await sleep((kill * 37) % 200);
-        await farm.server.kill();
-        await farm.server.run();
-      }
-      isKilling = false;
-      await Promise.all(loads);
-      const { client } = farm.coordinators[0]!;
-      for (const jobId of accepted.values()) {
-        expect((await farm.ended(jobId)).state).toBe("succeeded");
-      }
-      const { jobs } = await client.listJobs({ size: 500 });
-      expect(jobs.map(({ jobId }) => jobId).sort()).toEqual([...accepted.values()].sort());
-    },
-    TRIES_ALL ? 900_000 : 180_000,
-  );
 });

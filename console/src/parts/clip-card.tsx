@@ -29,6 +29,8 @@ export function ClipCard({ job, clip }: ClipProps) {
         </span>
         <span class="muted">
           {clip.stepsTotal} steps · {job.parameters?.fps} fps
+          {(job.parameters?.cacheInterval ?? 1) > 1 &&
+            ` · lossy: whole every ${job.parameters?.cacheInterval} steps`}
         </span>
       </p>
       <ClipActions job={job} clip={clip} />

@@ -1,6 +1,6 @@
 /** @file The text file beside an mp4 that says how to make the clip again. */
 import { stringifyJson } from "../../../shared/core/json-text.js";
-import type { ClipParameters, NoisePlan } from "../../../shared/farm/parameters.js";
+import { type ClipParameters, isLossy, type NoisePlan } from "../../../shared/farm/parameters.js";
 import type { BranchPoint } from "../../../shared/farm/work.js";
 
 export interface SidecarFacts {
@@ -38,6 +38,8 @@ export function encodeSidecar(facts: SidecarFacts): Uint8Array {
       noise.seeds.length === 1
         ? { seed: noise.seeds[0], draws: "the whole batch" }
         : { seed: noise.seeds[noise.clipIndex], draws: "this clip" },
+    // What was computed another way than the reference does; [] for a clip that is the reference's.
+    lossy: isLossy(p) ? ["cache_interval"] : [],
     latents_sha256: noise.latents?.sha256 ?? null,
     branch: facts.branch && {
       job: facts.branch.jobId,
@@ -58,6 +60,7 @@ export function encodeSidecar(facts: SidecarFacts): Uint8Array {
       motion_bucket_id: p.motionBucketId,
       noise_aug_strength: p.noiseAugStrength,
       decode_chunk_size: p.decodeChunkSize,
+      cache_interval: p.cacheInterval,
       num_videos_per_prompt: noise.clipCount / noise.imageCount,
     },
   };

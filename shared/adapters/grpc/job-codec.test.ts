@@ -23,6 +23,7 @@ const parameters: JobParameters = {
   motionBucketId: 0,
   noiseAugStrength: 0,
   decodeChunkSize: 3,
+  cacheInterval: 4,
   numVideosPerPrompt: 2,
   seeds: [2n ** 64n - 1n, 0n],
   latents: blob,

@@ -83,6 +83,7 @@ export function decodeJobParameters(
     motionBucketId: check.present(p.motionBucketId, `${field}.motion_bucket_id`),
     noiseAugStrength: check.present(p.noiseAugStrength, `${field}.noise_aug_strength`),
     decodeChunkSize: check.present(p.decodeChunkSize, `${field}.decode_chunk_size`),
+    cacheInterval: p.cacheInterval ?? 1, // absent in journals older than the field
     numVideosPerPrompt: check.present(p.numVideosPerPrompt, `${field}.num_videos_per_prompt`),
     seeds: check.present(p.seeds, `${field}.seeds`).values,
     latents: p.latents ? decodeBlobRef(p.latents, `${field}.latents`) : null,

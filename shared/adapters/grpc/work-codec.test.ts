@@ -25,6 +25,7 @@ const parameters: ClipParameters = {
   motionBucketId: 127,
   noiseAugStrength: 0.02,
   decodeChunkSize: 8,
+  cacheInterval: 3,
 };
 const noise: NoisePlan = {
   seeds: [2n ** 64n - 1n],
@@ -104,6 +105,7 @@ const assignmentOf = (work: Work): TaskAssignment => ({
   epoch: 2,
   attempt: 1,
   work,
+  traceparent: `00-${"c1".repeat(16)}-${"5a".repeat(8)}-00`,
 });
 
 test.each(works)("an assignment comes back from its bytes: %s", (_name, work) => {

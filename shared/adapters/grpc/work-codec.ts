@@ -11,6 +11,7 @@ import type {
 import { OutputFormat as WireFormat } from "../../../proto/gen/renderfarm/v1/job.js";
 import type * as wire from "../../../proto/gen/renderfarm/v1/work.js";
 import { GuidanceHalf as WireHalf } from "../../../proto/gen/renderfarm/v1/work.js";
+import { formatTraceparent, parseTraceparent, traceOfJob } from "../../core/trace-context.js";
 import type { ClipParameters, NoisePlan, OutputFormat } from "../../farm/parameters.js";
 import type {
   BranchPoint,
@@ -48,8 +49,8 @@ export function decodeOutputFormat(format: WireFormat, field: string): OutputFor
 }
 
 export function encodeAssignment(assignment: TaskAssignment): wire.TaskAssignment {
-  const { taskId, jobId, clipId, epoch, attempt } = assignment;
-  return { taskId, jobId, clipId, epoch, attempt, work: encodeWork(assignment.work) };
+  const { taskId, jobId, clipId, epoch, attempt, traceparent } = assignment;
+  return { taskId, jobId, clipId, epoch, attempt, traceparent, work: encodeWork(assignment.work) };
 }
 
 /** @throws FarmError "invalid-argument" naming the field */
@@ -66,7 +67,13 @@ export function decodeAssignment(message: wire.TaskAssignment): TaskAssignment {
     epoch: check.atLeast(message.epoch, 1, "epoch"),
     attempt: check.atLeast(message.attempt, 1, "attempt"),
     work: decodeWork(check.present(message.work, "work")),
+    traceparent: decodeTraceparent(message.traceparent, jobId),
   };
+}
+
+/** Of a coordinator that names none: the trace that follows from the job's id. */
+function decodeTraceparent(traceparent: string, jobId: string): string {
+  return formatTraceparent(parseTraceparent(traceparent) ?? traceOfJob(jobId, null));
 }
 
 export function encodeResult(result: TaskResult): wire.TaskResult {
@@ -248,6 +255,7 @@ function decodeParameters(message: wire.ClipParameters | undefined, field: strin
     decodeChunkSize: chunk,
     guidance: decodeGuidance(p.guidance, numFrames, `${field}.guidance`),
     fit: decodeFit(p.fit, `${field}.fit`),
+    cacheInterval: check.atLeast(p.cacheInterval, 1, `${field}.cache_interval`),
   };
 }
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { traceIdOf } from "../../core/trace-ids.js";
+import { traceOfJob } from "../../core/trace-context.js";
 import { farmLog } from "./farm-log.js";
 
 function logged(write: (log: ReturnType<typeof farmLog>) => void): Record<string, unknown>[] {
@@ -14,7 +14,7 @@ test("a line has a time, a level in words, its process, and the trace of its job
   const [line] = logged((log) => log.info({ job_id: jobId, stage: "denoise" }, "task assigned"));
   expect(line).toMatchObject({
     ...{ level: "info", name: "test", node_id: "n1", msg: "task assigned", stage: "denoise" },
-    ...{ job_id: jobId, trace_id: traceIdOf(jobId) },
+    ...{ job_id: jobId, trace_id: traceOfJob(jobId, null).traceId },
   });
   expect(Date.parse(String(line?.["time"]))).toBeGreaterThan(0);
 });

@@ -3,7 +3,7 @@
  * secrets, whoever wrote them there.
  */
 import pino from "pino";
-import { traceIdOf } from "../../core/trace-ids.js";
+import { traceOfJob } from "../../core/trace-context.js";
 import { scrubFields, scrubText } from "./scrub.js";
 
 export interface FarmLogOptions {
@@ -39,7 +39,11 @@ export function farmLog({ name, level, base, destination }: FarmLogOptions): pin
   );
 }
 
+/** Where a line names a job and no trace: the one that follows from the job's id. */
 function withTrace(fields: Record<string, unknown>): Record<string, unknown> {
   const { job_id: jobId } = fields;
-  return typeof jobId === "string" ? { ...fields, trace_id: traceIdOf(jobId) } : fields;
+  if ("trace_id" in fields) return fields;
+  return typeof jobId === "string"
+    ? { ...fields, trace_id: traceOfJob(jobId, null).traceId }
+    : fields;
 }

@@ -25,6 +25,8 @@ export function observedJournal(
   return {
     snapshots: () => journal.snapshots(),
     read: (after: JournalSnapshot | null) => journal.read(after),
+    readOn: () => journal.readOn?.() ?? nothing(),
+    stalled: () => journal.stalled?.() ?? null,
     append: async (records) => {
       const startMs = clock.nowMs();
       await watched("append", journal.append(records));
@@ -35,3 +37,5 @@ export function observedJournal(
     close: () => journal.close(),
   };
 }
+
+async function* nothing(): AsyncGenerator<string, void> {}

@@ -2,9 +2,10 @@
  * @file Messages between the two ends of a channel, in the headers that a NATS message has.
  *
  * ```
- * Rf-Bus    <kind> <sent> <got> <part>/<parts>
- * Rf-Frame  header of a frame, JSON; in its first part
- * Rf-Mac    begins the HMAC-SHA256 of channel and both lines, under the receiver's token
+ * Rf-Bus       <kind> <sent> <got> <part>/<parts>
+ * Rf-Frame     header of a frame, JSON; in its first part
+ * traceparent  that of the header, where it has one; as W3C Trace Context has it
+ * Rf-Mac       begins the HMAC-SHA256 of channel and all lines, under the receiver's token
  * ```
  *
  * The payload goes as it is, without a copy; the frame's header names its sha256. The token itself
@@ -17,6 +18,7 @@ import { headers, type MsgHdrs } from "./nats-client.js";
 
 const BUS = "Rf-Bus";
 const FRAME = "Rf-Frame";
+const TRACEPARENT = "traceparent";
 const MAC = "Rf-Mac";
 const MAC_BYTES = 16;
 const LINE = /^(frame|beat|ask|bye) (\d{1,15}) (\d{1,15}) (\d{1,5})\/(\d{1,5})$/;
@@ -43,11 +45,14 @@ export interface BusMessage {
 export function encodeBusMessage(message: BusMessage, channelId: string, token: string): MsgHdrs {
   const { kind, sent, got, part, parts, frame } = message;
   const line = `${kind} ${sent} ${got} ${part}/${parts}`;
-  const json = frame ? JSON.stringify(frame) : "";
+  const { traceparent = "", ...header } = frame ?? {};
+  const json = frame ? JSON.stringify(header) : "";
   const encoded = headers();
   encoded.set(BUS, line);
   if (json !== "") encoded.set(FRAME, json);
-  encoded.set(MAC, macOf(channelId, line, json, token).toString("hex"));
+  if (traceparent !== "") encoded.set(TRACEPARENT, traceparent);
+  const signed = [channelId, line, json, ...(traceparent === "" ? [] : [traceparent])];
+  encoded.set(MAC, macOf(signed, token).toString("hex"));
   return encoded;
 }
 
@@ -59,12 +64,15 @@ export function decodeBusMessage(
 ): BusMessage | null {
   const line = encoded.get(BUS);
   const json = encoded.get(FRAME);
+  const traceparent = encoded.get(TRACEPARENT);
+  const signed = [channelId, line, json, ...(traceparent === "" ? [] : [traceparent])];
   const mac = Buffer.from(encoded.get(MAC), "hex");
   if (mac.length !== MAC_BYTES) return null;
-  if (!timingSafeEqual(mac, macOf(channelId, line, json, token))) return null;
+  if (!timingSafeEqual(mac, macOf(signed, token))) return null;
   const [, kind, sent, got, part, parts] = LINE.exec(line) ?? [];
   if (!kind) return null;
-  const frame = json === "" ? null : decodeFrameHeader(Buffer.from(json));
+  const header = json === "" ? null : decodeFrameHeader(Buffer.from(json));
+  const frame = header && traceparent !== "" ? { ...header, traceparent } : header;
   const message = {
     sent: Number(sent),
     got: Number(got),
@@ -76,7 +84,6 @@ export function decodeBusMessage(
   return { kind: kind as BusMessage["kind"], ...message, frame };
 }
 
-function macOf(channelId: string, line: string, json: string, token: string): Buffer {
-  const hmac = createHmac("sha256", token).update(`${channelId}\n${line}\n${json}`);
-  return hmac.digest().subarray(0, MAC_BYTES);
+function macOf(signed: readonly string[], token: string): Buffer {
+  return createHmac("sha256", token).update(signed.join("\n")).digest().subarray(0, MAC_BYTES);
 }

@@ -21,6 +21,7 @@ import { JournalBlobs, type StreamPlace, type StreamSnapshot } from "./journal-b
 import type { NatsClient } from "./nats-client.js";
 import type { NatsLease } from "./nats-lease.js";
 import type { FarmNames } from "./nats-names.js";
+import { type ReadRecord, StreamReading } from "./stream-reading.js";
 
 export interface JetStreamJournalOptions {
   readonly client: NatsClient;
@@ -32,6 +33,8 @@ export interface JetStreamJournalOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly limits?: Partial<StreamLimits>;
+  /** How far this process has followed the stream; `readOn` goes on from there. */
+  readonly followed?: StreamReading | null;
 }
 
 interface Waiting {
@@ -54,8 +57,8 @@ export class JetStreamJournal implements Journal {
   readonly #waiting: Waiting[] = [];
   #place: StreamPlace = { head: JOURNAL_START, sequence: 0 };
   #hasRead = false;
-  /** The newest snapshot that is known to be good. */
-  #good: StreamPlace | null = null;
+  /** The newest snapshot that is known to be good; who followed the journal has looked at none. */
+  #good: StreamPlace | "not looked at" | null = null;
   #flushing: Promise<void> | null = null;
   #snapshotting: Promise<unknown> | null = null;
   #broken: Error | null = null;
@@ -98,21 +101,37 @@ export class JetStreamJournal implements Journal {
   async *read(after: StreamSnapshot | null): AsyncGenerator<string, void> {
     assert(!this.#hasRead, "a journal to be read once, before its first append");
     const from = after?.head ?? JOURNAL_START;
-    let head: JournalHead | null = null;
-    for await (const next of this.#stream.records()) {
-      if (head === null) this.#refuseGap(from, next.head.number - 1);
-      head = next.head;
-      this.#witness.check(head);
-      if (head.number === from.number && head.hash !== from.hash) throw this.#foreign(from);
-      if (head.number > from.number) yield next.record;
-    }
+    yield* this.#readFrom(from, new StreamReading(this.#stream.name));
+    this.#good = after && { head: after.head, sequence: after.sequence };
+  }
+
+  async *readOn(): AsyncGenerator<string, void> {
+    assert(!this.#hasRead, "a journal to be read once, before its first append");
+    const { followed } = this.#options;
+    assert(followed?.head, "a journal that was followed");
+    yield* this.#readFrom(followed.head, followed);
+    this.#good = "not looked at";
+  }
+
+  async *#readFrom(from: JournalHead, reading: StreamReading): AsyncGenerator<string, void> {
+    const { head: known } = reading;
+    const records = this.#checked(this.#stream.records(reading));
+    const wanted = known ? records : reading.after(from, records);
+    for await (const { record } of wanted) yield record;
     // Every record may have been replaced by the snapshot.
+    const { head } = reading;
     const last = head === null || head.number < from.number ? from : head;
     this.#witness.checkEnd(last);
     this.#place = { head: last, sequence: this.#stream.lastSequence };
-    this.#good = after && { head: after.head, sequence: after.sequence };
     this.#hasRead = true;
     this.#witness.note(last);
+  }
+
+  async *#checked(records: AsyncIterable<ReadRecord>): AsyncGenerator<ReadRecord, void> {
+    for await (const next of records) {
+      this.#witness.check(next.head);
+      yield next;
+    }
   }
 
   head(): JournalHead {
@@ -146,21 +165,6 @@ export class JetStreamJournal implements Journal {
     await this.#snapshotting?.catch(() => {});
     await this.#witness.close();
     await this.#options.lease.release();
-  }
-
-  /** @param before number of the record before the first one that is there */
-  #refuseGap(from: JournalHead, before: number): void {
-    if (before <= from.number) return;
-    const why =
-      from.number === 0
-        ? "a snapshot has replaced the first records, and none can be used"
-        : `the records from ${from.number + 1} to ${before} are missing`;
-    throw new FarmError("wrong-state", `the stream ${this.#stream.name}: ${why}`);
-  }
-
-  #foreign({ number }: JournalHead): FarmError {
-    const text = `the snapshot of record ${number} is not of the stream ${this.#stream.name}: the hash of that record differs`;
-    return new FarmError("wrong-state", `${text}; remove it, or restore both from a copy`);
   }
 
   #enqueue(records: readonly string[] | null): Promise<StreamPlace> {
@@ -218,6 +222,7 @@ export class JetStreamJournal implements Journal {
     if (this.#closed) throw new FarmError("wrong-state", "the journal was closed meanwhile");
     const fallback = this.#good;
     this.#good = place;
+    if (fallback === "not looked at") return place.head;
     if (fallback?.head.number !== place.head.number) {
       await this.#dropUnneeded(fallback, place).catch((error: unknown) => {
         this.#options.log.warn(`journal ${this.#stream.name}: older parts stay: ${String(error)}`);

@@ -1,9 +1,8 @@
 /** @file The stream under a journal: reads all of it, and publishes message by message, each once. */
 import { FarmError } from "../../core/errors.js";
 import type { Clock } from "../../ports/clock.js";
-import type { JournalHead } from "../../ports/journal.js";
 import type { Log } from "../../ports/log.js";
-import { type BatchPiece, BatchReader } from "./jetstream-batch.js";
+import type { BatchPiece } from "./jetstream-batch.js";
 import {
   DiscardPolicy,
   type JetStreamClient,
@@ -14,9 +13,11 @@ import {
   RetentionPolicy,
   StorageType,
   type StreamInfo,
+  type StreamState,
   unreachable,
 } from "./nats-client.js";
 import { type FarmNames, journalStream, journalSubject } from "./nats-names.js";
+import type { ReadRecord, StreamReading } from "./stream-reading.js";
 
 /** How much a stream may hold before appends wait. */
 export interface StreamLimits {
@@ -105,27 +106,44 @@ export class JetStreamLog {
   }
 
   /**
-   * All records that the stream has, checked, each with the head after it.
+   * All records that the stream has and that were not read before, checked.
    *
    * @throws FarmError "wrong-state" naming the message and what is wrong; "unreachable"
    */
-  async *records(): AsyncGenerator<{ readonly record: string; readonly head: JournalHead }, void> {
+  async *records(reading: StreamReading): AsyncGenerator<ReadRecord, void> {
     const { state } = await this.#info();
-    const reader = new BatchReader(this.name);
-    let sequence = state.messages === 0 ? state.last_seq : 0;
-    for await (const message of this.#messages(state.messages)) {
-      sequence = message.seq;
-      yield* reader.push(message);
-      if (sequence >= state.last_seq || message.info.pending === 0) break;
-    }
-    if (sequence < state.last_seq) {
-      const text = `the messages from ${sequence + 1} to ${state.last_seq} of the stream ${this.name} are missing`;
+    if (state.messages === 0 && reading.sequence === 0) reading.passOver(state.last_seq);
+    if (reading.sequence < state.last_seq) yield* this.#recordsUpTo(state, reading);
+    if (reading.sequence < state.last_seq) {
+      const text = `the messages from ${reading.sequence + 1} to ${state.last_seq} of the stream ${this.name} are missing`;
       throw new FarmError("wrong-state", `${text}; restore the server's store from a copy`);
     }
-    if (reader.hasUnfinished) {
+    if (reading.hasUnfinished) {
       this.#options.log.warn(`stream ${this.name}: an unfinished append at the end is passed over`);
     }
     this.#lastSequence = state.last_seq;
+  }
+
+  /**
+   * Every record that was not read before, those too that are yet to be written; ends when stopped.
+   *
+   * @throws FarmError as `records`
+   */
+  async *follow(reading: StreamReading, stopped: AbortSignal): AsyncGenerator<ReadRecord, void> {
+    for await (const message of this.#messages(reading.sequence, { stopped })) {
+      yield* reading.take(message);
+    }
+  }
+
+  async *#recordsUpTo(
+    state: StreamState,
+    reading: StreamReading,
+  ): AsyncGenerator<ReadRecord, void> {
+    if (state.messages === 0) return;
+    for await (const message of this.#messages(reading.sequence, { silenceMs: SILENCE_MS_MAX })) {
+      yield* reading.take(message);
+      if (message.seq >= state.last_seq || message.info.pending === 0) return;
+    }
   }
 
   /**
@@ -217,28 +235,37 @@ export class JetStreamLog {
     cancel();
   }
 
-  async *#messages(count: number): AsyncGenerator<JsMsg, void> {
-    if (count === 0) return;
-    const consumer = await this.#jetstream.consumers.get(this.name);
+  /** @param after number of a message; those behind it are read */
+  async *#messages(
+    after: number,
+    { stopped, silenceMs }: { readonly stopped?: AbortSignal; readonly silenceMs?: number },
+  ): AsyncGenerator<JsMsg, void> {
+    if (stopped?.aborted) return;
+    const begin = after === 0 ? {} : { opt_start_seq: after + 1 };
+    const consumer = await this.#jetstream.consumers.get(this.name, begin);
     const messages = await consumer.consume({ max_messages: READ_AHEAD });
+    const stop = () => messages.stop();
+    stopped?.addEventListener("abort", stop);
     const iterator = messages[Symbol.asyncIterator]();
     try {
       while (true) {
-        const next = await this.#withinSilence(iterator.next());
-        if (next.done) return;
-        yield next.value;
+        const next = iterator.next();
+        const { done, value } = await (silenceMs ? this.#within(silenceMs, next) : next);
+        if (done) return;
+        yield value;
       }
     } catch (error) {
       throw unreachable(`the stream ${this.name} cannot be read`, error);
     } finally {
+      stopped?.removeEventListener("abort", stop);
       messages.stop();
     }
   }
 
-  #withinSilence<T>(awaited: Promise<T>): Promise<T> {
+  #within<T>(ms: number, awaited: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const cancel = this.#options.clock.after(SILENCE_MS_MAX, () => {
-        reject(new FarmError("unreachable", `no message for ${SILENCE_MS_MAX} ms`));
+      const cancel = this.#options.clock.after(ms, () => {
+        reject(new FarmError("unreachable", `no message for ${ms} ms`));
       });
       awaited.then(resolve, reject).finally(cancel);
     });

@@ -10,8 +10,7 @@ import { createHash, type Hash } from "node:crypto";
 import type { Partner } from "../../farm/work.js";
 import type { CancelTimer, Clock } from "../../ports/clock.js";
 import type { BusChannel, ChannelEvents, FrameHeader } from "../../ports/tensor-bus.js";
-import { elementCount } from "../../tensor/tensor.js";
-import { PAYLOAD_BYTES_MAX } from "../socket/frame-codec.js";
+import { PAYLOAD_BYTES_MAX, payloadBytesOf } from "../socket/frame-codec.js";
 import { type BusMessage, encodeBusMessage, HEADER_BYTES_MAX } from "./bus-message.js";
 import type { NatsClient } from "./nats-client.js";
 
@@ -227,7 +226,7 @@ export class NatsChannel implements BusChannel {
     begun: { readonly number: number; readonly header: FrameHeader; readonly parts: number },
     data: Uint8Array,
   ): void {
-    const bytes = elementCount(begun.header.shape) * 4;
+    const bytes = payloadBytesOf(begun.header);
     if (bytes > PAYLOAD_BYTES_MAX) return;
     // Memory of its own from offset 0, which can be viewed as float32.
     const payload = Buffer.allocUnsafeSlow(bytes);

@@ -28,6 +28,7 @@ export {
   RetentionPolicy,
   StorageType,
   type StreamInfo,
+  type StreamState,
 } from "nats";
 export type { JetStreamClient, JetStreamManager, JsMsg, Msg, MsgHdrs };
 export { headers };

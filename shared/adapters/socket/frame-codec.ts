@@ -1,7 +1,7 @@
 /**
- * @file Bytes on a bus connection: first a greeting, then frames.
+ * @file Bytes on a bus connection: a greeting of who dials, then frames of who was dialled.
  *
- * greeting: "RFB1" · u32 length of the JSON · JSON {token, channelId}
+ * greeting: "RFB2" · u32 length of the JSON · JSON {token, channelId}
  * frame:    u32 length of the header · u32 length of the payload · 16 bytes checksum · header JSON
  *           · payload; the checksum begins the sha256 of both lengths and the header, which in turn
  *           names the payload's
@@ -9,18 +9,20 @@
  * All integers are big-endian. Every length is checked before anything is allocated for it. Readers
  * take bytes in any pieces and never throw: what is wrong comes out as an event.
  */
-import { createHash, timingSafeEqual } from "node:crypto";
+import { createHash, type Hash, timingSafeEqual } from "node:crypto";
 import * as z from "zod";
 import type { FrameHeader } from "../../ports/tensor-bus.js";
+import { SAFETENSORS_DTYPE_BYTES } from "../../tensor/safetensors-entry.js";
 import { elementCount } from "../../tensor/tensor.js";
 
-const MAGIC = Buffer.from("RFB1");
+const MAGIC = Buffer.from("RFB2");
 const GREETING_HEAD_BYTES = MAGIC.length + 4;
 const GREETING_BYTES_MAX = 1_024;
 const LENGTHS_BYTES = 8;
 const CHECKSUM_BYTES = 16;
 const FRAME_HEAD_BYTES = LENGTHS_BYTES + CHECKSUM_BYTES;
 const HEADER_BYTES_MAX = 4_096;
+const TRACEPARENT_LENGTH_MAX = 64;
 /** A half of SVD-XT has 3.69 MB; this leaves room for clips 16 times as large. */
 export const PAYLOAD_BYTES_MAX = 64 * 1024 * 1024;
 
@@ -39,6 +41,7 @@ const headerSchema = z.strictObject({
   sha256: hash,
   planHash: hash,
   latentsDigest: hash,
+  traceparent: z.string().max(TRACEPARENT_LENGTH_MAX).exactOptional(),
 }) satisfies z.ZodType<FrameHeader>;
 
 export interface Greeting {
@@ -73,6 +76,11 @@ export function encodeFrameHead(header: FrameHeader, payloadBytes: number): Uint
   return Buffer.concat([head, json]);
 }
 
+/** How long the payload of a frame is that has this header. */
+export function payloadBytesOf({ dtype, shape }: Pick<FrameHeader, "dtype" | "shape">): number {
+  return elementCount(shape) * SAFETENSORS_DTYPE_BYTES[dtype];
+}
+
 /** A header in JSON; null when it is none. */
 export function decodeFrameHeader(json: Buffer): FrameHeader | null {
   return parsed(headerSchema, json);
@@ -86,13 +94,23 @@ export function tokensMatch(shown: string, expected: string): boolean {
 
 /** Fills buffers of known length from pieces of any length. */
 class Filler {
-  #buffer = new Uint8Array(0);
+  #buffer: Uint8Array = new Uint8Array(0);
   #filled = 0;
 
   expect(length: number): void {
-    // Its own memory from offset 0, so that a payload can be viewed as float32.
-    this.#buffer = new Uint8Array(length);
+    // Its own memory from offset 0, so that a payload can be viewed as float32. Nobody sees it before
+    // every byte of it is written.
+    this.#buffer = Buffer.allocUnsafeSlow(length);
     this.#filled = 0;
+  }
+
+  /** What is still to be filled; who writes into it says so with `skip`. */
+  get room(): Uint8Array {
+    return this.#buffer.subarray(this.#filled);
+  }
+
+  skip(bytes: number): void {
+    this.#filled += bytes;
   }
 
   /** Takes what it needs from the piece; returns the bytes taken. */
@@ -123,19 +141,16 @@ export class GreetingReader {
     this.#filler.expect(GREETING_HEAD_BYTES);
   }
 
-  /**
-   * @returns null while more is needed; "bad" for anything but a greeting; else the greeting and
-   *   the bytes after it
-   */
-  push(piece: Uint8Array): null | "bad" | { greeting: Greeting; rest: Uint8Array } {
+  /** @returns null while more is needed; "bad" for anything but a greeting, and for more than one */
+  push(piece: Uint8Array): null | "bad" | Greeting {
     let at = 0;
     while (true) {
       at += this.#filler.take(piece.subarray(at));
       const full = this.#filler.full;
       if (full === null) return null;
       if (!this.#inHead) {
-        const greeting = parsed(greetingSchema, full);
-        return greeting ? { greeting, rest: piece.subarray(at) } : "bad";
+        const greeting = at === piece.length ? parsed(greetingSchema, full) : null;
+        return greeting ?? "bad";
       }
       const length = full.readUInt32BE(MAGIC.length);
       if (!full.subarray(0, MAGIC.length).equals(MAGIC) || length > GREETING_BYTES_MAX)
@@ -146,18 +161,28 @@ export class GreetingReader {
   }
 }
 
+/** Bytes of the room for heads, headers and small frames. */
+const SCRATCH_BYTES = 64 * 1024;
+
 /** Where a reader stands within a frame. */
 type Place =
   | { readonly kind: "head" }
   | { readonly kind: "header"; readonly head: Buffer; readonly payloadBytes: number }
-  | { readonly kind: "payload"; readonly header: FrameHeader }
+  | { readonly kind: "payload"; readonly header: FrameHeader; readonly hash: Hash }
   /** Passing over the payload of a frame that was dropped. */
   | { readonly kind: "skip"; readonly bytesLeft: number }
   | { readonly kind: "lost" };
 
-/** Reads the frames of one connection. */
+/**
+ * Reads the frames of one connection.
+ *
+ * Whoever can choose where bytes are put asks `room`, writes there and says so with `filled`: what is
+ * left of a payload then needs no copy. Pieces that lie elsewhere go through `push`.
+ */
 export class FrameReader {
   readonly #filler = new Filler();
+  /** Made when it is asked for. */
+  #scratch: Uint8Array | null = null;
   #place: Place = { kind: "head" };
 
   constructor() {
@@ -169,16 +194,39 @@ export class FrameReader {
     return this.#place.kind === "head" && this.#filler.isEmpty;
   }
 
+  /** Where the next bytes are to be put; at least one. */
+  get room(): Uint8Array {
+    if (this.#place.kind === "payload") return this.#filler.room;
+    this.#scratch ??= Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+    return this.#scratch;
+  }
+
+  /** @returns what the first bytes of the room completed, in order */
+  filled(bytes: number): FrameEvent[] {
+    if (this.#place.kind !== "payload") return this.push(this.room.subarray(0, bytes));
+    this.#place.hash.update(this.#filler.room.subarray(0, bytes));
+    this.#filler.skip(bytes);
+    const event = this.#advance();
+    return event ? [event] : [];
+  }
+
   /** @returns what the piece completed, in order */
   push(piece: Uint8Array): FrameEvent[] {
     const events: FrameEvent[] = [];
     for (let at = 0; at < piece.length && this.#place.kind !== "lost"; ) {
-      if (this.#place.kind === "skip") at += this.#skip(this.#place.bytesLeft, piece.length - at);
-      else at += this.#filler.take(piece.subarray(at));
+      at += this.#take(piece.subarray(at));
       const event = this.#advance();
       if (event) events.push(event);
     }
     return events;
+  }
+
+  #take(piece: Uint8Array): number {
+    if (this.#place.kind === "skip") return this.#skip(this.#place.bytesLeft, piece.length);
+    const taken = this.#filler.take(piece);
+    // While they are in the processor's cache: the checksum is there when the last byte is.
+    if (this.#place.kind === "payload") this.#place.hash.update(piece.subarray(0, taken));
+    return taken;
   }
 
   #skip(bytesLeft: number, available: number): number {
@@ -198,7 +246,7 @@ export class FrameReader {
       case "header":
         return this.#takeHeader(this.#place.head, full, this.#place.payloadBytes);
       case "payload":
-        return this.#takePayload(this.#place.header, full);
+        return this.#takePayload(this.#place.header, this.#place.hash, full);
       default:
         return null;
     }
@@ -223,8 +271,8 @@ export class FrameReader {
     const checksum = headerChecksum(head.subarray(0, LENGTHS_BYTES), json);
     if (!checksum.equals(head.subarray(LENGTHS_BYTES))) return this.#lose();
     const header = decodeFrameHeader(json);
-    if (header && elementCount(header.shape) * 4 === payloadBytes) {
-      this.#place = { kind: "payload", header };
+    if (header && payloadBytesOf(header) === payloadBytes) {
+      this.#place = { kind: "payload", header, hash: createHash("sha256") };
       this.#filler.expect(payloadBytes);
       return null;
     }
@@ -233,10 +281,9 @@ export class FrameReader {
     return { kind: "dropped", reason: header ? "length" : "header" };
   }
 
-  #takePayload(header: FrameHeader, payload: Buffer): FrameEvent {
+  #takePayload(header: FrameHeader, hash: Hash, payload: Buffer): FrameEvent {
     this.#toHead();
-    const digest = createHash("sha256").update(payload).digest("hex");
-    if (digest !== header.sha256) return { kind: "dropped", reason: "checksum" };
+    if (hash.digest("hex") !== header.sha256) return { kind: "dropped", reason: "checksum" };
     return { kind: "frame", header, payload };
   }
 

@@ -1,11 +1,18 @@
 /**
  * @file TensorBus over TCP, from node to node: the fastest way where nodes reach each other.
  *
- * Every channel has two connections, one dialled by each side, each carrying frames one way. Who
- * dials shows the listener's token and names the channel. Beyond loopback both sides also show a
- * node's certificate, and a channel takes its partner's connection only.
+ * Every channel has two connections, one dialled by each side, each carrying frames to its dialler.
+ * Who dials shows the listener's token and names the channel. Beyond loopback both sides also show a
+ * node's certificate, and a channel gives its frames to its partner only.
  */
-import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import {
+  type AddressInfo,
+  connect,
+  createServer,
+  type OnReadOpts,
+  type Server,
+  type Socket,
+} from "node:net";
 import { TLSSocket } from "node:tls";
 import { assert } from "../../core/assert.js";
 import { endpointOf, isLoopback } from "../../core/endpoint.js";
@@ -15,7 +22,7 @@ import type { CancelTimer, Clock } from "../../ports/clock.js";
 import type { BusChannel, ChannelEvents, TensorBus } from "../../ports/tensor-bus.js";
 import { systemErrorCode } from "../files/durable.js";
 import type { BusTls } from "../tls/bus-tls.js";
-import { GreetingReader, tokensMatch } from "./frame-codec.js";
+import { type Greeting, GreetingReader, tokensMatch } from "./frame-codec.js";
 import { type BusCount, type Dialled, SocketChannel } from "./socket-channel.js";
 
 /** How long a connection may wait: for its own greeting, then for our side to join the channel. */
@@ -89,7 +96,7 @@ export class SocketTensorBus implements TensorBus {
       partner,
       events,
       clock: this.#options.clock,
-      dial: (to) => this.#dial(to),
+      dial: (to, onread) => this.#dial(to, onread),
       count: (what) => this.#count(what),
       onEnded: () => {
         if (this.#channels.get(channelId) === channel) this.#channels.delete(channelId);
@@ -105,9 +112,9 @@ export class SocketTensorBus implements TensorBus {
     return channel;
   }
 
-  /** Ends every channel and stops listening. */
+  /** Ends every channel and stops listening; what channels that we left have sent still goes. */
   async close(): Promise<void> {
-    for (const channel of this.#channels.values()) channel.destroy();
+    for (const channel of [...this.#channels.values()]) channel.leave();
     for (const { socket } of this.#held.values()) socket.destroy();
     for (const socket of this.#greeting) socket.destroy();
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
@@ -138,22 +145,17 @@ export class SocketTensorBus implements TensorBus {
       socket.off("close", leave);
       leave();
       if (answer === "bad") this.#refuse(socket, "connections_refused_greeting");
-      else this.#greeted(socket, answer.greeting, answer.rest);
+      else this.#greeted(socket, answer);
     };
     socket.on("data", onData);
   }
 
-  #greeted(
-    socket: Socket,
-    { token, channelId }: { token: string; channelId: string },
-    rest: Uint8Array,
-  ): void {
+  #greeted(socket: Socket, { token, channelId }: Greeting): void {
     if (!tokensMatch(token, this.#options.token)) {
       this.#refuse(socket, "connections_refused_token");
       return;
     }
     socket.pause();
-    if (rest.length > 0) socket.unshift(rest);
     const channel = this.#channels.get(channelId);
     if (channel) {
       this.#attach(channel, socket);
@@ -164,10 +166,10 @@ export class SocketTensorBus implements TensorBus {
     else this.#hold(socket, channelId);
   }
 
-  #dial(partner: Partner): Dialled {
+  #dial(partner: Partner, onread: OnReadOpts): Dialled {
     const { tls } = this.#options;
-    if (tls) return { socket: tls.connect(partner), ready: "secureConnect" };
-    return { socket: connect(endpointOf(partner.busAddress)), ready: "connect" };
+    if (tls) return { socket: tls.connect(partner, onread), ready: "secureConnect" };
+    return { socket: connect({ ...endpointOf(partner.busAddress), onread }), ready: "connect" };
   }
 
   #attach(channel: SocketChannel, socket: Socket): void {
@@ -177,7 +179,7 @@ export class SocketTensorBus implements TensorBus {
     else if (!channel.attach(socket)) this.#refuse(socket, "connections_refused_duplicate");
   }
 
-  /** Our partner was assigned its half before we were: what it sends waits in its socket. */
+  /** Our partner was assigned its half before we were: it waits for what we will send. */
   #hold(socket: Socket, channelId: string): void {
     const cancelDeadline = this.#options.clock.after(WAIT_MS_MAX, () => {
       this.#held.delete(channelId);

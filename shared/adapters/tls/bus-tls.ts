@@ -1,5 +1,5 @@
 /** @file The tensor bus over TLS 1.3: both sides show a node's certificate of the farm. */
-import type { Socket } from "node:net";
+import type { OnReadOpts, Socket } from "node:net";
 import { connect, createServer, type PeerCertificate, type Server, type TLSSocket } from "node:tls";
 import { endpointOf } from "../../core/endpoint.js";
 import type { Partner } from "../../farm/work.js";
@@ -30,10 +30,12 @@ export class BusTls {
     return server;
   }
 
-  /** Dials; whoever answers has to be that very node. */
-  connect({ busAddress, nodeId }: Partner): TLSSocket {
+  /** Dials; whoever answers has to be that very node. What comes goes to `onread`. */
+  connect({ busAddress, nodeId }: Partner, onread: OnReadOpts): TLSSocket {
     return connect({
       ...endpointOf(busAddress),
+      // Spread, since Node's types do not know it here.
+      ...{ onread },
       ...contextOptions(this.#files.current),
       // Nodes have no names of hosts: who they are is in the certificate.
       servername: "",

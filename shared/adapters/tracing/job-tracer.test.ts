@@ -1,66 +1,72 @@
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
-import { InMemorySpanExporter } from "@opentelemetry/sdk-trace";
+import { InMemorySpanExporter, type ReadableSpan } from "@opentelemetry/sdk-trace";
 import { expect, onTestFinished, test } from "vitest";
-import { rootSpanIdOf, traceIdOf } from "../../core/trace-ids.js";
+import { OtlpReceiver } from "../../../test/servers/otlp-receiver.js";
+import { traceOfJob } from "../../core/trace-context.js";
 import { type JobSpan, openTracer, tracerTo } from "./job-tracer.js";
 
 const jobId = "0123456789abcdefghjkmnpqrs";
 const SINCE_MS = 1_700_000_000_000;
-const span = (change: Partial<JobSpan>): JobSpan => ({
-  ...{ jobId, name: "denoise", isRoot: false, startMs: SINCE_MS, endMs: SINCE_MS + 2_000 },
+const job = traceOfJob(jobId, null);
+const own = { ...job, spanId: "5a".repeat(8) };
+const partner = { ...job, spanId: "6b".repeat(8) };
+const service = { name: "renderfarm-gpu-node", version: "1.2.3", instance: "node-1" };
+const span = (change: Partial<JobSpan> = {}): JobSpan => ({
+  ...{ jobId, name: "denoise", context: own, parentSpanId: job.spanId, links: [partner] },
+  ...{ startMs: SINCE_MS, endMs: SINCE_MS + 2_000 },
   ...{ facts: { "renderfarm.stage": "denoise" }, failure: null },
   ...change,
 });
 
-test("spans of two processes are one trace: the job's, with the tasks under it", async () => {
-  const kept: {
-    name: string;
-    trace: string;
-    id: string;
-    parent: string | undefined;
-    ms: number;
-  }[] = [];
-  for (const mine of [span({ name: "job", isRoot: true, endMs: SINCE_MS + 8_000 }), span({})]) {
-    const exporter = new InMemorySpanExporter();
-    const tracer = await tracerTo(exporter, "test");
-    tracer.record(mine);
-    exporter.shutdown = async () => {
-      for (const made of exporter.getFinishedSpans()) {
-        const { traceId: trace, spanId: id } = made.spanContext();
-        const ms = made.duration[0] * 1_000;
-        kept.push({ name: made.name, trace, id, parent: made.parentSpanContext?.spanId, ms });
-      }
-    };
-    await tracer.close();
-  }
-  const trace = traceIdOf(jobId);
-  const root = rootSpanIdOf(jobId);
-  expect(kept).toEqual([
-    { name: "job", trace, id: root, parent: undefined, ms: 8_000 },
-    { name: "denoise", trace, id: expect.not.stringMatching(root), parent: root, ms: 2_000 },
-  ]);
+async function recorded(...spans: readonly JobSpan[]): Promise<readonly ReadableSpan[]> {
+  const exporter = new InMemorySpanExporter();
+  const tracer = await tracerTo(exporter, service);
+  for (const each of spans) tracer.record(each);
+  let kept: ReadableSpan[] = [];
+  // The library forgets them when it is shut down.
+  exporter.shutdown = async () => {
+    kept = exporter.getFinishedSpans();
+  };
+  await tracer.close();
+  return kept;
+}
+
+test("a span has the ids that other processes know, its parent, its links and its process", async () => {
+  const root = span({ name: "job", context: job, parentSpanId: null, links: [] });
+  const [made, task] = await recorded(root, span());
+  expect(made?.spanContext()).toMatchObject({ traceId: job.traceId, spanId: job.spanId });
+  expect(made?.parentSpanContext).toBeUndefined();
+  expect(task?.spanContext()).toMatchObject({ traceId: job.traceId, spanId: own.spanId });
+  expect(task?.parentSpanContext?.spanId).toBe(job.spanId);
+  expect(task?.links.map(({ context }) => context.spanId)).toEqual([partner.spanId]);
+  expect(task?.duration).toEqual([2, 0]);
+  expect(task?.resource.attributes).toMatchObject({
+    "service.name": "renderfarm-gpu-node",
+    "service.version": "1.2.3",
+    "service.instance.id": "node-1",
+  });
+});
+
+test("what the client does not sample is not recorded", async () => {
+  expect(await recorded(span({ context: { ...own, isSampled: false } }))).toEqual([]);
 });
 
 test("nothing is traced where no collector is named", async () => {
-  expect(await openTracer("test", {})).toBeNull();
+  expect(await openTracer(service, {})).toBeNull();
 });
 
-test("spans go to the collector that the environment names", async () => {
-  const bodies: string[] = [];
-  const collector = createServer((request, response) => {
-    request.on("data", (piece: Buffer) =>
-      bodies.push(`${request.url} ${piece.toString("latin1")}`),
-    );
-    request.on("end", () => response.writeHead(200).end("{}"));
+test("spans go to the collector that the environment names, under the name that it gives", async () => {
+  const receiver = await OtlpReceiver.start();
+  onTestFinished(() => receiver.stop());
+  process.env["OTEL_EXPORTER_OTLP_ENDPOINT"] = receiver.endpoint;
+  process.env["OTEL_SERVICE_NAME"] = "my-farm";
+  onTestFinished(() => {
+    delete process.env["OTEL_EXPORTER_OTLP_ENDPOINT"];
+    delete process.env["OTEL_SERVICE_NAME"];
   });
-  await new Promise<void>((resolve) => void collector.listen(0, "127.0.0.1", resolve));
-  onTestFinished(() => void collector.close());
-  const endpoint = `http://127.0.0.1:${(collector.address() as AddressInfo).port}`;
-  process.env["OTEL_EXPORTER_OTLP_ENDPOINT"] = endpoint;
-  onTestFinished(() => void delete process.env["OTEL_EXPORTER_OTLP_ENDPOINT"]);
-  const tracer = await openTracer("test", process.env);
+  const tracer = await openTracer(service, process.env);
   tracer?.record(span({ failure: "out of memory" }));
   await tracer?.close();
-  expect(bodies.join("\n")).toMatch(/^\/v1\/traces .*denoise.*out of memory/s);
+  expect(receiver.spans).toEqual([
+    expect.objectContaining({ name: "denoise", service: "my-farm", failure: "out of memory" }),
+  ]);
 });

@@ -4,16 +4,21 @@
  * Off unless OTEL_EXPORTER_OTLP_ENDPOINT is set; then everything else is read from OTEL_* as
  * OpenTelemetry's own exporter does. The libraries are loaded only then.
  */
+import type { Resource } from "@opentelemetry/resources";
 import type { SpanExporter } from "@opentelemetry/sdk-trace";
-import { rootSpanIdOf, traceIdOf } from "../../core/trace-ids.js";
+import type { TraceContext } from "../../core/trace-context.js";
 
 export type SpanFacts = Readonly<Record<string, string | number | boolean>>;
 
 export interface JobSpan {
   readonly jobId: string;
   readonly name: string;
-  /** The span that stands for the whole job; every other one is its child. */
-  readonly isRoot: boolean;
+  /** Its own trace and span; spans that are not sampled are not recorded. */
+  readonly context: TraceContext;
+  /** Id of the span under which it stands; null: the trace begins with it. */
+  readonly parentSpanId: string | null;
+  /** Spans elsewhere that it met, as the partner's in a pair. */
+  readonly links: readonly TraceContext[];
   /** Milliseconds since 1970. */
   readonly startMs: number;
   readonly endMs: number;
@@ -31,49 +36,79 @@ export interface JobTracer {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
+/** The process whose spans they are, under OpenTelemetry's names. */
+export interface TracedService {
+  /** service.name, unless OTEL_SERVICE_NAME says another. */
+  readonly name: string;
+  /** service.version. */
+  readonly version: string;
+  /** service.instance.id; absent where one name has one process. */
+  readonly instance?: string;
+}
+
 /** @returns null where no collector is named */
-export async function openTracer(service: string, env: Environment): Promise<JobTracer | null> {
+export async function openTracer(
+  service: TracedService,
+  env: Environment,
+): Promise<JobTracer | null> {
   if (!env["OTEL_EXPORTER_OTLP_ENDPOINT"]) return null;
   const { OTLPTraceExporter } = await import("@opentelemetry/exporter-trace-otlp-http");
   return tracerTo(new OTLPTraceExporter(), service);
 }
 
 /** @param exporter takes the spans; a test has one in memory */
-export async function tracerTo(exporter: SpanExporter, service: string): Promise<JobTracer> {
+export async function tracerTo(exporter: SpanExporter, service: TracedService): Promise<JobTracer> {
   const { ROOT_CONTEXT, SpanStatusCode, TraceFlags, trace } = await import("@opentelemetry/api");
   const { BatchSpanProcessor, RandomIdGenerator, TracerProvider } = await import(
     "@opentelemetry/sdk-trace"
   );
+  const spanContextOf = ({ traceId, spanId, isSampled }: TraceContext) => ({
+    ...{ traceId, spanId, isRemote: true },
+    traceFlags: isSampled ? TraceFlags.SAMPLED : TraceFlags.NONE,
+  });
   const random = new RandomIdGenerator();
-  let root: JobSpan | null = null;
+  // The library makes ids when a span starts; ours are known before, since other processes name them.
+  let starting: TraceContext | null = null;
   const provider = new TracerProvider({
+    resource: await resourceOf(service),
     spanProcessors: [new BatchSpanProcessor({ exporter })],
     idGenerator: {
-      generateTraceId: () => (root ? traceIdOf(root.jobId) : random.generateTraceId()),
-      generateSpanId: () => (root ? rootSpanIdOf(root.jobId) : random.generateSpanId()),
+      generateTraceId: () => starting?.traceId ?? random.generateTraceId(),
+      generateSpanId: () => starting?.spanId ?? random.generateSpanId(),
     },
   });
   const tracer = provider.getTracer("renderfarm");
   return {
-    record(span) {
-      const { jobId, name, isRoot, startMs, endMs, facts, failure } = span;
-      const parent = trace.setSpanContext(ROOT_CONTEXT, {
-        traceId: traceIdOf(jobId),
-        spanId: rootSpanIdOf(jobId),
-        traceFlags: TraceFlags.SAMPLED,
-        isRemote: true,
-      });
-      root = isRoot ? span : null;
-      const attributes = { "service.component": service, "renderfarm.job_id": jobId, ...facts };
+    record({ jobId, name, context, parentSpanId, links, startMs, endMs, facts, failure }) {
+      if (!context.isSampled) return;
+      const parent = parentSpanId && spanContextOf({ ...context, spanId: parentSpanId });
+      const attributes = { "renderfarm.job_id": jobId, ...facts };
+      starting = context;
       const made = tracer.startSpan(
         name,
-        { startTime: startMs, attributes, root: isRoot },
-        isRoot ? ROOT_CONTEXT : parent,
+        {
+          ...{ startTime: startMs, attributes },
+          links: links.map((link) => ({ context: spanContextOf(link) })),
+        },
+        parent ? trace.setSpanContext(ROOT_CONTEXT, parent) : ROOT_CONTEXT,
       );
-      root = null;
+      starting = null;
       if (failure !== null) made.setStatus({ code: SpanStatusCode.ERROR, message: failure });
       made.end(endMs);
     },
     close: () => provider.shutdown(),
   };
+}
+
+/** What OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say goes before what we know. */
+async function resourceOf({ name, version, instance }: TracedService): Promise<Resource> {
+  const { defaultResource, detectResources, envDetector, resourceFromAttributes } = await import(
+    "@opentelemetry/resources"
+  );
+  const own = resourceFromAttributes({
+    ...{ "service.name": name, "service.version": version },
+    ...(instance === undefined ? {} : { "service.instance.id": instance }),
+  });
+  const told = detectResources({ detectors: [envDetector] });
+  return defaultResource().merge(own).merge(told);
 }

@@ -791,6 +791,8 @@ export interface RenderParameters {
   schedule: Schedule;
   /** Clips that differ from each other, one entry a clip; none: num_videos_per_prompt of each picture. */
   clips: ClipOverrides[];
+  /** Lossy: only every n-th step runs the whole UNet, those between reuse its inner features; 1: every step. */
+  cacheInterval?: number | undefined;
 }
 
 /** One finished file of a clip. */
@@ -1326,6 +1328,7 @@ function createBaseRenderParameters(): RenderParameters {
     preset: Preset.UNSPECIFIED,
     schedule: Schedule.UNSPECIFIED,
     clips: [],
+    cacheInterval: undefined,
   };
 }
 
@@ -1401,6 +1404,9 @@ export const RenderParameters: MessageFns<RenderParameters> = {
     }
     for (const v of message.clips) {
       ClipOverrides.encode(v!, writer.uint32(170).fork()).join();
+    }
+    if (message.cacheInterval !== undefined) {
+      writer.uint32(176).uint32(message.cacheInterval);
     }
     return writer;
   },
@@ -1606,6 +1612,14 @@ export const RenderParameters: MessageFns<RenderParameters> = {
             message.clips.push(ClipOverrides.decode(reader, reader.uint32()));
             continue;
           }
+          case 22: {
+            if (tag !== 176) {
+              break;
+            }
+
+            message.cacheInterval = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1677,6 +1691,11 @@ export const RenderParameters: MessageFns<RenderParameters> = {
       clips: globalThis.Array.isArray(object?.clips)
         ? object.clips.map((e: any) => ClipOverrides.fromJSON(e))
         : [],
+      cacheInterval: isSet(object.cacheInterval)
+        ? globalThis.Number(object.cacheInterval)
+        : isSet(object.cache_interval)
+        ? globalThis.Number(object.cache_interval)
+        : undefined,
     };
   },
 
@@ -1745,6 +1764,9 @@ export const RenderParameters: MessageFns<RenderParameters> = {
     if (message.clips?.length) {
       obj.clips = message.clips.map((e) => ClipOverrides.toJSON(e));
     }
+    if (message.cacheInterval !== undefined) {
+      obj.cacheInterval = Math.round(message.cacheInterval);
+    }
     return obj;
   },
 
@@ -1778,6 +1800,7 @@ export const RenderParameters: MessageFns<RenderParameters> = {
     message.preset = object.preset ?? Preset.UNSPECIFIED;
     message.schedule = object.schedule ?? Schedule.UNSPECIFIED;
     message.clips = object.clips?.map((e) => ClipOverrides.fromPartial(e)) || [];
+    message.cacheInterval = object.cacheInterval ?? undefined;
     return message;
   },
 };

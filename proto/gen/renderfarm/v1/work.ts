@@ -104,6 +104,8 @@ export interface ClipParameters {
   decodeChunkSize: number;
   guidance: Guidance | undefined;
   fit: Fit;
+  /** Steps from one that runs the whole UNet to the next; 1: every step does. */
+  cacheInterval: number;
 }
 
 /** Where the noise of a clip lies in the streams of its job. */
@@ -202,6 +204,8 @@ export interface TaskAssignment {
     | { $case: "decode"; value: DecodeWork }
     | { $case: "mux"; value: MuxWork }
     | undefined;
+  /** W3C Trace Context of the job's span, under which the task's stands; "" from a coordinator that knows none. */
+  traceparent: string;
 }
 
 /** What a finished task produced. */
@@ -233,6 +237,7 @@ function createBaseClipParameters(): ClipParameters {
     decodeChunkSize: 0,
     guidance: undefined,
     fit: Fit.UNSPECIFIED,
+    cacheInterval: 0,
   };
 }
 
@@ -280,6 +285,9 @@ export const ClipParameters: MessageFns<ClipParameters> = {
     }
     if (message.fit !== Fit.UNSPECIFIED) {
       writer.uint32(104).int32(fitToNumber(message.fit));
+    }
+    if (message.cacheInterval !== 0) {
+      writer.uint32(112).uint32(message.cacheInterval);
     }
     return writer;
   },
@@ -411,6 +419,14 @@ export const ClipParameters: MessageFns<ClipParameters> = {
             message.fit = fitFromJSON(reader.int32());
             continue;
           }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.cacheInterval = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -466,6 +482,11 @@ export const ClipParameters: MessageFns<ClipParameters> = {
         : 0,
       guidance: isSet(object.guidance) ? Guidance.fromJSON(object.guidance) : undefined,
       fit: isSet(object.fit) ? fitFromJSON(object.fit) : Fit.UNSPECIFIED,
+      cacheInterval: isSet(object.cacheInterval)
+        ? globalThis.Number(object.cacheInterval)
+        : isSet(object.cache_interval)
+        ? globalThis.Number(object.cache_interval)
+        : 0,
     };
   },
 
@@ -510,6 +531,9 @@ export const ClipParameters: MessageFns<ClipParameters> = {
     if (message.fit !== Fit.UNSPECIFIED) {
       obj.fit = fitToJSON(message.fit);
     }
+    if (message.cacheInterval !== 0) {
+      obj.cacheInterval = Math.round(message.cacheInterval);
+    }
     return obj;
   },
 
@@ -533,6 +557,7 @@ export const ClipParameters: MessageFns<ClipParameters> = {
       ? Guidance.fromPartial(object.guidance)
       : undefined;
     message.fit = object.fit ?? Fit.UNSPECIFIED;
+    message.cacheInterval = object.cacheInterval ?? 0;
     return message;
   },
 };
@@ -1576,7 +1601,7 @@ export const MuxWork: MessageFns<MuxWork> = {
 };
 
 function createBaseTaskAssignment(): TaskAssignment {
-  return { taskId: "", jobId: "", clipId: "", epoch: 0, attempt: 0, work: undefined };
+  return { taskId: "", jobId: "", clipId: "", epoch: 0, attempt: 0, work: undefined, traceparent: "" };
 }
 
 export const TaskAssignment: MessageFns<TaskAssignment> = {
@@ -1609,6 +1634,9 @@ export const TaskAssignment: MessageFns<TaskAssignment> = {
       case "mux":
         MuxWork.encode(message.work.value, writer.uint32(74).fork()).join();
         break;
+    }
+    if (message.traceparent !== "") {
+      writer.uint32(82).string(message.traceparent);
     }
     return writer;
   },
@@ -1698,6 +1726,14 @@ export const TaskAssignment: MessageFns<TaskAssignment> = {
             message.work = { $case: "mux", value: MuxWork.decode(reader, reader.uint32()) };
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.traceparent = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1738,6 +1774,7 @@ export const TaskAssignment: MessageFns<TaskAssignment> = {
         : isSet(object.mux)
         ? { $case: "mux", value: MuxWork.fromJSON(object.mux) }
         : undefined,
+      traceparent: isSet(object.traceparent) ? globalThis.String(object.traceparent) : "",
     };
   },
 
@@ -1766,6 +1803,9 @@ export const TaskAssignment: MessageFns<TaskAssignment> = {
       obj.decode = DecodeWork.toJSON(message.work.value);
     } else if (message.work?.$case === "mux") {
       obj.mux = MuxWork.toJSON(message.work.value);
+    }
+    if (message.traceparent !== "") {
+      obj.traceparent = message.traceparent;
     }
     return obj;
   },
@@ -1806,6 +1846,7 @@ export const TaskAssignment: MessageFns<TaskAssignment> = {
         break;
       }
     }
+    message.traceparent = object.traceparent ?? "";
     return message;
   },
 };
