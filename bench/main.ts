@@ -1,12 +1,14 @@
 /**
  * @file `npm run bench`: the engine; `npm run bench -- farm`: the farm around it;
  * `npm run bench -- diffusers`: both beside diffusers; `npm run bench -- transport`: what goes between
- * the processes; `npm run bench -- scale`: the core with 1,000 nodes, and its metrics;
+ * the processes; `npm run bench -- scale`: what one coordinator, NATS server and bucket carry;
  * `npm run bench -- full-size`: SVD's own size with random weights;
  * `npm run bench -- profile`: where a half of a step goes, operator by operator;
  * `npm run bench -- memory`: what is foreseen of peaks; `npm run bench -- guard`: what got worse;
- * `npm run bench -- cache`: what feature caching saves and changes.
+ * `npm run bench -- cache`: what feature caching saves and changes;
+ * `npm run bench -- batching`: whether several clips in one run of the UNet would be faster.
  */
+import { benchBatching } from "./batching.js";
 import { benchCache } from "./cache/main.js";
 import { benchDiffusers } from "./diffusers/main.js";
 import { benchEngine } from "./engine-table.js";
@@ -15,7 +17,7 @@ import { benchFullSize } from "./full-size/main.js";
 import { benchGuard } from "./guard.js";
 import { benchMemory } from "./memory/main.js";
 import { benchProfile } from "./profile/main.js";
-import { benchScale } from "./scale.js";
+import { benchScale } from "./scale/main.js";
 import { benchTransport } from "./transport/main.js";
 
 const [subject, ...args] = process.argv.slice(2);
@@ -28,6 +30,7 @@ const BENCHES: Readonly<Record<string, (args: readonly string[]) => Promise<bool
   memory: benchMemory,
   profile: benchProfile,
   cache: benchCache,
+  batching: benchBatching,
   guard: benchGuard,
   "full-size": benchFullSize,
 };

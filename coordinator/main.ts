@@ -48,7 +48,8 @@ async function main(): Promise<void> {
   const metrics = await openMetrics(settings.metrics, {
     version: packageVersion(),
     tls: access?.tls ?? null,
-    whyNotReady: () => pace.whyBehind() ?? whyNotReady,
+    checks: () => ({ pace: pace.whyBehind(), farm: whyNotReady }),
+    config: settings,
   });
   const meters = metrics ? new CoordinatorMeters(metrics.registry, systemClock, Date.now) : null;
   const tracer = await openTracer(

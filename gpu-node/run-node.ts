@@ -77,7 +77,12 @@ async function main(openRuntime: AgentOptions["openRuntime"]): Promise<void> {
   const metrics = await openMetrics(settings.metrics, {
     ...{ version, tls },
     ortVersion: engineVersion(),
-    whyNotReady: () => pace.whyBehind() ?? (agent ? agent.whyNotReady() : "opening the checkpoint"),
+    checks: () => ({
+      pace: pace.whyBehind(),
+      model: agent ? null : "opening the checkpoint",
+      coordinator: agent ? agent.whyNotReady() : "not dialled yet",
+    }),
+    config: settings,
   });
   agent = await startAgent({
     tracer,

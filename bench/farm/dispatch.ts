@@ -1,5 +1,4 @@
 /** @file How fast the coordinator hands out work: nodes that do nothing, over real gRPC. */
-import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,23 +7,16 @@ import pino from "pino";
 import { FarmClient } from "../../client/farm-client.js";
 import { type Coordinator, startCoordinator } from "../../coordinator/coordinator.js";
 import { POLICY_DEFAULT } from "../../coordinator/shell/farm-loop.js";
-import { NodeLink, type TaskOrder } from "../../gpu-node/agent/node-link.js";
 import { systemClock } from "../../shared/adapters/clock/system-clock.js";
 import { FileBlobStore } from "../../shared/adapters/files/file-blob-store.js";
 import { FileJournal } from "../../shared/adapters/files/file-journal.js";
 import { MemoryJournal } from "../../shared/adapters/memory/memory-journal.js";
-import { idFromBytes } from "../../shared/core/ids.js";
-import { JOB_OPTIONS_DEFAULT } from "../../shared/farm/job.js";
-import type { TaskResult } from "../../shared/farm/work.js";
 import type { Journal } from "../../shared/ports/journal.js";
-import { SLEEPING_MODEL } from "../sleeping-node/sleeping-runtime.js";
 import { median } from "../statistics.js";
 import { atLeast, atMost, type Figure, noted } from "./figures.js";
+import { IdleNode, submitJobs, TASKS_OF_JOB } from "./idle-node.js";
 import { monotonicMs } from "./monotonic.js";
 
-/** Decode chunks of a clip; with its other stages 35 tasks. */
-const CHUNKS = 32;
-const TASKS_OF_JOB = CHUNKS + 3;
 /** One node: what a hand-over takes where nothing else waits. */
 const ONE_BY_ONE = { nodes: 1, jobs: 60 };
 /** Several: how many hand-overs a second there can be. */
@@ -124,84 +116,5 @@ async function handOut(coordinator: Coordinator, { nodes, jobs }: Load): Promise
   } finally {
     client.close();
     for (const node of crowd) node.close();
-  }
-}
-
-async function submitJobs(client: FarmClient, count: number): Promise<void> {
-  const image = await client.upload(new Uint8Array([1]));
-  const parameters = {
-    ...{ height: 64, width: 64, numFrames: CHUNKS, decodeChunkSize: 1, numInferenceSteps: 4 },
-    ...{ sigmas: null, minGuidanceScale: 1, maxGuidanceScale: 3, fps: 7, motionBucketId: 127 },
-    ...{ guidance: { kind: "linear" as const }, fit: "stretch" as const },
-    ...{ noiseAugStrength: 0.02, numVideosPerPrompt: 1, seeds: [1n], latents: null },
-    ...{ formats: ["gif"] as const, pair: "never" as const },
-    clips: [],
-  };
-  const job = { images: [image], parameters, modelDigest: "", requestId: "" };
-  for (let i = 0; i < count; i++) await client.createJob({ ...job, options: JOB_OPTIONS_DEFAULT });
-}
-
-/** A real stream to the coordinator, and work that is done at once. */
-class IdleNode {
-  readonly welcomed: Promise<void>;
-  readonly waitsMs: number[] = [];
-  tasksDone = 0;
-  readonly #link: NodeLink;
-  /** Orders that came before the start. */
-  #held: TaskOrder[] | null = [];
-  #reportedMs: number | null = null;
-
-  constructor(address: string, nodeId: string) {
-    let welcome = () => {};
-    this.welcomed = new Promise((resolve) => {
-      welcome = resolve;
-    });
-    this.#link = new NodeLink({
-      addresses: [address],
-      identity: {
-        ...{ nodeId, bootId: idFromBytes(randomBytes(16)), model: SLEEPING_MODEL },
-        ...{ provider: "cpu", planHash: "0".repeat(64) },
-        ...{ busAddress: "127.0.0.1:1", busToken: "none", hasFfmpeg: true },
-        ...{ memoryBytes: 16 * 2 ** 30, prefers: "any" as const },
-      },
-      clock: systemClock,
-      random: Math.random,
-      onUp: welcome,
-      onOrder: (order) => this.#take(order),
-      onDown: (reason) => {
-        throw new Error(`${nodeId}: ${reason}`);
-      },
-    });
-    this.#link.start();
-  }
-
-  go(): void {
-    const held = this.#held ?? [];
-    this.#held = null;
-    for (const order of held) this.#take(order);
-  }
-
-  close(): void {
-    this.#link.close();
-  }
-
-  #take(order: TaskOrder): void {
-    if (order.kind !== "assign") return;
-    if (this.#held) {
-      this.#held.push(order);
-      return;
-    }
-    const nowMs = monotonicMs();
-    if (this.#reportedMs !== null) this.waitsMs.push(nowMs - this.#reportedMs);
-    this.#reportedMs = nowMs;
-    this.tasksDone += 1;
-    const { taskId, epoch, work } = order.assignment;
-    const blob = { key: "v1/nothing", sha256: "0".repeat(64), size: 1 };
-    const result: TaskResult = {
-      ...{ seconds: 0, secondsPerStep: 0 },
-      blob: work.stage === "mux" ? null : blob,
-      outputs: work.stage === "mux" ? [{ format: "gif", fileName: "clip.gif", blob }] : [],
-    };
-    this.#link.report(taskId, epoch, { kind: "finished", result });
   }
 }

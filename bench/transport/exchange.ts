@@ -144,10 +144,14 @@ async function openSocketBus(side: Side, payload: Float32Array): Promise<Opening
   return { address: bus.address, join: async (other) => joined(bus, side, payload, other ?? "") };
 }
 
+/** Of this process; pairs of one process have a subject each. */
+let natsEnds = 0;
+
 async function openNatsBus(side: Side, payload: Float32Array, server: string): Promise<Opening> {
   const client = await connectTo(server);
   const parts = { clock: systemClock, prefix: PREFIX, token: TOKEN };
-  const bus = await NatsTensorBus.open({ ...parts, client, nodeId: side });
+  natsEnds += 1;
+  const bus = await NatsTensorBus.open({ ...parts, client, nodeId: `${side}-${natsEnds}` });
   return { address: bus.address, join: async (other) => joined(bus, side, payload, other ?? "") };
 }
 

@@ -51,10 +51,17 @@ export function rankNodes(
   const fitting = preferred ? able.filter(preferred) : able;
   if (fitting.length < 2) return fitting;
   const shape = shapeOf(kind);
+  // Thousands of nodes have a handful of providers.
+  const secondsBy = new Map<string, number>();
+  for (const { info } of fitting) {
+    const { provider } = info;
+    if (secondsBy.has(provider)) continue;
+    secondsBy.set(provider, farm.learned.secondsOf({ ...kind, provider }) ?? 0);
+  }
   const ranks = new Map(
     fitting.map((node) => {
       const { provider, prefers } = node.info;
-      const seconds = farm.learned.secondsOf({ ...kind, provider }) ?? 0;
+      const seconds = secondsBy.get(provider)!;
       const isCold = node.lastShape !== shape;
       const misfit = misfitOf(prefers, task.stage);
       return [node, [Number(!isUntried(node)), misfit, seconds, Number(isCold)]];

@@ -185,13 +185,22 @@ export class FarmMetrics implements FarmObserver {
       }
     });
     this.#gauge("leases", "Tasks that nodes hold now.", "stage", (set) => {
-      const held = new Set(this.#nodes().flatMap((n) => [n.gpuTaskId, n.muxTaskId]));
-      const stages = [...held].map((id) => (id ? this.#farm?.tasks.get(id)?.stage : undefined));
-      for (const stage of STAGES) set(stage, stages.filter((s) => s === stage).length);
+      const heldBy = new Map(STAGES.map((stage) => [stage, new Set<string>()]));
+      for (const { gpuTaskId, muxTaskId } of this.#nodes()) {
+        for (const taskId of [gpuTaskId, muxTaskId]) {
+          const stage = taskId && this.#farm?.tasks.get(taskId)?.stage;
+          if (stage) heldBy.get(stage)!.add(taskId);
+        }
+      }
+      for (const [stage, taskIds] of heldBy) set(stage, taskIds.size);
     });
     this.#gauge("nodes", "Connected nodes, by what they do.", "state", (set) => {
-      const states = this.#nodes().map((node) => this.#stateOfNode(node));
-      for (const state of NODE_STATES) set(state, states.filter((s) => s === state).length);
+      const counts = new Map<NodeState, number>(NODE_STATES.map((state) => [state, 0]));
+      for (const node of this.#nodes()) {
+        const state = this.#stateOfNode(node);
+        counts.set(state, counts.get(state)! + 1);
+      }
+      for (const [state, nodes] of counts) set(state, nodes);
     });
     this.#usage("used", "Seconds that tasks held accelerators.");
     this.#usage("wasted", "Part of the used seconds whose work came to nothing.");
@@ -244,8 +253,8 @@ export class FarmMetrics implements FarmObserver {
     });
   }
 
-  #nodes(): Node[] {
-    return [...(this.#farm?.nodes.values() ?? [])];
+  #nodes(): Iterable<Node> {
+    return this.#farm?.nodes.values() ?? [];
   }
 
   #stateOfNode(node: Node): NodeState {

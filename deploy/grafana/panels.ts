@@ -28,7 +28,7 @@ export interface PanelText {
   readonly span: number;
 }
 
-type Builder = { build(): Panel };
+type Builder = { build(): Panel; id(id: number): Builder };
 
 const DATASOURCE = { type: "prometheus", uid: "$" + "{datasource}" };
 
@@ -89,9 +89,15 @@ export function choice(name: string, query: string): QueryVariableBuilder {
 export type Row = readonly [title: string, ...panels: Builder[]];
 
 export function rows(board: DashboardBuilder, ...parts: readonly Row[]): DashboardBuilder {
+  // Links to a panel name its id; in the order of the board, so that they are stable.
+  let id = 0;
   for (const [title, ...panels] of parts) {
-    board.withRow(new RowBuilder(title));
-    for (const panel of panels) board.withPanel(panel);
+    id += 1;
+    board.withRow(new RowBuilder(title).id(id));
+    for (const panel of panels) {
+      id += 1;
+      board.withPanel(panel.id(id));
+    }
   }
   return board;
 }

@@ -6,6 +6,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -70,6 +71,10 @@ describe("the steps", () => {
   test("build everything, and what is copied starts by its command", () => {
     const build = join(folder, "build");
     execFileSync("sh", ["deploy/docker/build.sh"], { cwd: build, stdio: "pipe" });
+    const sbom = execFileSync("sh", [join(build, "deploy/docker/sbom.sh"), "--package-lock-only"], {
+      cwd: pruned(join(folder, "pruned")),
+    });
+    writeFileSync(join(build, "sbom.cdx.json"), sbom);
     const image = join(folder, "image");
     mkdirSync(image);
     for (const [, from = "", to = ""] of stageOf("base").matchAll(
@@ -84,6 +89,31 @@ describe("the steps", () => {
       expect({ status: run.status, said: run.stderr }, name).toMatchObject({ status: 0 });
       expect(run.stderr).toContain(`usage: node ${entry}`);
     }
+  });
+
+  test("list the packages that run, each with its hash, and no tool of development", () => {
+    const text = readFileSync(join(folder, "image", "sbom.cdx.json"), "utf8");
+    const { bomFormat, components } = JSON.parse(text) as {
+      bomFormat: string;
+      components: { name: string; version: string; hashes?: unknown[] }[];
+    };
+    expect(bomFormat).toBe("CycloneDX");
+    const { dependencies, devDependencies } = JSON.parse(readText("package.json")) as Record<
+      "dependencies" | "devDependencies",
+      Record<string, string>
+    >;
+    const listed = new Map(components.map((component) => [component.name, component]));
+    for (const [name, version] of Object.entries(dependencies)) {
+      expect(listed.get(name)).toMatchObject({ version, hashes: [expect.anything()] });
+    }
+    for (const name of ["typescript", "vitest", "eslint"]) {
+      expect(devDependencies).toHaveProperty(name);
+      expect(listed.has(name)).toBe(false);
+    }
+  });
+
+  test("refuse to fetch a CUDA provider where the builder told no hash", () => {
+    expect(stageOf("cuda-provider")).toMatch(/^ARG CUDA_PROVIDER_SHA256$/m);
   });
 
   const library = "the CUDA provider";
@@ -106,3 +136,20 @@ describe("the steps", () => {
     expect(run.stderr).toContain(said);
   });
 });
+
+/** A folder whose package.json and lock name what `npm prune --omit=dev` leaves. */
+function pruned(folder: string): string {
+  mkdirSync(folder);
+  const manifest = JSON.parse(readText("package.json")) as Record<string, object>;
+  const lock = JSON.parse(readText("package-lock.json")) as {
+    packages: Record<string, { dev?: boolean; devDependencies?: object }>;
+  };
+  delete manifest["devDependencies"];
+  delete lock.packages[""]?.devDependencies;
+  for (const [name, entry] of Object.entries(lock.packages)) {
+    if (entry.dev) delete lock.packages[name];
+  }
+  writeFileSync(join(folder, "package.json"), JSON.stringify(manifest));
+  writeFileSync(join(folder, "package-lock.json"), JSON.stringify(lock));
+  return folder;
+}

@@ -15,15 +15,23 @@ export interface NatsConfig {
   readonly users: readonly NatsUser[];
   /** Bytes of a message; 8 MB unless told. */
   readonly maxPayload?: number;
+  /** Unless told, "test". */
+  readonly name?: string;
+  /** Where the servers of one cluster reach each other; the first is its own. Absent: it is alone. */
+  readonly routePorts?: readonly number[];
 }
 
 /** In the server's own format, of which JSON is a part. */
 export function natsConfigText(config: NatsConfig): string {
   const { port, storeDir, certFile, keyFile, users, maxPayload = 8_388_608 } = config;
+  const { name = "test", routePorts = [] } = config;
+  const [own, ...others] = routePorts.map((routePort) => `127.0.0.1:${routePort}`);
+  const routes = others.map((other) => `nats://${other}`);
   const text = {
     host: "127.0.0.1",
     port,
-    server_name: "test",
+    server_name: name,
+    ...(own ? { cluster: { name: "test", listen: own, routes } } : {}),
     max_payload: maxPayload,
     write_deadline: "10s",
     jetstream: { store_dir: storeDir, sync_interval: "always", max_file_store: 4_294_967_296 },

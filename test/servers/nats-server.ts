@@ -5,6 +5,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { connect, type NatsConnection, nkeyAuthenticator, nkeys } from "nats";
 import { systemClock } from "../../shared/adapters/clock/system-clock.js";
 import { NatsClient, type NatsSettings } from "../../shared/adapters/nats/nats-client.js";
@@ -16,7 +17,7 @@ import {
 } from "../../shared/adapters/nats/nats-names.js";
 import { createAuthority, issueLeaf } from "../../shared/adapters/tls/authority.js";
 import { type Log, silentLog } from "../../shared/ports/log.js";
-import { natsConfigText } from "./nats-config.js";
+import { type NatsConfig, type NatsUser, natsConfigText } from "./nats-config.js";
 import { serverPath } from "./server-path.js";
 
 const ROLES: readonly NatsRole[] = ["coordinator", "node", "observer"];
@@ -39,7 +40,8 @@ export interface NatsServerOptions {
 export class TestNatsServer {
   readonly folder: string;
   readonly port: number;
-  readonly #ca: string;
+  /** Who signed the certificates of all servers of its cluster. */
+  #ca: string;
   readonly #seeds: ReadonlyMap<NatsRole, string>;
   readonly #adminSeed: string;
   #process: ChildProcess | null = null;
@@ -60,28 +62,41 @@ export class TestNatsServer {
   /** Starts one; it listens when this resolves. */
   static async start(options: NatsServerOptions = {}): Promise<TestNatsServer> {
     const { farms = [TEST_FARM], ...rest } = options;
+    const server = await TestNatsServer.#prepare(await makeUsers(farms), rest);
+    await server.run();
+    return server;
+  }
+
+  /** Starts three that keep streams together; they have elected who leads when this resolves. */
+  static async startCluster(): Promise<readonly TestNatsServer[]> {
+    const users = await makeUsers([TEST_FARM]);
+    const ports = [await freePort(), await freePort(), await freePort()];
+    const servers = await Promise.all(
+      ports.map((own, i) => {
+        const routePorts = [own, ...ports.filter((port) => port !== own)];
+        return TestNatsServer.#prepare(users, { routePorts, name: `test-${i + 1}` });
+      }),
+    );
+    const roots = servers.map((server) => server.ca).join("");
+    for (const server of servers) server.#ca = roots;
+    await Promise.all(servers.map((server) => server.run()));
+    const admin = await servers[0]!.connectAdmin();
+    await untilElected(admin);
+    await admin.close();
+    return servers;
+  }
+
+  static async #prepare(
+    { users, seeds, adminSeed }: Users,
+    rest: Pick<NatsConfig, "maxPayload" | "routePorts" | "name">,
+  ): Promise<TestNatsServer> {
     const folder = await mkdtemp(join(tmpdir(), "nats-"));
     const { files, ca } = await makeCertificate(folder);
-    const keys = ROLES.map((role) => ({ role, pair: nkeys.createUser() }));
-    const admin = nkeys.createUser();
-    const everything = { publish: [">"], subscribe: [">"] };
-    const users = [
-      ...keys.map(({ role, pair }) => ({
-        nkey: pair.getPublicKey(),
-        permissions: permissionsFor(role, farms),
-      })),
-      { nkey: admin.getPublicKey(), permissions: everything },
-    ];
     const port = await freePort();
     const storeDir = join(folder, "store");
     const config = natsConfigText({ ...rest, ...files, port, storeDir, users });
     await writeFile(join(folder, "nats.conf"), config);
-    const textOf = (seed: Uint8Array) => new TextDecoder().decode(seed);
-    const seeds = new Map(keys.map(({ role, pair }) => [role, textOf(pair.getSeed())]));
-    const adminSeed = textOf(admin.getSeed());
-    const server = new TestNatsServer(folder, port, { ca, seeds, adminSeed });
-    await server.run();
-    return server;
+    return new TestNatsServer(folder, port, { ca, seeds, adminSeed });
   }
 
   get address(): string {
@@ -168,6 +183,43 @@ function permissionsFor(role: NatsRole, farms: readonly FarmNames[]): RolePermis
     publish: [...new Set(each.flatMap(({ publish }) => publish))],
     subscribe: [...new Set(each.flatMap(({ subscribe }) => subscribe))],
   };
+}
+
+interface Users {
+  readonly users: readonly NatsUser[];
+  readonly seeds: ReadonlyMap<NatsRole, string>;
+  /** Of a user who may do everything, which no program of a farm may. */
+  readonly adminSeed: string;
+}
+
+async function makeUsers(farms: readonly FarmNames[]): Promise<Users> {
+  const keys = ROLES.map((role) => ({ role, pair: nkeys.createUser() }));
+  const admin = nkeys.createUser();
+  const everything = { publish: [">"], subscribe: [">"] };
+  const users = [
+    ...keys.map(({ role, pair }) => ({
+      nkey: pair.getPublicKey(),
+      permissions: permissionsFor(role, farms),
+    })),
+    { nkey: admin.getPublicKey(), permissions: everything },
+  ];
+  const textOf = (seed: Uint8Array) => new TextDecoder().decode(seed);
+  const seeds = new Map(keys.map(({ role, pair }) => [role, textOf(pair.getSeed())]));
+  return { users, seeds, adminSeed: textOf(admin.getSeed()) };
+}
+
+/** JetStream answers once the servers have elected a leader. */
+async function untilElected(admin: NatsConnection): Promise<void> {
+  const deadlineMs = Date.now() + READY_MS_MAX;
+  for (;;) {
+    try {
+      await (await admin.jetstreamManager({ timeout: 1_000 })).getAccountInfo();
+      return;
+    } catch (error) {
+      if (Date.now() > deadlineMs) throw error;
+      await sleep(100);
+    }
+  }
 }
 
 /** A certificate for loopback, signed by a root of its own. */

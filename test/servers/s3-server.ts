@@ -31,6 +31,8 @@ export interface S3ServerOptions {
   readonly tls?: ServerTls;
   /** Where the server keeps its data; default: a new folder, removed at the end. */
   readonly dataFolder?: string;
+  /** Programs that start the server and become it, as a room has them. */
+  readonly launcher?: readonly string[];
   /** Identities beside the administrator's, SeaweedFS only: what each may do ("Read:bucket/prefix"). */
   readonly identities?: Readonly<Record<string, readonly string[]>>;
 }
@@ -46,7 +48,8 @@ export class TestS3Server {
   readonly dataFolder: string;
   readonly tls: ServerTls | null;
   readonly keys: ReadonlyMap<string, KeyPair>;
-  readonly #program: string;
+  /** With what it is started by. */
+  readonly #command: readonly string[];
   readonly #ports: readonly number[];
   #process: ChildProcess | null = null;
   #output = "";
@@ -65,7 +68,7 @@ export class TestS3Server {
     this.folder = folder;
     this.dataFolder = options.dataFolder ?? join(folder, "data");
     this.tls = options.tls ?? null;
-    this.#program = program;
+    this.#command = [...(options.launcher ?? []), program];
     this.#ports = ports;
     const names = ["admin", ...Object.keys(options.identities ?? {})];
     const root = newKeys();
@@ -110,7 +113,8 @@ export class TestS3Server {
   /** Starts the server, again after it was killed; resolves once it takes requests. */
   async run(): Promise<void> {
     const [args, env] = this.kind === "minio" ? this.#minioCommand() : this.#seaweedCommand();
-    const child = spawn(this.#program, args, {
+    const [program, ...before] = this.#command;
+    const child = spawn(program!, [...before, ...args], {
       cwd: this.folder,
       env: { ...process.env, ...env },
       stdio: ["ignore", "pipe", "pipe"],

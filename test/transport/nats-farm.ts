@@ -39,7 +39,10 @@ export interface CoordinatorMember extends Member {
 }
 
 export class NatsFarm {
+  /** The only server, or the first of a cluster. */
   readonly server: TestNatsServer;
+  /** More than one: processes reach all of them, without a proxy. */
+  readonly servers: readonly TestNatsServer[];
   readonly folder: string;
   readonly coordinators: CoordinatorMember[] = [];
   readonly nodes: Member[] = [];
@@ -50,18 +53,19 @@ export class NatsFarm {
   readonly #images: BlobRef[] = [];
   #uploading: Promise<unknown> | null = null;
 
-  private constructor(server: TestNatsServer, folder: string) {
-    this.server = server;
+  private constructor(servers: readonly TestNatsServer[], folder: string) {
+    this.server = servers[0]!;
+    this.servers = servers;
     this.folder = folder;
   }
 
   /** Where so many coordinators may listen is known from the start; none is started yet. */
-  static async start(coordinatorCount = 1): Promise<NatsFarm> {
-    const server = await TestNatsServer.start();
+  static async start(coordinatorCount = 1, servers?: readonly TestNatsServer[]): Promise<NatsFarm> {
+    const reached = servers ?? [await TestNatsServer.start()];
     const folder = realpathSync(mkdtempSync(join(tmpdir(), "nats-farm-")));
-    const farm = new NatsFarm(server, folder);
+    const farm = new NatsFarm(reached, folder);
     mkdirSync(join(folder, "blobs"));
-    writeFileSync(join(folder, "ca.crt"), server.ca);
+    writeFileSync(join(folder, "ca.crt"), farm.server.ca);
     for (let i = 0; i < coordinatorCount; i++) {
       farm.#addresses.push(`127.0.0.1:${await freePort()}`);
     }
@@ -76,7 +80,9 @@ export class NatsFarm {
     const broker = known?.broker ?? (await TcpProxy.start(this.server.address));
     const data = join(this.folder, name);
     const args = ["--listen", address, "--data", data, "--blobs", `file:${this.folder}/blobs`];
-    args.push("--journal", `nats://${broker.address}/${TEST_FARM.farm}?ca=${this.folder}/ca.crt`);
+    const replicas = `replicas=${this.servers.length}`;
+    const journal = `${TEST_FARM.farm}?ca=${this.folder}/ca.crt&${replicas}`;
+    args.push("--journal", `nats://${this.#reachedBy(broker)}/${journal}`);
     let hear: (kind: "ready" | "standby") => void = () => {};
     const said = new Promise<"ready" | "standby">((resolve) => {
       hear = resolve;
@@ -97,7 +103,7 @@ export class NatsFarm {
     const broker = known?.broker ?? (await TcpProxy.start(this.server.address));
     const args = ["--coordinator", this.#addresses.join(","), "--node-id", nodeId];
     args.push("--checkpoint", CHECKPOINT, "--blobs", `file:${this.folder}/blobs`);
-    args.push("--bus", `nats://${broker.address}?ca=${this.folder}/ca.crt`);
+    args.push("--bus", `nats://${this.#reachedBy(broker)}?ca=${this.folder}/ca.crt`);
     const process = this.#launch(nodeId, "gpu-node", args);
     const member = { name: nodeId, broker, process, logPath: this.#logPath(nodeId) };
     if (known) known.process = process;
@@ -192,9 +198,14 @@ export class NatsFarm {
     await Promise.all(this.coordinators.map((coordinator) => coordinator.process.stop()));
     for (const { client } of this.coordinators) client.close();
     await Promise.all(members.map(({ broker }) => broker.stop()));
-    await this.server.close();
+    await Promise.all(this.servers.map((server) => server.close()));
     for (const member of members) this.#lastWords.set(member.logPath, this.logOf(member));
     rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  #reachedBy(broker: TcpProxy): string {
+    const addresses = this.servers.map(({ address }) => address);
+    return addresses.length === 1 ? broker.address : addresses.join(",");
   }
 
   #launch(

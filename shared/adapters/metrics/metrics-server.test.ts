@@ -9,6 +9,11 @@ import type { TlsPaths } from "../tls/tls-files.js";
 import { type MetricsServer, startMetricsServer } from "./metrics-server.js";
 
 const registry = new Registry();
+const facts = {
+  versions: { version: "1.2.3", node: "v20" },
+  config: { listen: "0.0.0.0:1", journal: "nats://me:geheim@host:4222/main" },
+  checks: () => ({}),
+};
 new Counter({ name: "a_total", help: "An example.", registers: [registry] }).inc(3);
 
 describe("on loopback", () => {
@@ -16,7 +21,8 @@ describe("on loopback", () => {
   let reason: string | null = "opening";
   beforeAll(async () => {
     const listen = "127.0.0.1:0";
-    server = await startMetricsServer({ listen, registry, whyNotReady: () => reason, tls: null });
+    const checks = () => ({ pace: null, model: reason });
+    server = await startMetricsServer({ ...facts, listen, registry, checks, tls: null });
   });
   afterAll(() => server.close());
   const get = async (path: string, method = "GET") => {
@@ -28,11 +34,25 @@ describe("on loopback", () => {
     ["/metrics", 200, "a_total 3"],
     ["/healthz", 200, "ok"],
     ["/readyz", 503, "opening"],
-    ["/readyz?verbose", 503, "opening"],
-    ["/", 404, "there are /metrics, /healthz and /readyz"],
-    ["/metrics/../etc", 404, "there are /metrics, /healthz and /readyz"],
+    ["/", 404, "there are /metrics, /healthz, /readyz, /version, /debug/config"],
+    ["/metrics/../etc", 404, "there are /metrics, /healthz, /readyz, /version, /debug/config"],
   ])("GET %s is %d", async (path, status, text) => {
     expect(await get(path)).toEqual([status, text]);
+  });
+
+  test("who asks for more of /readyz hears every check by name", async () => {
+    const answer = await fetch(`http://${server.address}/readyz?verbose`);
+    expect(answer.status).toBe(503);
+    const checks = { pace: "ok", model: "opening" };
+    expect(await answer.json()).toEqual({ status: "not ready", checks });
+  });
+
+  test("it tells what runs, and with which settings, without their secrets", async () => {
+    const json = async (path: string) => (await fetch(`http://${server.address}${path}`)).json();
+    expect(await json("/version")).toEqual(facts.versions);
+    expect(await json("/debug/config")).toEqual({
+      ...{ listen: "0.0.0.0:1", journal: "nats://me:[hidden]@host:4222/main" },
+    });
   });
 
   test("nothing can be sent", async () => {
@@ -46,7 +66,7 @@ describe("on loopback", () => {
 
   test("an address that is taken is named", async () => {
     const listen = server.address;
-    const second = startMetricsServer({ listen, registry, whyNotReady: () => null, tls: null });
+    const second = startMetricsServer({ ...facts, listen, registry, tls: null });
     await expect(second).rejects.toThrow(`--metrics: cannot listen on ${listen}`);
   });
 });
@@ -70,7 +90,7 @@ describe("over TLS", () => {
     server = await startMetricsServer({
       listen: "127.0.0.1:0",
       registry,
-      whyNotReady: () => null,
+      ...facts,
       tls: read(own.paths),
     });
   });
@@ -105,10 +125,11 @@ describe("over TLS", () => {
   test.each([
     ["none", () => null],
     ["one of another root", () => theirs],
-  ])("with %s there is readiness, and no metrics", async (_name, paths) => {
+  ])("with %s there is readiness, and neither metrics nor settings", async (_name, paths) => {
     const agent = agentOf(paths());
     expect(await statusOf("/readyz", agent)).toBe(200);
     expect(await statusOf("/metrics", agent)).toBe(403);
+    expect(await statusOf("/debug/config", agent)).toBe(403);
   });
 
   test("a session that is resumed is no certificate", async () => {

@@ -1,8 +1,9 @@
 /**
- * @file The port for machines: /metrics for Prometheus, /healthz and /readyz for probes.
+ * @file The port for machines: /metrics for Prometheus, /healthz and /readyz for probes, and for people
+ * who look for a fault what runs with which settings.
  *
- * A port of its own, so that it is never open where the API is. Beyond loopback it speaks TLS, and
- * gives metrics only to who shows a certificate of the farm; probes come without one, and see one word.
+ * A port of its own, so that it is never open where the API is. Beyond loopback it speaks TLS, and gives
+ * metrics and settings only to who shows a certificate of the farm; probes come without one.
  */
 import { constants } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
@@ -11,14 +12,19 @@ import type { AddressInfo } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { Registry } from "prom-client";
 import { FarmError } from "../../core/errors.js";
+import { scrubFields } from "../logs/scrub.js";
 import { readIdentity } from "../tls/identity.js";
 
 export interface MetricsServerOptions {
   /** HOST:PORT; port 0 takes a free one. */
   readonly listen: string;
   readonly registry: Registry;
-  /** Why the process cannot do its work now; null when it can. */
-  readonly whyNotReady: () => string | null;
+  /** What the process needs for its work, by name: null where it is so, or why it is not. */
+  readonly checks: () => Readonly<Record<string, string | null>>;
+  /** What runs: versions by name. */
+  readonly versions: Readonly<Record<string, string>>;
+  /** Its settings as they count; what is secret in them is hidden. */
+  readonly config: object;
   /** Null: plain HTTP, for loopback. PEM texts otherwise. */
   readonly tls: MetricsTls | null;
 }
@@ -41,6 +47,9 @@ export interface MetricsServer {
 const REQUEST_MS_MAX = 10_000;
 /** Scrapers and probes of a cluster; who opens more is neither. */
 const CONNECTIONS_MAX = 64;
+const PATHS = ["/metrics", "/healthz", "/readyz", "/version", "/debug/config"];
+/** What only who belongs to the farm may see. */
+const FOR_THE_FARM = new Set(["/metrics", "/debug/config"]);
 
 /** @throws FarmError "unreachable" when the address cannot be taken */
 export async function startMetricsServer(options: MetricsServerOptions): Promise<MetricsServer> {
@@ -96,33 +105,52 @@ function hasShown(socket: TLSSocket): boolean {
 }
 
 async function answer(
-  { registry, whyNotReady, tls }: MetricsServerOptions,
+  { registry, checks, versions, config, tls }: MetricsServerOptions,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
   const say = (status: number, text: string, type = "text/plain; charset=utf-8") =>
     response.writeHead(status, { "content-type": type, "cache-control": "no-store" }).end(text);
+  const sayJson = (status: number, value: object) =>
+    say(status, `${JSON.stringify(value, null, 2)}\n`, "application/json");
   if (request.method !== "GET" && request.method !== "HEAD") {
     say(405, "only GET\n");
     return;
   }
-  switch (request.url?.split("?")[0]) {
+  const { pathname, searchParams } = new URL(request.url ?? "/", "http://process");
+  if (FOR_THE_FARM.has(pathname) && tls && !hasShown(request.socket as TLSSocket)) {
+    say(403, `${pathname.slice(1)} wants a client certificate of the farm\n`);
+    return;
+  }
+  switch (pathname) {
     case "/healthz":
       say(200, "ok\n");
       return;
     case "/readyz": {
-      const reason = whyNotReady();
-      say(reason === null ? 200 : 503, `${reason ?? "ready"}\n`);
+      const outcomes = checks();
+      const reason = Object.values(outcomes).find((why) => why !== null) ?? null;
+      const status = reason === null ? 200 : 503;
+      if (searchParams.has("verbose")) sayJson(status, readinessOf(outcomes));
+      else say(status, `${reason ?? "ready"}\n`);
       return;
     }
+    case "/version":
+      sayJson(200, versions);
+      return;
+    case "/debug/config":
+      sayJson(200, scrubFields(config) as object);
+      return;
     case "/metrics":
-      if (tls && !hasShown(request.socket as TLSSocket)) {
-        say(403, "metrics want a client certificate of the farm\n");
-        return;
-      }
       say(200, await registry.metrics(), registry.contentType);
       return;
     default:
-      say(404, "there are /metrics, /healthz and /readyz\n");
+      say(404, `there are ${PATHS.join(", ")}\n`);
   }
+}
+
+/** As the HTTP edge of the coordinator answers it. */
+function readinessOf(outcomes: Readonly<Record<string, string | null>>): object {
+  const isReady = Object.values(outcomes).every((why) => why === null);
+  const checks = Object.entries(outcomes).map(([name, why]) => [name, why ?? "ok"] as const);
+  return { status: isReady ? "ok" : "not ready", checks: Object.fromEntries(checks) };
 }

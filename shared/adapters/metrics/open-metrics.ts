@@ -14,8 +14,10 @@ export interface MetricsOptions {
   readonly version: string;
   /** Version of onnxruntime; "" in a process without it. */
   readonly ortVersion?: string;
-  /** Why the process cannot do its work now; null when it can. */
-  readonly whyNotReady: () => string | null;
+  /** What the process needs for its work, by name: null where it is so, or why it is not. */
+  readonly checks: () => Readonly<Record<string, string | null>>;
+  /** Its settings as they count. */
+  readonly config: object;
   /** Null: plain HTTP, for loopback. */
   readonly tls?: CertificateSource | null;
 }
@@ -33,13 +35,16 @@ export async function openMetrics(
   options: MetricsOptions,
 ): Promise<Metrics | null> {
   if (listen === null) return null;
-  const { version, ortVersion = "", whyNotReady, tls = null } = options;
+  const { version, ortVersion = "", checks, config, tls = null } = options;
   const registry = new Registry();
   const commit = process.env["RENDERFARM_COMMIT"] ?? "";
   const stop = registerProcessMetrics(registry, { version, commit, ortVersion });
   if (tls) registerCertificateExpiry(registry, () => tls.current.endsAtMs);
   const material = tls?.current ?? null;
-  const server = await startMetricsServer({ listen, registry, whyNotReady, tls: material });
+  const server = await startMetricsServer({
+    ...{ listen, registry, checks, config, tls: material },
+    versions: { version, commit, node: process.version, ...(ortVersion && { ortVersion }) },
+  });
   tls?.onChange((next) => server.renew(next));
   return {
     ...server,

@@ -1,0 +1,70 @@
+/**
+ * @file `npm run bench -- batching`: whether one run of the UNet for several clips would be faster than
+ * a run each. Measured as one clip of twice and four times the frames: all layers but the attention
+ * among frames, which is a hundredth of the work, see no difference between that and a batch.
+ */
+import { parseArgs } from "node:util";
+import {
+  type InProcessRuntime,
+  openInProcessRuntime,
+} from "../gpu-node/runtime/in-process-runtime.js";
+import { elementCount, type Tensor, tensor } from "../shared/tensor/tensor.js";
+import { SUBJECTS } from "./subjects.js";
+
+const BATCHES = [1, 2, 4] as const;
+
+/** @returns true: nothing here can fail */
+export async function benchBatching(args: readonly string[]): Promise<boolean> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: { rounds: { type: "string", default: "5" } },
+  });
+  process.stdout.write("| checkpoint | threads | batch 2 / 2 singles | batch 4 / 4 singles |\n");
+  for (const { name, checkpoint, frames, ...pixels } of SUBJECTS) {
+    for (const threads of [1, 2]) {
+      const runtime = await openInProcessRuntime({
+        ...{ checkpointDir: checkpoint, provider: "cpu", intraOpThreads: threads },
+      });
+      const best = new Map<number, number>();
+      for (let round = 0; round <= Number(values.rounds); round++) {
+        for (const batch of BATCHES) {
+          const seconds = await run(runtime, { ...pixels, frames: batch * frames });
+          // The first one opens the graph.
+          if (round > 0)
+            best.set(batch, Math.min(best.get(batch) ?? Number.POSITIVE_INFINITY, seconds));
+        }
+      }
+      const ratio = (batch: number) => (best.get(batch)! / (batch * best.get(1)!)).toFixed(2);
+      process.stdout.write(`| ${name} | ${threads} | ${ratio(2)} | ${ratio(4)} |\n`);
+      await runtime.close();
+    }
+  }
+  return true;
+}
+
+async function run(
+  runtime: InProcessRuntime,
+  clip: { readonly frames: number; readonly height: number; readonly width: number },
+): Promise<number> {
+  const { configs, model } = runtime.info;
+  const { in_channels: channels, cross_attention_dim: widths } = configs.unet;
+  const [height, width] = [clip.height, clip.width].map((side) => side / model.vaeScaleFactor);
+  const size = { frames: clip.frames, height: height!, width: width! };
+  const inputs = {
+    sample: wave(1, clip.frames, channels, height!, width!),
+    timestep: wave(1),
+    encoder_hidden_states: wave(1, 1, widths.at(-1)!),
+    added_time_ids: wave(1, 3),
+  };
+  const startMs = performance.now();
+  await runtime.run({ module: "unet", ...size }, inputs);
+  return (performance.now() - startMs) / 1_000;
+}
+
+function wave(...shape: number[]): Tensor {
+  const length = elementCount(shape);
+  return tensor(
+    shape,
+    Float32Array.from({ length }, (_, i) => Math.sin(i)),
+  );
+}
