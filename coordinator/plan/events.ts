@@ -44,6 +44,8 @@ export type FarmEvent = { readonly atMs: number } & (
   | { readonly kind: "job-deleted"; readonly jobId: string }
   | { readonly kind: "task-granted"; readonly taskId: string; readonly members: readonly Member[] }
   | { readonly kind: "task-asked-to-yield"; readonly taskId: string }
+  /** It has waited for a bigger node for as long as it may, and there is none. */
+  | { readonly kind: "task-given-up"; readonly taskId: string }
   | TaskReported
   /** The manifest of this run of the clip is in the store. */
   | {
@@ -61,7 +63,12 @@ export type TaskReported = {
   readonly epoch: number;
 } & (
   | { readonly kind: "task-finished"; readonly result: TaskResult }
-  | { readonly kind: "task-failed"; readonly failure: TaskFailure }
+  | {
+      readonly kind: "task-failed";
+      readonly failure: TaskFailure;
+      /** The blob that it could not read, where that is the failure; else absent. */
+      readonly blobKey?: string | undefined;
+    }
   | { readonly kind: "task-checkpointed"; readonly checkpoint: StepCheckpoint }
   | { readonly kind: "task-yielded"; readonly checkpoint: StepCheckpoint | null }
   | { readonly kind: "pair-broken"; readonly step: number; readonly reason: string }

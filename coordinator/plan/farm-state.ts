@@ -22,6 +22,11 @@ export interface Farm {
   readonly jobIdByRequestId: Map<string, string>;
   /** Jobs whose time has not come. */
   readonly notDueJobIds: Set<string>;
+  /**
+   * Tasks that wait for a node with more memory, and since when the farm has none that may serve;
+   * null: it has one, which may be busy.
+   */
+  readonly outgrown: Map<string, number | null>;
   /** Jobs that wait for others of their owner to end, in the order of their creation. */
   readonly unadmittedJobIds: Set<string>;
   /** Open jobs that were let in, by owner. */
@@ -47,6 +52,7 @@ export function emptyFarm(): Farm {
     ready: new ReadyQueue(),
     jobIdByRequestId: new Map(),
     notDueJobIds: new Set(),
+    outgrown: new Map(),
     unadmittedJobIds: new Set(),
     admittedCounts: new Map(),
     waitingJobIds: new Map(),

@@ -12,26 +12,36 @@ import { shapeOf } from "./learned.js";
 import { FAILED_NODES_MAX } from "./limits.js";
 import type { NodeRecordEvent } from "./node-machine.js";
 import { reduceNodeRecord } from "./node-machine.js";
-import type { MemoryVerdict, Task, TaskEffect, TaskEvent, TaskFailure } from "./task.js";
+import type { Task, TaskEffect, TaskEvent, TaskFailure } from "./task.js";
 import { isEnded, membersOf, reduceTask } from "./task.js";
-import { unblockedBy } from "./task-graph.js";
+import type { MemoryVerdict } from "./task-failures.js";
+import { isFed } from "./task-graph.js";
 import { workKindOf } from "./work-kind.js";
 
 /** Steps one task's machine, and keeps everything that depends on it true to it. */
 export function changeTask(farm: Farm, taskId: string, event: TaskEvent): FarmEffect[] {
   const before = taskById(farm, taskId);
-  const [after, taskEffects] = reduceTask(before, event);
   const job = jobById(farm, before.jobId);
+  const [reduced, taskEffects] = reduceTask(before, event);
+  const after = unlessStarved(farm, job, reduced);
   const effects = taskEffects.flatMap((effect) => farmEffect(farm, job, after, effect));
   if (after === before) return effects;
   farm.tasks.set(taskId, after);
   moveSlots(farm, job, before, after);
   requeue(farm, job, after);
+  noteMemory(farm, after);
   learn(farm, job, event, after);
   effects.push({ kind: "job-changed", jobId: after.jobId });
   if (before.state.kind !== after.state.kind) effects.push(...followUp(farm, after, event));
   effects.push(...judgeJob(farm, after, event));
   return effects;
+}
+
+/** Nothing is ready while something that it reads is made again. */
+function unlessStarved(farm: Farm, job: Job, task: Task): Task {
+  if (task.state.kind !== "ready") return task;
+  const clipTasks = tasksOf(farm, job.clips[task.clipIndex]!);
+  return isFed(task, clipTasks) ? task : { ...task, state: { kind: "blocked" } };
 }
 
 /** Every task of a clip that has not ended. */
@@ -62,8 +72,9 @@ function followUp(farm: Farm, task: Task, event: TaskEvent): FarmEffect[] {
   const { atMs } = event;
   if (task.state.kind === "done") {
     if (task.stage === "mux") return [publish(job, task)];
-    return unblockedBy(task, tasksOf(farm, clip))
-      .filter((next) => next.state.kind === "blocked")
+    const clipTasks = tasksOf(farm, clip);
+    return clipTasks
+      .filter((next) => next.state.kind === "blocked" && isFed(next, clipTasks))
       .flatMap((next) => changeTask(farm, next.taskId, { kind: "unblocked", atMs }));
   }
   if (task.state.kind === "failed") {
@@ -150,6 +161,13 @@ function moveSlots(farm: Farm, job: Job, before: Task, after: Task): void {
 function requeue(farm: Farm, job: Job, { taskId, stage, state }: Task): void {
   if (state.kind !== "ready" || isHeld(job)) farm.ready.remove(taskId);
   else farm.ready.add({ taskId, stage, owner: job.owner, priority: job.priority });
+}
+
+/** Only a bigger node will do, and it is waited for. */
+function noteMemory(farm: Farm, { taskId, state, memoryAboveBytes }: Task): void {
+  const waits = state.kind === "ready" && memoryAboveBytes !== null;
+  if (!waits) farm.outgrown.delete(taskId);
+  else if (!farm.outgrown.has(taskId)) farm.outgrown.set(taskId, null);
 }
 
 /** A report of work that ended says something about its node, and about such work. */

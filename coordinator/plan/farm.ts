@@ -23,14 +23,21 @@ import {
   tasksOf,
 } from "./job-machine.js";
 import { deleteJob, pauseJob, retryJob, stopJob, sweepJob } from "./job-verbs.js";
-import { judgeMemory } from "./memory.js";
+import { judgeMemory, noteOutgrown, outgrownFailure } from "./memory.js";
 import type { NodeInfo } from "./node.js";
+import { remakeInput } from "./remake.js";
 import type { Member, Task } from "./task.js";
 import { membersOf } from "./task.js";
 import { workOf } from "./task-graph.js";
 
 /** Applies one event; the effects are to be carried out once the event is in the journal. */
 export function reduceFarm(farm: Farm, event: FarmEvent): FarmEffect[] {
+  const effects = applyEvent(farm, event);
+  noteOutgrown(farm, event.atMs);
+  return effects;
+}
+
+function applyEvent(farm: Farm, event: FarmEvent): FarmEffect[] {
   const { atMs } = event;
   switch (event.kind) {
     case "farm-started":
@@ -70,6 +77,8 @@ export function reduceFarm(farm: Farm, event: FarmEvent): FarmEffect[] {
       return deleteJob(farm, event.jobId);
     case "task-granted":
       return grantTask(farm, event.taskId, event.members, atMs);
+    case "task-given-up":
+      return giveUpTask(farm, event.taskId, atMs);
     case "task-asked-to-yield":
       return changeTask(farm, event.taskId, { kind: "asked-to-yield", atMs });
     case "task-finished":
@@ -182,6 +191,14 @@ function grantTask(
   return effects;
 }
 
+/** A bigger node that came in the very moment makes it a task like any other again. */
+function giveUpTask(farm: Farm, taskId: string, atMs: number): FarmEffect[] {
+  if ((farm.outgrown.get(taskId) ?? null) === null) return [];
+  const task = taskById(farm, taskId);
+  const failure = outgrownFailure(jobById(farm, task.jobId), task);
+  return changeTask(farm, taskId, { kind: "given-up", failure, atMs });
+}
+
 function partnerOf(farm: Farm, nodeId: string): Partner {
   const node = farm.nodes.get(nodeId);
   assert(node, `granted node ${nodeId} to be connected`);
@@ -199,6 +216,8 @@ function reportTask(farm: Farm, event: TaskReported, atMs: number): FarmEffect[]
       return changeTask(farm, taskId, { kind: "finished", ...from, result: event.result });
     case "task-failed": {
       const { failure } = event;
+      const remade = remakeInput(farm, { ...event, atMs });
+      if (remade !== null) return remade;
       const memory = judgeMemory(farm, taskById(farm, taskId), nodeId, failure, atMs);
       return changeTask(farm, taskId, { kind: "failed", ...from, failure, memory });
     }

@@ -1,8 +1,9 @@
 /**
- * @file What falls due with time: jobs that may start now or are too late, and what ended jobs leave
- * behind.
+ * @file What falls due with time: jobs that may start now or are too late, tasks that have waited long
+ * enough, and what ended jobs leave behind.
  */
 import type { Farm } from "./farm-state.js";
+import { BIGGER_NODE_MS_MAX } from "./limits.js";
 
 export interface Retention {
   /**
@@ -14,10 +15,12 @@ export interface Retention {
   readonly outputsKeptMs: number;
 }
 
-export interface Due {
-  readonly kind: "job-due" | "job-expired" | "job-swept" | "job-deleted";
-  readonly jobId: string;
-}
+export type Due =
+  | {
+      readonly kind: "job-due" | "job-expired" | "job-swept" | "job-deleted";
+      readonly jobId: string;
+    }
+  | { readonly kind: "task-given-up"; readonly taskId: string };
 
 /** Events that are due; time is an argument. */
 export function planHousekeeping(farm: Farm, retention: Retention, nowMs: number): Due[] {
@@ -25,6 +28,10 @@ export function planHousekeeping(farm: Farm, retention: Retention, nowMs: number
   for (const jobId of farm.notDueJobIds) {
     const startAfterMs = farm.jobs.get(jobId)?.startAfterMs ?? 0;
     if (startAfterMs <= nowMs) due.push({ kind: "job-due", jobId });
+  }
+  for (const [taskId, sinceMs] of farm.outgrown) {
+    const isOver = sinceMs !== null && nowMs - sinceMs >= BIGGER_NODE_MS_MAX;
+    if (isOver) due.push({ kind: "task-given-up", taskId });
   }
   for (const { jobId, endedAtMs, deadlineMs, swept } of farm.jobs.values()) {
     if (endedAtMs === null) {

@@ -218,7 +218,7 @@ function waitersOf(farm: Farm, jobId: string): readonly string[] {
   return farm.waitingJobIds.get(jobId) ?? [];
 }
 
-function setClip(farm: Farm, jobId: string, clipIndex: number, change: Partial<Clip>): void {
+export function setClip(farm: Farm, jobId: string, clipIndex: number, change: Partial<Clip>): void {
   const job = jobById(farm, jobId);
   const clips = job.clips.map((clip) => (clip.index === clipIndex ? { ...clip, ...change } : clip));
   farm.jobs.set(jobId, { ...job, clips });

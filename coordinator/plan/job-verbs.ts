@@ -7,6 +7,7 @@ import type { Clip, Job } from "./job.js";
 import { changeJob, countOpen, endJob, jobById, tasksOf, waitForOthers } from "./job-machine.js";
 import type { Task, TaskFailure } from "./task.js";
 import { isEnded } from "./task.js";
+import { isFed } from "./task-graph.js";
 
 type JobRetried = Extract<FarmEvent, { readonly kind: "job-retried" }>;
 
@@ -68,7 +69,7 @@ export function retryJob(
   reopen(farm, { ...job, deadlineMs: deadlineMs ?? deadlineLeft(job, atMs) }, clipIndexes);
   const effects = again.flatMap((task) => {
     const stages = tasksOf(farm, jobById(farm, jobId).clips[task.clipIndex]!);
-    return changeTask(farm, task.taskId, { kind: "reset", blocked: isBlocked(task, stages), atMs });
+    return changeTask(farm, task.taskId, { kind: "reset", blocked: !isFed(task, stages), atMs });
   });
   return [...effects, ...waitForOthers(farm, jobId, atMs)];
 }
@@ -121,20 +122,8 @@ function tasksAgain(tasks: readonly Task[], what: RetryScope, swept: boolean): T
   return tasks.filter((t) => isUndone(t) || (isEnded(t) && (isChunk(t) || t.stage === "mux")));
 }
 
-/** A task waits unless every task of the stage before it is done. */
-function isBlocked(task: Task, clipTasks: readonly Task[]): boolean {
-  const before = {
-    condition: null,
-    denoise: "condition",
-    decode: "denoise",
-    mux: "decode",
-  } as const;
-  const stage = before[task.stage];
-  return clipTasks.some((t) => t.stage === stage && t.state.kind !== "done");
-}
-
 function reopen(farm: Farm, job: Job, clipIndexes: ReadonlySet<number>): void {
-  const again = { state: "running", failure: null, outputs: [], swept: false } as const;
+  const again = { state: "running", failure: null, outputs: [], swept: false, remakes: 0 } as const;
   const clips = job.clips.map((clip) =>
     clipIndexes.has(clip.index) ? { ...clip, ...again, run: clip.run + 1 } : clip,
   );

@@ -17,6 +17,8 @@ export interface Clip {
   readonly run: number;
   /** What its tasks left in the store is gone, its finished files apart. */
   readonly swept: boolean;
+  /** Results of this run that were made again, since they could not be read. */
+  readonly remakes: number;
 }
 
 /** A job as CreateJob accepted it. */

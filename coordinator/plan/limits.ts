@@ -12,6 +12,9 @@ export const FAILURES_MAX = 5;
 /** NaN or infinity this often, on whatever nodes, is the checkpoint's or the picture's fault. */
 export const NUMERICAL_FAILURES_MAX = 2;
 
+/** Results of a clip that are made again in one run of it; a store that loses more is to be looked at. */
+export const REMAKES_MAX = 5;
+
 /** A node on which tasks of this many jobs failed in a row gets no more work until it is undrained. */
 export const FAILED_JOBS_OF_NODE_MAX = 3;
 
@@ -29,6 +32,9 @@ export const LEARNED_KINDS_MAX = 1_000;
 
 /** How long it is remembered that work of a shape ran out of memory: machines change. */
 export const MEMORY_REMEMBERED_MS = 3_600_000;
+
+/** How long a task that ran out of memory waits while no node has more, before its clip fails. */
+export const BIGGER_NODE_MS_MAX = 600_000;
 
 /** How often a node says that it lives. */
 export const HEARTBEAT_MS = 1_000;

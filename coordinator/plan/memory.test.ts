@@ -3,7 +3,8 @@ import { JOB_OPTIONS_DEFAULT } from "../../shared/farm/job.js";
 import { FarmWorld, type JobChange, node } from "../../test/plan/farm-world.js";
 import { planDryRun } from "./dry-run.js";
 import { recordOf } from "./farm-state.js";
-import { FAILED_JOBS_OF_NODE_MAX, MEMORY_REMEMBERED_MS } from "./limits.js";
+import { planHousekeeping } from "./housekeeping.js";
+import { BIGGER_NODE_MS_MAX, FAILED_JOBS_OF_NODE_MAX, MEMORY_REMEMBERED_MS } from "./limits.js";
 
 const GIB = 2 ** 30;
 const sized = (nodeId: string, gib: number) => node(nodeId, { memoryBytes: gib * GIB });
@@ -99,6 +100,80 @@ describe("a task that ran out of memory", () => {
     w.finish("j-0-condition");
     w.fail(DENOISE, "out-of-memory");
     expect(w.holders(DENOISE)).toEqual(["b"]);
+  });
+});
+
+describe("a task whose bigger node has gone", () => {
+  const keep = { intermediatesKeptMs: 1e9, outputsKeptMs: 1e9 };
+  const dueOf = (w: FarmWorld, nowMs: number) => planHousekeeping(w.farm, keep, nowMs);
+  const givenUp = { kind: "task-given-up", taskId: DENOISE } as const;
+
+  /** It waits for "big", which does something else. */
+  function waiting(): FarmWorld {
+    const w = new FarmWorld(sized("big", 48));
+    w.submit("other", alone);
+    w.send({ kind: "node-joined", node: sized("small", 16) });
+    w.submit("j", alone);
+    w.finish("j-0-condition");
+    w.fail(DENOISE, "out-of-memory");
+    expect(w.holders(DENOISE)).toBe("ready");
+    return w;
+  }
+
+  function stranded(): FarmWorld {
+    const w = waiting();
+    w.nowMs = 1_000;
+    w.lose("big");
+    return w;
+  }
+
+  test("waits for ten minutes, and then fails with what helps", () => {
+    const w = stranded();
+    const endMs = 1_000 + BIGGER_NODE_MS_MAX;
+    expect(dueOf(w, endMs - 1)).toEqual([]);
+    expect(dueOf(w, endMs)).toEqual([givenUp]);
+    w.nowMs = endMs;
+    w.send(givenUp);
+    const { state, failure } = w.farm.jobs.get("j")!.clips[0]!;
+    expect(state).toBe("failed");
+    expect(failure).toEqual({
+      code: "out-of-memory",
+      detail:
+        "denoise ran out of memory on a node with 16.0 GiB, and for 10 minutes no node of the farm has " +
+        "had more; submit it with a smaller height and width than 64 x 64 or fewer frames than 5, or " +
+        "add a node with more memory and retry the job",
+    });
+    expect(dueOf(w, endMs)).toEqual([]);
+  });
+
+  test("waits without an end for one that is only busy", () => {
+    const w = waiting();
+    expect(dueOf(w, 1e12)).toEqual([]);
+  });
+
+  test("waits anew after one came and went", () => {
+    const w = stranded();
+    w.nowMs = BIGGER_NODE_MS_MAX;
+    w.send({ kind: "node-joined", node: sized("huge", 48) });
+    expect(w.holders(DENOISE)).toEqual(["huge"]);
+    w.lose("huge");
+    expect(dueOf(w, 2 * BIGGER_NODE_MS_MAX - 1)).toEqual([]);
+    expect(dueOf(w, 2 * BIGGER_NODE_MS_MAX)).toEqual([givenUp]);
+  });
+
+  test("is not given up when one comes in that moment", () => {
+    const w = stranded();
+    w.nowMs = 1_000 + BIGGER_NODE_MS_MAX;
+    w.send({ kind: "node-joined", node: sized("huge", 48) });
+    expect(w.send(givenUp)).toEqual([]);
+    expect(w.holders(DENOISE)).toEqual(["huge"]);
+  });
+
+  test("is held to the same ten minutes by a clock that was set back", () => {
+    const w = stranded();
+    w.nowMs = -3_600_000;
+    w.send({ kind: "node-drained", nodeId: "nobody" });
+    expect(dueOf(w, w.nowMs + BIGGER_NODE_MS_MAX)).toEqual([givenUp]);
   });
 });
 

@@ -1,11 +1,17 @@
-/** @file What becomes of a task that ran out of memory: where it may be tried again, or what helps. */
+/**
+ * @file What becomes of a task that ran out of memory: where it may be tried again, how long it waits
+ * for that, or what helps.
+ */
 import { formatBytes } from "../../shared/core/bytes.js";
 import type { Farm } from "./farm-state.js";
 import { recordOf } from "./farm-state.js";
 import type { Job } from "./job.js";
+import { jobById, taskById } from "./job-machine.js";
+import { BIGGER_NODE_MS_MAX } from "./limits.js";
 import type { Node } from "./node.js";
 import { refusalOf } from "./node-machine.js";
-import type { MemoryVerdict, Task, TaskFailure } from "./task.js";
+import type { Task, TaskFailure } from "./task.js";
+import type { MemoryVerdict } from "./task-failures.js";
 import { workKindOf } from "./work-kind.js";
 
 /**
@@ -29,12 +35,38 @@ export function judgeMemory(
     return { retryOn: "any-node" };
   }
   const aboveBytes = Math.max(bytes, task.memoryAboveBytes ?? 0);
-  const isBigger = (other: Node) =>
-    other.info.memoryBytes > aboveBytes && mayServe(farm, other, job, atMs);
-  if ([...farm.nodes.values()].some(isBigger)) return { retryOn: "bigger-node", aboveBytes };
+  if (hasBigger(farm, job, aboveBytes, atMs)) return { retryOn: "bigger-node", aboveBytes };
   const place = `${task.stage} ran out of memory on node ${nodeId} (${formatBytes(bytes)})`;
   const detail = `${place}, and no node of the farm has more; ${adviceFor(job, task)}: ${failure.detail}`;
   return { retryOn: "none", aboveBytes, detail };
+}
+
+/** Keeps since when each waiting task has waited for a node that is not there; after every event. */
+export function noteOutgrown(farm: Farm, atMs: number): void {
+  for (const [taskId, sinceMs] of farm.outgrown) {
+    const { jobId, memoryAboveBytes } = taskById(farm, taskId);
+    const isThere = hasBigger(farm, jobById(farm, jobId), memoryAboveBytes ?? 0, atMs);
+    // A clock that was set back must not make the wait longer.
+    const isNew = sinceMs === null || sinceMs > atMs;
+    if (isThere) farm.outgrown.set(taskId, null);
+    else if (isNew) farm.outgrown.set(taskId, atMs);
+  }
+}
+
+/** What is said of a task that has waited for a bigger node for as long as it may. */
+export function outgrownFailure(job: Job, task: Task): TaskFailure {
+  const bytes = formatBytes(task.memoryAboveBytes ?? 0);
+  const minutes = BIGGER_NODE_MS_MAX / 60_000;
+  const detail =
+    `${task.stage} ran out of memory on a node with ${bytes}, and for ${minutes} minutes no node of ` +
+    `the farm has had more; ${adviceFor(job, task)}`;
+  return { code: "out-of-memory", detail };
+}
+
+function hasBigger(farm: Farm, job: Job, aboveBytes: number, atMs: number): boolean {
+  const isBigger = (node: Node) =>
+    node.info.memoryBytes > aboveBytes && mayServe(farm, node, job, atMs);
+  return [...farm.nodes.values()].some(isBigger);
 }
 
 /** Whether the node takes work of the job now or will do so by itself. */

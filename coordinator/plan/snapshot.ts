@@ -20,7 +20,7 @@ import { Usage } from "./usage.js";
  * To be raised whenever a field of the farm, a job, a clip, a task or a node is added, removed or
  * means something else: a program with another number replays the events instead.
  */
-export const SNAPSHOT_VERSION = 6;
+export const SNAPSHOT_VERSION = 7;
 
 /** Small enough that making a part takes well under a millisecond. */
 const ITEMS_PER_PART = 16;
@@ -41,6 +41,7 @@ interface FarmLists {
   ready: string;
   jobIdByRequestId: readonly [requestId: string, jobId: string];
   notDueJobIds: string;
+  outgrown: readonly [taskId: string, sinceMs: number | null];
   unadmittedJobIds: string;
   admittedCounts: readonly [owner: string, count: number];
   waitingJobIds: readonly [jobId: string, waiting: readonly string[]];
@@ -70,7 +71,7 @@ export type FarmPart =
 export function encodeFarm(farm: Farm): Iterable<FarmPart> {
   const { nodes, nodeRecords, jobs, tasks, ready, jobIdByRequestId, ...others } = farm;
   const { notDueJobIds, waitingJobIds, openJobCount, openTaskCount, ...more } = others;
-  const { unadmittedJobIds, admittedCounts, usage, learned, ...unknown } = more;
+  const { unadmittedJobIds, admittedCounts, usage, learned, outgrown, ...unknown } = more;
   // A new field of the farm does not compile until it is in the snapshot.
   unknown satisfies Record<string, never>;
   const jobList = [...jobs.values()];
@@ -85,6 +86,7 @@ export function encodeFarm(farm: Farm): Iterable<FarmPart> {
       ready: [...ready.taskIds()],
       jobIdByRequestId: [...jobIdByRequestId],
       notDueJobIds: [...notDueJobIds],
+      outgrown: [...outgrown],
       unadmittedJobIds: [...unadmittedJobIds],
       admittedCounts: [...admittedCounts],
       waitingJobIds: [...waitingJobIds],
@@ -121,6 +123,7 @@ export function decodeFarm(parts: Iterable<FarmPart>): Farm {
     ready,
     jobIdByRequestId: new Map(lists.jobIdByRequestId),
     notDueJobIds: new Set(lists.notDueJobIds),
+    outgrown: new Map(lists.outgrown),
     unadmittedJobIds: new Set(lists.unadmittedJobIds),
     admittedCounts: new Map(lists.admittedCounts),
     waitingJobIds: new Map(lists.waitingJobIds),
@@ -148,6 +151,7 @@ function collect(parts: Iterable<FarmPart>): { head: FarmHead; lists: Lists } {
     ready: [],
     jobIdByRequestId: [],
     notDueJobIds: [],
+    outgrown: [],
     unadmittedJobIds: [],
     admittedCounts: [],
     waitingJobIds: [],

@@ -2,6 +2,14 @@
 import type { FarmErrorCode } from "../../shared/core/errors.js";
 import { FAILED_NODES_MAX, FAILURES_MAX, NUMERICAL_FAILURES_MAX } from "./limits.js";
 
+/** Where a task that ran out of memory may be tried again. */
+export type MemoryVerdict =
+  /** Such work fits into as much memory: the node is at fault. */
+  | { readonly retryOn: "any-node" }
+  | { readonly retryOn: "bigger-node"; readonly aboveBytes: number }
+  /** Nowhere; `detail` names the node, its memory and what helps. */
+  | { readonly retryOn: "none"; readonly aboveBytes: number; readonly detail: string };
+
 /**
  * Failures after which the latest latents are not gone on from: those that became NaN may have been
  * on their way there for some steps, and those that cannot be read fail every node.
@@ -11,6 +19,11 @@ export const DISTRUSTED: ReadonlySet<FarmErrorCode> = new Set([
   "blob-missing",
   "blob-corrupt",
 ]);
+
+/** Bytes that a node has to have more than, after a failure; null: any node will do. */
+export function memoryWanted(before: number | null, memory: MemoryVerdict | null): number | null {
+  return memory === null || memory.retryOn === "any-node" ? before : memory.aboveBytes;
+}
 
 /** Whether so many failures are the task's own fault. */
 export function isSpent(

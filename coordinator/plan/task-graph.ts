@@ -45,6 +45,7 @@ export function planTasks(job: NewJob, atMs: number): { clips: Clip[]; tasks: Ta
       failure: null,
       run: 1,
       swept: false,
+      remakes: 0,
     });
   }
   return { clips, tasks };
@@ -80,19 +81,22 @@ function newTask(jobId: string, clipIndex: number, stage: Stage, chunkIndex: num
   };
 }
 
-/** Tasks of a clip that a finished task lets go: a stage waits for all of the stage before it. */
-export function unblockedBy(finished: Task, clipTasks: readonly Task[]): Task[] {
-  const ofStage = (stage: Stage) => clipTasks.filter((task) => task.stage === stage);
-  switch (finished.stage) {
-    case "condition":
-      return ofStage("denoise");
-    case "denoise":
-      return ofStage("decode");
-    case "decode":
-      return ofStage("decode").every((task) => task.state.kind === "done") ? ofStage("mux") : [];
-    case "mux":
-      return [];
-  }
+/** Stages whose results a stage reads. */
+const READS: Readonly<Record<Stage, readonly Stage[]>> = {
+  condition: [],
+  denoise: ["condition"],
+  decode: ["denoise"],
+  mux: ["denoise", "decode"],
+};
+
+/** The tasks of the clip whose results a task reads. */
+export function inputsOf(task: Task, clipTasks: readonly Task[]): Task[] {
+  return clipTasks.filter(({ stage }) => READS[task.stage].includes(stage));
+}
+
+/** Whether everything that a task reads has been made. */
+export function isFed(task: Task, clipTasks: readonly Task[]): boolean {
+  return inputsOf(task, clipTasks).every(({ state }) => state.kind === "done");
 }
 
 /**

@@ -7,7 +7,8 @@
 import type { FarmErrorCode } from "../../shared/core/errors.js";
 import { FarmError } from "../../shared/core/errors.js";
 import type { GuidanceHalf, Stage, StepCheckpoint, TaskResult } from "../../shared/farm/work.js";
-import { DISTRUSTED, isSpent } from "./task-failures.js";
+import { charge, secondsBetween } from "./task-account.js";
+import { DISTRUSTED, isSpent, type MemoryVerdict, memoryWanted } from "./task-failures.js";
 
 /** A node's part in a grant; `half` is set in a pair only. */
 export interface Member {
@@ -20,16 +21,8 @@ export interface TaskFailure {
   readonly detail: string;
 }
 
-/** Where a task that ran out of memory may be tried again. */
-export type MemoryVerdict =
-  /** Such work fits into as much memory: the node is at fault. */
-  | { readonly retryOn: "any-node" }
-  | { readonly retryOn: "bigger-node"; readonly aboveBytes: number }
-  /** Nowhere; `detail` names the node, its memory and what helps. */
-  | { readonly retryOn: "none"; readonly aboveBytes: number; readonly detail: string };
-
 export type TaskState =
-  /** Waits for the results of other tasks. Set when the job is created, or by a retry. */
+  /** Waits for the results of other tasks. Set when the job is created, by a retry, or when one is lost. */
   | { readonly kind: "blocked" }
   /** Could start now. Set by a finished predecessor, a lost node, a yield or a failure with a retry. */
   | { readonly kind: "ready" }
@@ -116,6 +109,15 @@ export type TaskEvent = { readonly atMs: number } & (
   /** `isFault`: not when the coordinator restarts, nor when the node had said that it stops. */
   | { readonly kind: "node-lost"; readonly nodeId: string; readonly isFault: boolean }
   | { readonly kind: "cancelled" }
+  /** A result that it reads is lost and made again; `by`: who could not read it, null: somebody else. */
+  | {
+      readonly kind: "input-lost";
+      readonly by: { readonly nodeId: string; readonly epoch: number } | null;
+    }
+  /** What it made cannot be read. */
+  | { readonly kind: "result-lost" }
+  /** What it waits for has not come in time. */
+  | { readonly kind: "given-up"; readonly failure: TaskFailure }
   /** Its owner wants it done again; `blocked` while its inputs are not there. */
   | { readonly kind: "reset"; readonly blocked: boolean }
 );
@@ -171,6 +173,12 @@ export function reduceTask(task: Task, event: TaskEvent): Step {
       return loseNode(task, event);
     case "cancelled":
       return cancel(task, event.atMs);
+    case "given-up":
+      return giveUp(task, event);
+    case "input-lost":
+      return loseInput(task, event);
+    case "result-lost":
+      return loseResult(task);
     case "reset":
       return reset(task, event);
   }
@@ -186,7 +194,8 @@ export function membersOf(task: Task): readonly Member[] {
   return task.state.kind === "granted" ? task.state.members : [];
 }
 
-function isCurrent(task: Task, report: { nodeId: string; epoch: number }): boolean {
+/** Whether a report is of one who works on the task now. */
+export function isCurrent(task: Task, report: { nodeId: string; epoch: number }): boolean {
   return (
     report.epoch === task.epoch && membersOf(task).some((member) => member.nodeId === report.nodeId)
   );
@@ -222,7 +231,7 @@ function fail(task: Task, event: On<"failed">): Step {
   const survivor = membersOf(task).find((member) => member.nodeId !== event.nodeId);
   const isOwn = code !== "numerical" && new FarmError(code, "").retry !== "never";
   const failures = [...task.failures, { nodeId: event.nodeId, code }];
-  const memoryAboveBytes = aboveBytes(task, event.memory);
+  const memoryAboveBytes = memoryWanted(task.memoryAboveBytes, event.memory);
   if (survivor && isOwn && !isSpent(failures)) {
     const going = { ...task, failures, memoryAboveBytes };
     const [next, effects] = breakPair(going, survivor.nodeId, event.atMs);
@@ -236,12 +245,6 @@ function fail(task: Task, event: On<"failed">): Step {
   }
   const [next, effects] = retryOrFail(after, event.nodeId, event.failure, event.atMs);
   return [next, [...leaving, ...effects]];
-}
-
-function aboveBytes(task: Task, memory: MemoryVerdict | null): number | null {
-  return memory === null || memory.retryOn === "any-node"
-    ? task.memoryAboveBytes
-    : memory.aboveBytes;
 }
 
 /** Goes back to ready unless a retry cannot help or was tried often enough. */
@@ -344,6 +347,28 @@ function loseNode(task: Task, event: On<"node-lost">): Step {
   return [next, [...charges, ...effects]];
 }
 
+/** Costs no attempt: it is not the reader's fault. */
+function loseInput(task: Task, { by, atMs }: On<"input-lost">): Step {
+  const blocked: Task = { ...task, state: { kind: "blocked" } };
+  if (by === null) return [task.state.kind === "ready" ? blocked : task, []];
+  if (!isCurrent(task, by)) return stale(task);
+  return [blocked, [...cancelOthers(task, by.nodeId), ...charge(task, atMs, "wasted")]];
+}
+
+/** Its latents on their way stay good: what of them has rotted too is found when they are read. */
+function loseResult(task: Task): Step {
+  if (task.state.kind !== "done") return [task, []];
+  return [
+    { ...task, state: { kind: "ready" }, failures: [], endMs: null },
+    [count("task_retries_total")],
+  ];
+}
+
+function giveUp(task: Task, { failure, atMs }: On<"given-up">): Step {
+  if (task.state.kind !== "ready") return [task, []];
+  return [{ ...task, state: { kind: "failed", failure }, endMs: atMs }, []];
+}
+
 function cancel(task: Task, atMs: number): Step {
   if (isEnded(task)) return [task, []];
   return [
@@ -367,19 +392,4 @@ function cancelOthers(task: Task, keptNodeId: string | null): TaskEffect[] {
   return membersOf(task)
     .filter((member) => member.nodeId !== keptNodeId)
     .map((member) => ({ kind: "cancel", nodeId: member.nodeId, epoch: task.epoch }));
-}
-
-/** Every member of the grant that ends now. */
-function charge(task: Task, atMs: number, how: "used" | "wasted"): TaskEffect[] {
-  const { state } = task;
-  if (state.kind !== "granted") return [];
-  const lostSinceMs = Math.max(state.sinceMs, task.checkpoint?.atMs ?? 0);
-  const used = secondsBetween(state.sinceMs, atMs);
-  const wasted = how === "wasted" ? Math.min(used, secondsBetween(lostSinceMs, atMs)) : 0;
-  return state.members.map(() => ({ kind: "charge", used, wasted }));
-}
-
-/** Nothing for a clock that was set back meanwhile. */
-export function secondsBetween(sinceMs: number, untilMs: number): number {
-  return Math.max(0, untilMs - sinceMs) / 1000;
 }

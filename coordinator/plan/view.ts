@@ -6,7 +6,8 @@ import type { Stage } from "../../shared/farm/work.js";
 import type { Farm } from "./farm-state.js";
 import type { Clip, Job } from "./job.js";
 import { tasksOf } from "./job-machine.js";
-import { secondsBetween, type Task } from "./task.js";
+import type { Task } from "./task.js";
+import { secondsBetween } from "./task-account.js";
 import { whyNotNow } from "./why-not-now.js";
 
 /** Reports of running denoise tasks, which are never journalled. */

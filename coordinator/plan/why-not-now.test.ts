@@ -62,7 +62,9 @@ test("it wants more memory than a node has that is there", () => {
   const small = w.holder("j-0-condition").nodeId === "small" ? "j" : "other";
   w.fail(`${small}-0-condition`, "out-of-memory");
   w.lose("big");
-  expect(why(w, small)).toEqual(["its condition waits for a node with more memory than 8.0 GiB"]);
+  expect(why(w, small)).toEqual([
+    "its condition waits for a node with more memory than 8.0 GiB, until 1970-01-01T00:10:00.001Z",
+  ]);
 });
 
 test("nobody can write mp4", () => {

@@ -7,6 +7,7 @@ import type { Farm } from "./farm-state.js";
 import { recordOf } from "./farm-state.js";
 import type { Job } from "./job.js";
 import { tasksOf } from "./job-machine.js";
+import { BIGGER_NODE_MS_MAX } from "./limits.js";
 import type { Node } from "./node.js";
 import { refusalOf } from "./node-machine.js";
 import type { Task } from "./task.js";
@@ -58,9 +59,12 @@ function nodeReasons(farm: Farm, job: Job, task: Task, nowMs: number): string[] 
     return [isIdle ? "it is not its turn" : "every node that could work on it is busy"];
   }
   const { memoryAboveBytes: bytes, stage } = task;
-  return bytes === null
-    ? ["no such node can write mp4"]
-    : [`its ${stage} waits for a node with more memory than ${formatBytes(bytes)}`];
+  if (bytes === null) return ["no such node can write mp4"];
+  const sinceMs = farm.outgrown.get(task.taskId) ?? nowMs;
+  const until = new Date(sinceMs + BIGGER_NODE_MS_MAX).toISOString();
+  return [
+    `its ${stage} waits for a node with more memory than ${formatBytes(bytes)}, until ${until}`,
+  ];
 }
 
 function refusalToWork(farm: Farm, { info, stopping }: Node, nowMs: number): string | null {

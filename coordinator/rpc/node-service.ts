@@ -132,8 +132,9 @@ function take(
           return;
         }
         case "failed": {
-          const failure = { code: report.code, detail: report.detail };
-          loop.dispatch({ kind: "task-failed", taskId, nodeId, epoch, failure }).catch(onError);
+          const { code, detail, blobKey } = report;
+          const failed = { failure: { code, detail }, blobKey };
+          loop.dispatch({ kind: "task-failed", taskId, nodeId, epoch, ...failed }).catch(onError);
           return;
         }
         case "checkpointed": {

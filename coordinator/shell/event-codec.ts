@@ -29,6 +29,7 @@ const KNOWN_KINDS = {
   "job-deleted": true,
   "task-granted": true,
   "task-asked-to-yield": true,
+  "task-given-up": true,
   "task-finished": true,
   "task-failed": true,
   "task-checkpointed": true,

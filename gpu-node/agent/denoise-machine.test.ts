@@ -10,11 +10,13 @@ import {
   digest,
   fault,
   frame,
+  giveBack,
   half,
   type Line,
   lost,
   PLAN,
   play as played,
+  saved,
   script,
   stored,
   told,
@@ -65,10 +67,95 @@ test("a pair: own half, the partner's, step; the partner may be first or a step 
       [frame(2), "keep uncond 2"],
       [applied(2), "done 2 in epoch 1", "run cond 2"],
       [half("cond"), "send cond 2 in epoch 1 from latents 2", "apply 2"],
-      [applied(3), "done 3 in epoch 1", "clear-deadline", "leave-pair", "store in epoch 1"],
+      [applied(3), "done 3 in epoch 1", "send latents 3 in epoch 1", "deadline 10000"],
+      [frame(3), "clear-deadline", "leave-pair", "store in epoch 1"],
       [stored, "finished in epoch 1"],
     ],
   );
+});
+
+/** A clip of one step, made; the replica waits for the partner's word. */
+const made: Line[] = [
+  [frame(0), "keep uncond 0"],
+  [half("cond"), "send cond 0 in epoch 1 from latents 0", "apply 0"],
+  [applied(1), "done 1 in epoch 1", "send latents 1 in epoch 1", "deadline 10000"],
+];
+const leaving = ["clear-deadline", "leave-pair"];
+
+test.each<[name: string, lines: Line[]]>([
+  [
+    "the same latents: they are stored",
+    [...made, [frame(1), ...leaving, "store in epoch 1"], [frame(1), "drop not-paired"]],
+  ],
+  [
+    "the same latents, told before this replica has made its step",
+    [
+      ...made.slice(0, 2),
+      [frame(1)],
+      [frame(1), "drop duplicate"],
+      [
+        applied(1),
+        ...["done 1 in epoch 1", "send latents 1 in epoch 1", ...leaving, "store in epoch 1"],
+      ],
+    ],
+  ],
+  [
+    "the same latents, and then the partner is gone",
+    [
+      ...made.slice(0, 2),
+      [frame(1)],
+      [lost],
+      [
+        applied(1),
+        ...["done 1 in epoch 1", "send latents 1 in epoch 1", ...leaving, "store in epoch 1"],
+      ],
+    ],
+  ],
+  [
+    "other latents: neither replica is believed",
+    [...made, [frame(1, { latentsDigest: "other" }), ...leaving, "failed in epoch 1"]],
+  ],
+  [
+    "other latents, told before this replica has made its step",
+    [
+      ...made.slice(0, 2),
+      [frame(1, { latentsDigest: "other" })],
+      [
+        applied(1),
+        "done 1 in epoch 1",
+        "send latents 1 in epoch 1",
+        ...leaving,
+        "failed in epoch 1",
+      ],
+    ],
+  ],
+  [
+    "the partner is gone: the coordinator chooses who stores what it has",
+    [
+      ...made,
+      [lost, "deadline 60000", "pair-broken in epoch 1"],
+      [frame(1), "drop step-beyond"],
+      [alone(2), ...leaving, "store in epoch 2"],
+    ],
+  ],
+  [
+    "nothing comes in time: as when the partner is gone",
+    [
+      ...made,
+      [deadline, "deadline 60000", "pair-broken in epoch 1"],
+      [alone(2), ...leaving, "store in epoch 2"],
+    ],
+  ],
+  [
+    "the task is wanted back meanwhile",
+    [
+      ...made,
+      [giveBack, ...leaving, "deadline 10000", "save 1 in epoch 1"],
+      [saved(1), "clear-deadline", "yielded 1 in epoch 1"],
+    ],
+  ],
+])("after the last step of a pair, %s", (_name, lines) => {
+  play({ ...COND, stepCount: 1 }, ["run cond 0"], lines);
 });
 
 test("a partner that is late is given three median steps, but no less than ten seconds", () => {
@@ -257,15 +344,11 @@ test.each(drops)("a frame of %s is dropped", (_name, change, reason) => {
 });
 
 test("a half of a step that does not exist is dropped", () => {
-  play({ ...COND, stepCount: 1 }, ["run cond 0"], [[frame(1), "drop step-beyond"]]);
+  play({ ...COND, stepCount: 1 }, ["run cond 0"], [[frame(2), "drop step-beyond"]]);
 });
 
 test("the partner's death while the last latents are stored changes the epoch, not the work", () => {
-  const ready: Line[] = [
-    [frame(0), "keep uncond 0"],
-    [half("cond"), "send cond 0 in epoch 1 from latents 0", "apply 0"],
-    [applied(1), "done 1 in epoch 1", "clear-deadline", "leave-pair", "store in epoch 1"],
-  ];
+  const ready: Line[] = [...made, [frame(1), "clear-deadline", "leave-pair", "store in epoch 1"]];
   const plan = { ...COND, stepCount: 1 };
   play(plan, ["run cond 0"], [...ready, [lost], [alone(2)], [stored, "finished in epoch 2"]]);
   play(

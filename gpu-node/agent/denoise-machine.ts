@@ -6,9 +6,10 @@
  * keeps the tensors under these names.
  *
  * A pair: each replica computes its half, sends it with the digest of the latents that went into
- * it, and makes the step once it has the partner's half of the same step, epoch and plan. Whoever
- * misses the partner reports "pair-broken", keeps its latents and waits for the coordinator, which
- * lets one replica go on alone under a new epoch.
+ * it, and makes the step once it has the partner's half of the same step, epoch and plan. After the
+ * last step each sends the digest alone, and stores its latents once the partner's are the same.
+ * Whoever misses the partner reports "pair-broken", keeps its latents and waits for the coordinator,
+ * which lets one replica go on alone under a new epoch.
  *
  * A task that is wanted back is given back at a step boundary: the replica finishes the step in
  * hand, saves the latents and reports "yielded". Both replicas of a pair are asked, and each stops
@@ -114,6 +115,7 @@ function reduceSteps(state: Denoising, event: DenoiseEvent): Step {
 function advance(state: Denoising): Step {
   if (state.doing.kind !== "nothing" || state.partnership.kind === "broken") return [state, []];
   const { plan, step, have, partnership } = state;
+  if (step === plan.stepCount) return conclude(state);
   const missing = halvesOf(plan).filter((half) => !have[half]);
   if (missing.length === 0) {
     return [{ ...state, doing: { kind: "apply" } }, [{ kind: "apply", step }]];
@@ -124,6 +126,19 @@ function advance(state: Denoising): Step {
   }
   if (missing.includes(plan.ownHalf!)) return runHalf(state, plan.ownHalf!);
   return [state, [{ kind: "set-deadline", ms: waitMs(state) }]];
+}
+
+/** All steps are made: the latents are good once the partner says that it has the same. */
+function conclude(state: Denoising): Step {
+  const { partnership, digest, epoch, startMs, stepsMs } = state;
+  if (partnership.kind === "together") {
+    if (partnership.aheadDigest === null) {
+      if (partnership.lostReason !== null) return breakPair(state, partnership.lostReason);
+      return [state, [{ kind: "set-deadline", ms: waitMs(state) }]];
+    }
+    if (partnership.aheadDigest !== digest) return diverge(state);
+  }
+  return after(leavePair(state), store({ epoch, startMs, stepsMs }));
 }
 
 /** How long the partner's half may be missing once the own one is there. */
@@ -161,10 +176,6 @@ function takeStep(state: Denoising, digest: string | null, nowMs: number): Step 
     epoch,
     report: { kind: "progress", stepsDone: step, secondsPerStep: secondsPerStep(stepsMs) },
   };
-  if (step === plan.stepCount) {
-    const { startMs } = state;
-    return after([progress, ...leavePair(state)], store({ epoch, startMs, stepsMs }));
-  }
   const next: Denoising = {
     ...state,
     step,
@@ -174,8 +185,15 @@ function takeStep(state: Denoising, digest: string | null, nowMs: number): Step 
     stepStartMs: nowMs,
     stepsMs,
   };
+  if (step === plan.stepCount) return after([progress, ...sendDigest(next)], conclude(next));
   if (state.yieldAsked) return after([progress], giveBack(next));
   return after([progress], saveIfDue(beginStep(next), nowMs));
+}
+
+function sendDigest({ partnership, plan, step, epoch, digest }: Denoising): DenoiseEffect[] {
+  if (partnership.kind !== "together") return [];
+  assert(digest !== null, "the digest of the latents that a pair has made");
+  return [{ kind: "send-digest", step, half: plan.ownHalf!, epoch, latentsDigest: digest }];
 }
 
 /** With the partner's half, where that came during the step before. */
@@ -210,6 +228,7 @@ function takeFrame(state: Denoising, frame: FrameFacts): Step {
   if (frame.planHash !== plan.planHash) return refused("plan-hash");
   if (frame.half !== partnerHalf(plan)) return refused("half");
   if (frame.step < step) return refused("step-passed");
+  if (frame.step === plan.stepCount) return takeLastDigest(state, frame.latentsDigest);
 
   const keep: DenoiseEffect = { kind: "keep-half", step: frame.step, half: frame.half };
   if (frame.step === step) {
@@ -220,11 +239,21 @@ function takeFrame(state: Denoising, frame: FrameFacts): Step {
     const kept = { ...state, have: { ...have, [frame.half]: true } };
     return after([keep, ...stop], advance(kept));
   }
-  const isNext = frame.step === step + 1 && frame.step < plan.stepCount;
+  const isNext = frame.step === step + 1;
   if (!isNext || partnership.kind === "broken") return refused("step-beyond");
   if (partnership.aheadDigest !== null) return refused("duplicate");
   const ahead = { ...partnership, aheadDigest: frame.latentsDigest };
   return [{ ...state, partnership: ahead }, [keep]];
+}
+
+/** What the partner has after its last step; this replica may have one step to make. */
+function takeLastDigest(state: Denoising, aheadDigest: string): Step {
+  const { partnership, plan, step } = state;
+  if (partnership.kind !== "together" || step < plan.stepCount - 1)
+    return [state, [drop("step-beyond")]];
+  if (partnership.aheadDigest !== null) return [state, [drop("duplicate")]];
+  const told = { ...state, partnership: { ...partnership, aheadDigest } };
+  return step === plan.stepCount ? conclude(told) : [told, []];
 }
 
 /** What the partner has sent is still good: the pair breaks only once a half of it is missing. */
@@ -241,11 +270,7 @@ function passDeadline(state: Denoising): Step {
       return [state, []];
     case "together": {
       if (state.doing.kind !== "nothing") return [state, []];
-      const half = partnerHalf(state.plan);
-      return breakPair(
-        state,
-        `no ${half} half of step ${state.step} came within ${waitMs(state)} ms`,
-      );
+      return breakPair(state, `no ${missingOf(state)} came within ${waitMs(state)} ms`);
     }
     case "broken":
       return fail(
@@ -256,6 +281,12 @@ function passDeadline(state: Denoising): Step {
     default:
       return assertNever(state.partnership);
   }
+}
+
+/** What this replica waits for. */
+function missingOf({ plan, step }: Denoising): string {
+  if (step === plan.stepCount) return "word on the last step's latents";
+  return `${partnerHalf(plan)} half of step ${step}`;
 }
 
 /** Without the partner the step cannot be made: who is asked to yield does so here. */

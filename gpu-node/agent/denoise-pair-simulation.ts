@@ -214,6 +214,9 @@ class Simulation {
       case "send-half":
         this.#send(node, effect, halves.get(`${effect.half} ${effect.step}`)!);
         return;
+      case "send-digest":
+        this.#send(node, effect, "");
+        return;
       case "keep-half":
         assert(frame, "a frame to keep");
         halves.set(`${effect.half} ${effect.step}`, frame.payload);
@@ -241,7 +244,8 @@ class Simulation {
         node.deadline = 0;
         return;
       case "leave-pair":
-        this.#channelEnds(node);
+        // What was sent before arrives before.
+        this.#channelEnds(node, this.#scenario.delayMsMax);
         return;
       case "report": {
         const { epoch, report } = effect;
@@ -281,7 +285,11 @@ class Simulation {
     });
   }
 
-  #send(node: Node, sent: Extract<DenoiseEffect, { kind: "send-half" }>, payload: string): void {
+  #send(
+    node: Node,
+    sent: Extract<DenoiseEffect, { kind: "send-half" | "send-digest" }>,
+    payload: string,
+  ): void {
     const { loss, doubled, forged, delayMsMax } = this.#scenario;
     const { step, half, epoch, latentsDigest } = sent;
     const frame: Frame = { step, half, epoch, latentsDigest, planHash: PLAN_HASH, payload };
@@ -310,15 +318,18 @@ class Simulation {
   }
 
   /** The channel is the grant's: a partner that works on another one by now hears nothing. */
-  #channelEnds(node: Node): void {
+  #channelEnds(node: Node, notBeforeMs: number): void {
     const partner = this.#nodes[node.partnerId!]!;
     if (partner.partnerId !== node.id) return;
-    this.#later(partner, this.#random() * 100, () => ({ kind: "lost", reason: "closed" }));
+    this.#later(partner, notBeforeMs + this.#random() * 100, () => ({
+      kind: "lost",
+      reason: "closed",
+    }));
   }
 
   #die(node: Node): void {
     node.alive = false;
-    if (node.partnerId !== null) this.#channelEnds(node);
+    if (node.partnerId !== null) this.#channelEnds(node, 0);
     this.#at(this.#random() * LEASE_MS, () => this.#coordinator.nodeLost(node.id));
   }
 

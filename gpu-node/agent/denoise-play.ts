@@ -31,6 +31,8 @@ export function told(effect: DenoiseEffect): string {
       return `run ${effect.half} ${effect.step}`;
     case "send-half":
       return `send ${effect.half} ${effect.step} in epoch ${effect.epoch} from ${effect.latentsDigest}`;
+    case "send-digest":
+      return `send ${effect.latentsDigest} in epoch ${effect.epoch}`;
     case "keep-half":
       return `keep ${effect.half} ${effect.step}`;
     case "drop-frame":

@@ -24,7 +24,7 @@ import { reduceDenoise, startDenoise } from "./denoise-machine.js";
 import type { DenoiseParts, Frame } from "./denoise-parts.js";
 import type { DenoiseEffect, DenoiseEvent, DenoiseState } from "./denoise-state.js";
 import { type EndingEvent, isEnding, lastWordsOn } from "./denoise-unstarted.js";
-import { decodeHalf, encodeHalf } from "./half-payload.js";
+import { decodeHalf, encodeHalf, NO_HALF } from "./half-payload.js";
 import { patiently } from "./patience.js";
 import { type Previews, previewsOf } from "./previews.js";
 import { sha256 } from "./sha256.js";
@@ -192,13 +192,14 @@ export class DenoiseShell {
   }
 
   /** What the machine cannot judge: whose latents these are, and of which shape. */
-  #isExpected({ jobId, clipId, shape }: FrameHeader): boolean {
+  #isExpected({ jobId, clipId, shape, step }: FrameHeader): boolean {
     if (jobId !== this.#assignment.jobId || clipId !== this.#assignment.clipId) {
       this.#parts.onFrameDropped("clip");
       return false;
     }
-    const latents = this.#replica?.latents;
-    if (latents && elementCount(shape) !== latents.data.length) {
+    const { latents, stepCount } = this.#replica ?? {};
+    const isHalf = step !== stepCount;
+    if (latents && isHalf && elementCount(shape) !== latents.data.length) {
       this.#parts.onFrameDropped("shape");
       return false;
     }
@@ -212,14 +213,16 @@ export class DenoiseShell {
         this.#carry(this.#runHalf(effect.half, effect.step));
         return;
       case "send-half":
-        this.#sendHalf(effect);
+        this.#send(effect, this.#half(effect.half, effect.step));
         return;
-      case "keep-half": {
+      case "send-digest":
+        this.#send(effect, NO_HALF);
+        return;
+      case "keep-half":
         assert(frame, "a frame to keep");
         this.#halves.set(`${effect.half} ${effect.step}`, decodeHalf(frame));
         this.#parts.observer?.halfCame(frame.header.traceparent ?? null);
         return;
-      }
       case "drop-frame":
         onFrameDropped(effect.reason);
         return;
@@ -280,10 +283,9 @@ export class DenoiseShell {
     this.#begun = { step, answer, startMs: this.#parts.clock.nowMs() };
   }
 
-  #sendHalf(sent: Extract<DenoiseEffect, { kind: "send-half" }>): void {
+  #send(sent: Extract<DenoiseEffect, { kind: "send-half" | "send-digest" }>, made: Tensor): void {
     const { jobId, clipId, attempt } = this.#assignment;
     const { step, half, epoch, latentsDigest } = sent;
-    const made = this.#half(half, step);
     const { dtype, payload } = encodeHalf(made, this.#parts.dtype);
     const { traceparent = null } = this.#parts;
     const header: FrameHeader = {
@@ -291,7 +293,7 @@ export class DenoiseShell {
       ...{ sha256: sha256(payload), planHash: this.#framePlanHash, latentsDigest },
       ...(traceparent === null ? {} : { traceparent }),
     };
-    this.#parts.observer?.halfSent(payload.byteLength);
+    if (sent.kind === "send-half") this.#parts.observer?.halfSent(payload.byteLength);
     this.#channel?.send(header, payload);
   }
 
@@ -366,8 +368,8 @@ export class DenoiseShell {
   }
 
   #fault(error: unknown): void {
-    const { code, detail } = asFarmError(error);
-    this.#feed({ kind: "fault", code, detail });
+    const { code, detail, blobKey } = asFarmError(error);
+    this.#feed({ kind: "fault", code, detail, blobKey: blobKey ?? undefined });
   }
 
   #settleIdle(): void {

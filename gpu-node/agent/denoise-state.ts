@@ -36,7 +36,10 @@ export type Partnership =
   | { readonly kind: "none" }
   | {
       readonly kind: "together";
-      /** Digest that came with a kept half of the step after this one; at most one step ahead. */
+      /**
+       * Digest of the partner's latents after one step more than these: it came with a kept half, or,
+       * after the last step, alone. At most one step ahead.
+       */
       readonly aheadDigest: string | null;
       /** Why the partner is gone; not reported while its halves at hand still make a step. */
       readonly lostReason: string | null;
@@ -50,9 +53,15 @@ export interface Denoising {
   readonly plan: DenoisePlan;
   /** Fencing number of the grant; only "continue-alone" raises it. */
   readonly epoch: number;
-  /** Steps made; also the index of the step that comes next. */
+  /**
+   * Steps made; also the index of the step that comes next. Once all are made, a replica of a pair
+   * waits for the partner's word on the latents.
+   */
   readonly step: number;
-  /** Digest of the latents that go into this step; null where no partner compares them. */
+  /**
+   * Digest of the latents after these steps, which go into the next one; null where no partner
+   * compares them.
+   */
   readonly digest: string | null;
   readonly doing: Doing;
   /** Halves of this step at hand. */
@@ -122,7 +131,13 @@ export type DenoiseEvent =
   /** The coordinator, or this node, wants the task to end. */
   | { readonly kind: "cancel" }
   /** Something the shell was asked to do failed. */
-  | { readonly kind: "fault"; readonly code: FarmErrorCode; readonly detail: string };
+  | {
+      readonly kind: "fault";
+      readonly code: FarmErrorCode;
+      readonly detail: string;
+      /** The blob that could not be read, before the first step; else absent. */
+      readonly blobKey?: string | undefined;
+    };
 
 /** Why a frame was dropped; a counter each. */
 export type DropReason =
@@ -140,6 +155,14 @@ export type DenoiseEffect =
   /** Send the half just computed to the partner. */
   | {
       readonly kind: "send-half";
+      readonly step: number;
+      readonly half: GuidanceHalf;
+      readonly epoch: number;
+      readonly latentsDigest: string;
+    }
+  /** Tell the partner which latents the last step made; there is no half that could carry it. */
+  | {
+      readonly kind: "send-digest";
       readonly step: number;
       readonly half: GuidanceHalf;
       readonly epoch: number;

@@ -16,7 +16,7 @@ export function lastWordsOn(event: EndingEvent, { resume }: DenoiseWork): TaskRe
     case "cancel":
       return null;
     case "fault":
-      return { kind: "failed", code: event.code, detail: event.detail };
+      return { ...event, kind: "failed" };
     case "yield":
       return { kind: "yielded", checkpoint: resume };
     default:

@@ -3,6 +3,9 @@ import { float16ToFloat32, float32ToFloat16 } from "../../shared/tensor/float16.
 import { type ComputeType, floatsOf, type Tensor, tensor } from "../../shared/tensor/tensor.js";
 import type { Frame } from "./denoise-parts.js";
 
+/** What a frame carries that only tells a digest: a bus moves none without a payload. */
+export const NO_HALF = tensor([1], new Float32Array(1));
+
 /** @param half the UNet's answer, every value of which is one of `computed` */
 export function encodeHalf(
   { data }: Tensor,

@@ -52,8 +52,9 @@ export class StageTask {
         if (!signal.aborted) report(epoch, { kind: "finished", result });
       },
       (error: unknown) => {
-        const { code, detail } = asFarmError(error);
-        if (!signal.aborted) report(epoch, { kind: "failed", code, detail });
+        const { code, detail, blobKey } = asFarmError(error);
+        const failed = { kind: "failed", code, detail, blobKey: blobKey ?? undefined } as const;
+        if (!signal.aborted) report(epoch, failed);
       },
     );
   }

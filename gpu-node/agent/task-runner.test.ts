@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { ManualClock } from "../../shared/adapters/clock/manual-clock.js";
 import { FarmError } from "../../shared/core/errors.js";
 import type { TaskAssignment, TaskReport, TaskResult, Work } from "../../shared/farm/work.js";
+import { corruptBlob } from "../../shared/ports/blob-errors.js";
 import type { BlobStore } from "../../shared/ports/blob-store.js";
 import type { TensorBus } from "../../shared/ports/tensor-bus.js";
 import type { Runtime } from "../runtime/runtime.js";
@@ -105,6 +106,16 @@ const failures: [name: string, error: unknown, report: TaskReport][] = [
     "with a code",
     new FarmError("blob-missing", "no such blob"),
     { kind: "failed", code: "blob-missing", detail: "no such blob" },
+  ],
+  [
+    "for a blob",
+    corruptBlob({ key: "v1/x", sha256: "0", size: 1 }),
+    {
+      kind: "failed",
+      code: "blob-corrupt",
+      detail: "blob v1/x is not the 1 bytes of sha256 0 it should be",
+      blobKey: "v1/x",
+    },
   ],
   [
     "without a code",

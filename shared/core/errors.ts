@@ -75,17 +75,24 @@ export class FarmError extends Error {
   readonly violations: readonly Violation[];
   /** Only with the code "exhausted". */
   readonly bound: Bound | null;
+  /** Only with the codes "blob-missing" and "blob-corrupt", where one blob is meant; else null. */
+  readonly blobKey: string | null;
 
   constructor(
     code: FarmErrorCode,
     detail: string,
-    options: ErrorOptions & { violations?: readonly Violation[]; bound?: Bound } = {},
+    options: ErrorOptions & {
+      readonly violations?: readonly Violation[];
+      readonly bound?: Bound;
+      readonly blobKey?: string;
+    } = {},
   ) {
     super(`[${code}] ${detail}`, options);
     this.code = code;
     this.detail = detail;
     this.violations = options.violations ?? [];
     this.bound = options.bound ?? null;
+    this.blobKey = options.blobKey ?? null;
   }
 
   get retry(): Retry {

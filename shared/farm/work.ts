@@ -141,7 +141,13 @@ export interface TaskResult {
 export type TaskReport =
   | { readonly kind: "progress"; readonly stepsDone: number; readonly secondsPerStep: number }
   | { readonly kind: "finished"; readonly result: TaskResult }
-  | { readonly kind: "failed"; readonly code: FarmErrorCode; readonly detail: string }
+  | {
+      readonly kind: "failed";
+      readonly code: FarmErrorCode;
+      readonly detail: string;
+      /** The blob that is missing or not what it should be, where that is the failure; else absent. */
+      readonly blobKey?: string | undefined;
+    }
   /** Latents of a step are in the store; work goes on. */
   | { readonly kind: "checkpointed"; readonly checkpoint: StepCheckpoint }
   /** Stopped at a step boundary as asked; null: before the first step. */

@@ -8,11 +8,12 @@ export function badKey(key: string): FarmError {
   return new FarmError("invalid-argument", `${shown} is no blob key: ${legal}`);
 }
 
-export function missingBlob(ref: BlobRef): FarmError {
-  return new FarmError("blob-missing", `blob ${ref.key} is not in the store`);
+export function missingBlob({ key: blobKey }: BlobRef): FarmError {
+  return new FarmError("blob-missing", `blob ${blobKey} is not in the store`, { blobKey });
 }
 
-export function corruptBlob(ref: BlobRef): FarmError {
-  const expected = `${ref.size} bytes of sha256 ${ref.sha256}`;
-  return new FarmError("blob-corrupt", `blob ${ref.key} is not the ${expected} it should be`);
+export function corruptBlob({ key: blobKey, size, sha256 }: BlobRef): FarmError {
+  const expected = `${size} bytes of sha256 ${sha256}`;
+  const detail = `blob ${blobKey} is not the ${expected} it should be`;
+  return new FarmError("blob-corrupt", detail, { blobKey });
 }

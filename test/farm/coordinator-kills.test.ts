@@ -58,10 +58,14 @@ const inMidDenoise: Teller = async (story) => {
 };
 
 /**
- * Every event but those that clean up, which cleaning-kills.test.ts has, and the one that takes quotas
- * and so keys, which test/access/admission-kills.test.ts has; a new one needs its story.
+ * Every event but those that clean up, which cleaning-kills.test.ts has, the one that takes quotas and
+ * so keys, which test/access/admission-kills.test.ts has, and the one that takes ten minutes, which the
+ * simulation has; a new one needs its story.
  */
-type Kind = Exclude<FarmEvent["kind"], "job-swept" | "job-deleted" | "job-admitted">;
+type Kind = Exclude<
+  FarmEvent["kind"],
+  "job-swept" | "job-deleted" | "job-admitted" | "task-given-up"
+>;
 
 /** What makes each kind of event happen, and how often in the life of such a job. */
 const stories: Readonly<Record<Kind, readonly [times: number, tell: Teller]>> = {

@@ -1,16 +1,31 @@
 /** @file I9: what should count against each task, kept apart from what production counts. */
 import type { FarmEvent } from "../../coordinator/plan/events.js";
 import { type Farm, recordOf } from "../../coordinator/plan/farm-state.js";
+import { REMAKES_MAX } from "../../coordinator/plan/limits.js";
 import { refusalOf } from "../../coordinator/plan/node-machine.js";
 import { membersOf } from "../../coordinator/plan/task.js";
 import { type Failure, isSpent } from "./farm-checks.js";
 import { hold } from "./violation.js";
 
+type Failed = Extract<FarmEvent, { kind: "task-failed" }>;
 type Granted = Extract<FarmEvent, { kind: "task-granted" }>;
+
+/** Two tasks, of which the second has to make something again before the first can go on. */
+interface Spared {
+  readonly readerId: string;
+  /** Null: it was asked to already. */
+  readonly makerId: string | null;
+}
 
 export class Budgets {
   /** By task, since its last reset. */
   readonly #failures = new Map<string, Failure[]>();
+  /** Tasks for which no bigger node came. */
+  readonly #givenUp = new Set<string>();
+  /** By clip and run. */
+  readonly #remakes = new Map<string, number>();
+  /** Who has to wait for whom, by the event just taken in. */
+  #spared: Spared | null = null;
   readonly #count: (what: string) => void;
 
   constructor(count: (what: string) => void) {
@@ -20,14 +35,21 @@ export class Budgets {
   /** The task was reset. */
   forget(taskId: string): void {
     this.#failures.delete(taskId);
+    this.#givenUp.delete(taskId);
   }
 
   /** What an event should do to the budgets, from the state before it. */
   expect(farm: Farm, event: FarmEvent, isCurrent: boolean): void {
+    this.#spared = null;
     switch (event.kind) {
       case "task-failed":
-        if (isCurrent)
+        if (!isCurrent) return;
+        this.#spared = this.#spare(farm, event);
+        if (!this.#spared)
           this.#blame(event.taskId, { nodeId: event.nodeId, code: event.failure.code });
+        return;
+      case "task-given-up":
+        this.#givenUp.add(event.taskId);
         return;
       case "node-left": {
         const isThis = farm.nodes.get(event.nodeId)?.info.bootId === event.bootId;
@@ -39,6 +61,29 @@ export class Budgets {
         return;
       default:
     }
+  }
+
+  /** A reader is not to blame for what another task of its clip has made and the store has lost. */
+  #spare(farm: Farm, { taskId: readerId, failure, blobKey }: Failed): Spared | null {
+    if (failure.code !== "blob-corrupt" && failure.code !== "blob-missing") return null;
+    const { jobId, clipIndex, stage } = farm.tasks.get(readerId)!;
+    if (stage === "condition") return null;
+    const clip = farm.jobs.get(jobId)!.clips[clipIndex]!;
+    const before = clip.taskIds
+      .slice(0, clip.taskIds.indexOf(readerId))
+      .map((taskId) => farm.tasks.get(taskId)!)
+      .filter((task) => task.stage !== stage);
+    if (before.some(({ state }) => state.kind !== "done")) return { readerId, makerId: null };
+    const maker = before.find(
+      ({ state }) => state.kind === "done" && state.result.blob?.key === blobKey,
+    );
+    const run = `${jobId}-${clipIndex} ${clip.run}`;
+    const times = this.#remakes.get(run) ?? 0;
+    if (!maker || times >= REMAKES_MAX) return null;
+    this.#remakes.set(run, times + 1);
+    this.forget(maker.taskId);
+    this.#count("result made again");
+    return { readerId, makerId: maker.taskId };
   }
 
   #blameLoss(farm: Farm, nodeId: string): void {
@@ -70,6 +115,7 @@ export class Budgets {
 
   /** @throws Violation when a task counts something else */
   check(farm: Farm): void {
+    this.#checkSpared(farm);
     for (const [taskId, failures] of this.#failures) {
       const task = farm.tasks.get(taskId);
       // The loss of a node may end a job by one of its tasks before it comes to the other.
@@ -87,8 +133,11 @@ export class Budgets {
     for (const task of farm.tasks.values()) {
       if (task.state.kind === "failed") {
         const failures = this.#failures.get(task.taskId) ?? [];
-        // One that no node has memory for fails at once.
-        const isTooBig = failures.at(-1)?.code === "out-of-memory";
+        // One that no node has memory for fails at once, or after a wait for a bigger one.
+        const isGivenUp = this.#givenUp.has(task.taskId);
+        const isTooBig = isGivenUp
+          ? failures.some(({ code }) => code === "out-of-memory")
+          : failures.at(-1)?.code === "out-of-memory";
         hold(
           isTooBig || isSpent(failures),
           "I9",
@@ -103,6 +152,20 @@ export class Budgets {
         );
       }
     }
+  }
+
+  #checkSpared(farm: Farm): void {
+    if (!this.#spared) return;
+    const { readerId, makerId } = this.#spared;
+    const kindOf = (taskId: string) => farm.tasks.get(taskId)?.state.kind;
+    const reader = kindOf(readerId);
+    hold(reader === "blocked", "I9", () => `${readerId} could not read, and is ${reader}`);
+    const maker = makerId && kindOf(makerId);
+    hold(
+      maker === null || maker === "ready" || maker === "blocked",
+      "I9",
+      () => `${makerId} made what ${readerId} could not read, and is ${maker}`,
+    );
   }
 }
 

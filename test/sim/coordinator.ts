@@ -272,8 +272,9 @@ export class SimCoordinator {
         this.#loop?.apply([{ kind: "task-finished", ...from, result: report.result }]);
         return;
       case "failed": {
-        const failure = { code: report.code, detail: report.detail };
-        this.#loop?.apply([{ kind: "task-failed", ...from, failure }]);
+        const { code, detail, blobKey } = report;
+        const failure = { code, detail };
+        this.#loop?.apply([{ kind: "task-failed", ...from, failure, blobKey }]);
         return;
       }
       case "checkpointed": {

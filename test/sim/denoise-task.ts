@@ -34,7 +34,7 @@ export class SimDenoise implements RunningTask {
   #draining = false;
   #underWay = 0;
   #isIdle = false;
-  /** The last step's update went wrong, and nobody but the partner can see it. */
+  /** The update of this step went wrong, and nobody but the partner can see it. */
   #wrongSince: number | null = null;
 
   constructor(assignment: TaskAssignment, work: DenoiseWork, parts: TaskParts, onIdle: () => void) {
@@ -158,7 +158,7 @@ export class SimDenoise implements RunningTask {
       event.kind === "cancel"
         ? null
         : event.kind === "fault"
-          ? ({ kind: "failed", code: event.code, detail: event.detail } as const)
+          ? ({ ...event, kind: "failed" } as const)
           : ({ kind: "yielded", checkpoint: this.#work.resume } as const);
     this.#state = { kind: "ended", epoch, report };
     if (report) this.#parts.report(epoch, report);
@@ -194,6 +194,14 @@ export class SimDenoise implements RunningTask {
       case "send-half": {
         const { step, half, epoch, latentsDigest } = effect;
         const payload = { ...this.#half(half, step), epoch };
+        const facts = { step, half, epoch, latentsDigest, planHash: this.#planHash };
+        this.#channel?.send({ facts, payload });
+        return;
+      }
+      case "send-digest": {
+        const { step, half, epoch, latentsDigest } = effect;
+        const { taskId } = this.#assignment;
+        const payload = { content: "", taskId, epoch, step, latents: latentsDigest };
         const facts = { step, half, epoch, latentsDigest, planHash: this.#planHash };
         this.#channel?.send({ facts, payload });
         return;
@@ -273,7 +281,7 @@ export class SimDenoise implements RunningTask {
     }
     this.#latents = stepped(this.#latents, uncond?.content ?? null, cond.content);
     this.#made += 1;
-    if (this.#channel && takeFault("wrong-bytes")) {
+    if (this.#channel && (takeFault("wrong-bytes") || this.#isWrongAtLast())) {
       this.#latents = digest("wrong", host.nodeId, this.#latents);
       this.#wrongSince = this.#made;
       world.oracle.onWrongBytes(this.#latents);
@@ -282,11 +290,15 @@ export class SimDenoise implements RunningTask {
     this.#feed({ kind: "applied", digest: this.#latents, nowMs: world.timeline.nowMs() });
   }
 
+  #isWrongAtLast(): boolean {
+    const isLast = this.#made === stepCount(this.#work.parameters);
+    const isWrong = isLast && this.#parts.takeFault("wrong-last-bytes");
+    if (isWrong) this.#parts.world.oracle.count("wrong bytes at the last step");
+    return isWrong;
+  }
+
   #store(epoch: number): void {
     const { world } = this.#parts;
-    const { taskId } = this.#assignment;
-    // The partner compares what goes into the next step: those of the last one nobody sees.
-    if (this.#wrongSince === this.#made) world.oracle.excuse(taskId);
     const key = latentsKey({ ...clipPlace(this.#assignment), epoch });
     this.#parts.put(
       key,
@@ -322,8 +334,8 @@ export class SimDenoise implements RunningTask {
     };
   }
 
-  #fault(error: FarmError): void {
-    this.#feed({ kind: "fault", code: error.code, detail: error.detail });
+  #fault({ code, detail, blobKey }: FarmError): void {
+    this.#feed({ kind: "fault", code, detail, blobKey: blobKey ?? undefined });
   }
 
   #settleIdle(): void {

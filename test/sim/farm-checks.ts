@@ -135,6 +135,7 @@ export function farmHash(farm: Farm): string {
     [...farm.ready.inOrder(() => 0)],
     [...farm.jobIdByRequestId],
     [...farm.notDueJobIds],
+    [...farm.outgrown],
     [...farm.unadmittedJobIds],
     [...farm.admittedCounts],
     [...farm.waitingJobIds],

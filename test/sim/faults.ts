@@ -1,6 +1,7 @@
 /** @file Makes things go wrong, one after the other, until it is told to stop. */
 import { membersOf } from "../../coordinator/plan/task.js";
 import { FarmError } from "../../shared/core/errors.js";
+import { isTerminal } from "../../shared/farm/job.js";
 import type { TaskReport } from "../../shared/farm/work.js";
 import type { SimCoordinator } from "./coordinator.js";
 import type { TornAt } from "./journal.js";
@@ -110,7 +111,34 @@ export class Faults {
         for (const { from, to, afterMs, durationMs } of clogs) {
           this.#after(afterMs, () => network.block(from, to, durationMs));
         }
+        return;
       }
+      case "publisher-cut":
+        // Publications take as long as this, and a deadline may pass meanwhile.
+        this.#world.store.fail("coordinator", random.between(2_000, 10_000));
+        return;
+      case "wrong-last-bytes":
+        random.pick(this.#nodes).plant(fault);
+        return;
+      case "result-rot":
+        this.#rotResults();
+    }
+  }
+
+  /** What the tasks of an open job have made, which others are about to read. */
+  #rotResults(): void {
+    const random = this.#thirdRandom;
+    const { store, oracle } = this.#world;
+    const open = [...oracle.durable.jobs.values()].filter((job) => !isTerminal(job.state));
+    const clips = open.flatMap((job) => job.clips.filter((clip) => !isTerminal(clip.state)));
+    if (clips.length === 0) return;
+    const made = random.pick(clips).taskIds.flatMap((taskId) => {
+      const state = oracle.durable.tasks.get(taskId)?.state;
+      return state?.kind === "done" && state.result.blob ? [state.result.blob.key] : [];
+    });
+    const isAll = random.chance(0.3);
+    for (const key of isAll ? made : made.slice(-1)) {
+      if (store.blobs.has(key)) store.rot(key);
     }
   }
 

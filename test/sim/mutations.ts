@@ -136,6 +136,39 @@ export const MUTATIONS: readonly Mutation[] = [
 
 /** Of what came with the third generation of worlds. */
 export const THIRD_MUTATIONS: readonly Mutation[] = [
+  onEvent("a result that cannot be read is the reader's fault", (_farm, event) =>
+    event.kind === "task-failed" ? { ...event, blobKey: undefined } : event,
+  ),
+  {
+    name: "a result that cannot be read is waited for, and nobody makes it again",
+    core: {
+      ...PRODUCTION,
+      reduceFarm: (farm, event) => {
+        const done = [...farm.tasks.values()].filter((task) => task.state.kind === "done");
+        const effects = reduceFarm(farm, event);
+        if (event.kind !== "task-failed" || !event.blobKey) return effects;
+        for (const task of done) {
+          if (farm.tasks.get(task.taskId)?.state.kind !== "ready") continue;
+          farm.tasks.set(task.taskId, task);
+          farm.ready.remove(task.taskId);
+        }
+        return effects;
+      },
+    },
+  },
+  {
+    name: "the latents of a pair's last step are not compared",
+    core: {
+      ...PRODUCTION,
+      reduceDenoise: (state, event) => {
+        const isLast =
+          event.kind === "applied" &&
+          state.kind === "denoising" &&
+          state.step + 1 === state.plan.stepCount;
+        return reduceDenoise(isLast ? { ...state, partnership: { kind: "none" } } : state, event);
+      },
+    },
+  },
   onEvent("a deadline passes and nothing comes of it", (_farm, event) =>
     event.kind === "job-expired" ? { ...event, jobId: "nobody" } : event,
   ),
@@ -190,8 +223,8 @@ export const LATER_MUTATIONS: readonly Mutation[] = [
     event.kind === "job-created" ? { ...event, job: { ...event.job, branch: null } } : event,
   ),
   onEvent("latents that cannot be read are gone on from", (_farm, event) => {
-    const isCorrupt = event.kind === "task-failed" && event.failure.code === "blob-corrupt";
-    if (!isCorrupt) return event;
+    const isCheckpoint = event.kind === "task-failed" && event.blobKey?.includes("/step-");
+    if (!isCheckpoint) return event;
     return { ...event, failure: { ...event.failure, code: "unreachable" } };
   }),
   {

@@ -37,7 +37,7 @@ export const LATER_FAULTS = [
   "second-coordinator",
 ] as const;
 /** Of the third generation. */
-export const THIRD_FAULTS = ["swizzle"] as const;
+export const THIRD_FAULTS = ["swizzle", "wrong-last-bytes", "result-rot", "publisher-cut"] as const;
 export type Fault = (typeof FAULTS)[number];
 export type LaterFault = (typeof LATER_FAULTS)[number];
 export type ThirdFault = (typeof THIRD_FAULTS)[number];

@@ -52,6 +52,8 @@ test(`${FIXED_SEEDS} fixed seeds hold every invariant, and reach what they are f
     "orphan found an owner",
     "input sent again",
     "every link clogged",
+    "result made again",
+    "wrong bytes at the last step",
     "event job-expired",
     "event job-admitted",
     "job refused: too late",

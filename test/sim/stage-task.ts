@@ -115,7 +115,9 @@ export class SimStage implements RunningTask {
   #goesOn(error: FarmError | null): boolean {
     if (error === null && !this.#aborted) return true;
     if (error && !this.#aborted) {
-      this.#parts.report(this.epoch, { kind: "failed", code: error.code, detail: error.detail });
+      const { code, detail, blobKey } = error;
+      const failed = { kind: "failed", code, detail, blobKey: blobKey ?? undefined } as const;
+      this.#parts.report(this.epoch, failed);
     }
     this.#settle();
     return false;

@@ -1,5 +1,6 @@
 /** @file The blob store: bytes are texts that are their own checksum. Slow or failing when told so. */
 import { FarmError } from "../../shared/core/errors.js";
+import { corruptBlob, missingBlob } from "../../shared/ports/blob-errors.js";
 import type { BlobRef } from "../../shared/ports/blob-store.js";
 import type { Random } from "./random.js";
 import type { Timeline } from "./timeline.js";
@@ -87,9 +88,8 @@ export class SimStore {
   get(caller: string, ref: BlobRef, answer: Answer<string>): void {
     this.#later(caller, answer, () => {
       const content = this.blobs.get(ref.key);
-      if (content === undefined) return new FarmError("blob-missing", `no blob ${ref.key}`);
-      if (content === ref.sha256 || !this.#checks) return content;
-      return new FarmError("blob-corrupt", `blob ${ref.key} is another one`);
+      if (content === undefined) return missingBlob(ref);
+      return content === ref.sha256 || !this.#checks ? content : corruptBlob(ref);
     });
   }
 

@@ -7,7 +7,7 @@ import type { Answer } from "./store.js";
 import type { World } from "./world.js";
 
 /** What may go wrong inside a task, once. */
-export type TaskFault = "nan" | "wrong-bytes";
+export type TaskFault = "nan" | "wrong-bytes" | "wrong-last-bytes";
 
 export interface TaskParts {
   readonly world: World;

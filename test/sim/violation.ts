@@ -8,7 +8,7 @@ export const INVARIANTS = {
   I5: "queues and histories are bounded",
   I7: "nothing carrying an old epoch, or from one who is no member, has an effect",
   I8: "after the faults have stopped every job ends in bounded time, and nothing goes on for it",
-  I9: "a task fails for good exactly when its retry budget is spent, and only its own faults spend it",
+  I9: "a task fails for good exactly when its retry budget is spent, and only its own faults spend it; what cannot be read is made again",
   I10: "a slot holds a task exactly while the task's grant names the node; one GPU task a node",
   I11: "replaying the journal gives the farm in memory",
   I12: "a step consumes only halves of this step, of the same latents and grant",

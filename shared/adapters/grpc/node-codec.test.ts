@@ -59,6 +59,10 @@ const messages: [name: string, message: NodeMessage][] = [
     }),
   ],
   ["failed", report({ kind: "failed", code: "numerical", detail: "NaN at step 3" })],
+  [
+    "failed for a blob",
+    report({ kind: "failed", code: "blob-corrupt", detail: "x", blobKey: "v1/j/0/latents-1" }),
+  ],
   ["pair-broken", report({ kind: "pair-broken", step: 7, reason: "socket closed" })],
   ["checkpointed", report({ kind: "checkpointed", checkpoint })],
   ["yielded at a step", report({ kind: "yielded", checkpoint })],

@@ -8,6 +8,7 @@ import {
 import { isFarmErrorCode } from "../../core/errors.js";
 import { PREVIEW_BYTES_MAX } from "../../farm/limits.js";
 import type { ModelInfo, NodePreference, TaskAssignment, TaskReport } from "../../farm/work.js";
+import { isBlobKey } from "../../ports/blob-key.js";
 import { decodeModelInfo, encodeModelInfo } from "./model-codec.js";
 import * as check from "./wire-checks.js";
 import {
@@ -241,7 +242,10 @@ function encodeReport(
       return { $case: "finished", value: { taskId, epoch, result: encodeResult(report.result) } };
     case "failed": {
       const detail = report.detail.slice(0, DETAIL_LENGTH_MAX);
-      return { $case: "failed", value: { taskId, epoch, code: report.code, detail, blobKey: "" } };
+      return {
+        $case: "failed",
+        value: { taskId, epoch, code: report.code, detail, blobKey: report.blobKey ?? "" },
+      };
     }
     case "checkpointed": {
       const checkpoint = encodeCheckpoint(report.checkpoint);
@@ -269,9 +273,10 @@ function decodeReport(wire: NonNullable<ConnectRequest["report"]>): TaskReport {
       return { kind: "finished", result: decodeResult(wire.value.result, "finished.result") };
     case "failed": {
       const detail = wire.value.detail.slice(0, DETAIL_LENGTH_MAX);
-      const { code } = wire.value;
+      const { code, blobKey } = wire.value;
+      const blob = isBlobKey(blobKey) ? { blobKey } : {};
       // A code of a newer node is a failure all the same; refusing the report would hang the task.
-      if (isFarmErrorCode(code)) return { kind: "failed", code, detail };
+      if (isFarmErrorCode(code)) return { kind: "failed", code, detail, ...blob };
       return { kind: "failed", code: "runtime-failed", detail: `${code.slice(0, 64)}: ${detail}` };
     }
     case "checkpointed": {

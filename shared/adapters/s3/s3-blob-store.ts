@@ -254,7 +254,7 @@ export class S3BlobStore implements BlobStore {
       if (!(second instanceof S3Failure) || second.isTransient) return toFarmError(what, error);
     }
     const text = `${what}: the store fails for it (${error.status ?? error.code}) and for nothing else, so it is damaged`;
-    return new FarmError("blob-corrupt", text, { cause: error });
+    return new FarmError("blob-corrupt", text, { cause: error, blobKey: ref.key });
   }
 
   async *#pages(prefix: string): AsyncGenerator<Awaited<ReturnType<S3Client["page"]>>["objects"]> {
