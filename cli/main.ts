@@ -28,6 +28,7 @@ import {
   retry,
 } from "./jobs.js";
 import { addKeyVerbs } from "./keys.js";
+import { logs } from "./logs.js";
 import { drain, nodes, undrain, usage } from "./nodes.js";
 import { addOutput } from "./output.js";
 import { addRenderFlags, type RenderFlags } from "./render-flags.js";
@@ -107,6 +108,9 @@ function addJobVerbs(program: Command): void {
     .action((flags: ListFlags) => list(flags));
   verb("get <job>", "one job and its clips").action((job: string, flags: JobFlags) =>
     get(job, flags),
+  );
+  verb("logs <job>", "what became of a job: every try, node, failure and time").action(
+    (job: string, flags: JobFlags) => logs(job, flags),
   );
   verb("link <job>", "a URL of a finished file, good for five minutes, where the store gives any")
     .requiredOption("--file <name>", "the file, e.g. clip.mp4")

@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type ClientReadableStream, Metadata, type ServiceError } from "@grpc/grpc-js";
+import { type ClientReadableStream, Metadata } from "@grpc/grpc-js";
 import type { Job as WireJob } from "../proto/gen/renderfarm/v1/job.js";
 import {
   type CollectGarbageResponse,
@@ -14,6 +14,7 @@ import {
   type GetFarmResponse,
   type GetOutputLinkResponse,
   JobServiceClient,
+  type ListJobEventsResponse,
   type ListJobsResponse,
   type ListOutputsResponse,
   type UndrainNodeResponse,
@@ -31,9 +32,9 @@ import {
   encodeTime,
   type NewJobRequest,
 } from "../shared/adapters/grpc/job-codec.js";
+import { decodeJobEvent } from "../shared/adapters/grpc/job-log-codec.js";
 import { decodeModelInfo } from "../shared/adapters/grpc/model-codec.js";
 import type { RequestedParameters } from "../shared/adapters/grpc/parameters-codec.js";
-import { fromServiceError } from "../shared/adapters/grpc/status.js";
 import { decodeOutput } from "../shared/adapters/grpc/work-codec.js";
 import { insecureChannel } from "../shared/adapters/tls/grpc-credentials.js";
 import { asFarmError, FarmError } from "../shared/core/errors.js";
@@ -45,6 +46,7 @@ import {
   type JobState,
   type JobView,
 } from "../shared/farm/job.js";
+import type { JobLogEntry } from "../shared/farm/job-log.js";
 import type { JobParameters } from "../shared/farm/parameters.js";
 import type { Output } from "../shared/farm/work.js";
 import type { BlobRef } from "../shared/ports/blob-store.js";
@@ -56,6 +58,7 @@ import {
   type UnaryCall,
   unaryCall,
 } from "./abortable-calls.js";
+import { callFailure } from "./call-failure.js";
 import { channelFor, type Entry } from "./entry.js";
 import { type FarmView, type NodeView, viewNode } from "./farm-view.js";
 
@@ -163,6 +166,15 @@ export class FarmClient {
       (done, options) => this.#stub.getJob({ jobId }, new Metadata(), options, done),
       signal,
     );
+  }
+
+  /** What became of a job, the oldest first. */
+  async jobLog(jobId: string, signal?: AbortSignal): Promise<JobLogEntry[]> {
+    const { events } = await this.#unary<ListJobEventsResponse>(
+      (done, options) => this.#stub.listJobEvents({ jobId }, new Metadata(), options, done),
+      signal,
+    );
+    return events.map((event, i) => decodeJobEvent(event, `events[${i}]`));
   }
 
   /** The finished files of a clip, also where the job does not name them. */
@@ -369,7 +381,7 @@ export class FarmClient {
 
   #unary<A>(start: UnaryCall<A>, signal?: AbortSignal): Promise<A> {
     return unaryCall(start, deadlineIn(CALL_MS_MAX), signal).catch((error: unknown) => {
-      throw this.#explain(error);
+      throw callFailure(error, this.address);
     });
   }
 
@@ -377,17 +389,7 @@ export class FarmClient {
     try {
       yield* streamCall(call, signal);
     } catch (error) {
-      throw this.#explain(error);
+      throw callFailure(error, this.address);
     }
-  }
-
-  #explain(error: unknown): FarmError {
-    if (error instanceof FarmError) return error;
-    const known = fromServiceError(error as ServiceError);
-    if (known.code !== "unreachable") return known;
-    const reason = known.detail.replace(/ Resolution note: *$/, "");
-    return new FarmError("unreachable", `no answer from ${this.address}: ${reason}`, {
-      cause: error,
-    });
   }
 }

@@ -7,6 +7,7 @@
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { measureBatchScaling } from "./batch-scaling.js";
+import { measureBusy } from "./busy.js";
 import { measureCancel } from "./cancel.js";
 import { measureDispatch } from "./dispatch.js";
 import { measureFailover } from "./failover.js";
@@ -21,6 +22,7 @@ const GROUPS: Readonly<Record<string, () => Promise<Figure[]>>> = {
   cancel: measureCancel,
   pair: measurePairSpeed,
   batch: measureBatchScaling,
+  busy: measureBusy,
   pipeline: measurePipeline,
   dispatch: measureDispatch,
   restart: measureRestart,

@@ -34,6 +34,7 @@ export const RULES: ReadonlyMap<string, Rule> = new Map([
   ["/renderfarm.v1.JobService/UndrainNode", changes("admin", "node.undrain")],
   ["/renderfarm.v1.JobService/CollectGarbage", changes("admin", "farm.collect-garbage")],
   ["/renderfarm.v1.JobService/UploadInput", changes("submit", "input.upload")],
+  ["/renderfarm.v1.JobService/ListJobEvents", reads],
   ["/renderfarm.v1.JobService/ListOutputs", reads],
   ["/renderfarm.v1.JobService/DownloadOutput", reads],
   ["/renderfarm.v1.JobService/GetOutputLink", reads],

@@ -5,6 +5,7 @@
 import type * as wire from "../../proto/gen/renderfarm/v1/job_service.js";
 import { encodeBlobRef } from "../../shared/adapters/grpc/blob-codec.js";
 import { encodeJob } from "../../shared/adapters/grpc/job-codec.js";
+import { encodeJobEvent } from "../../shared/adapters/grpc/job-log-codec.js";
 import { encodeOutput } from "../../shared/adapters/grpc/work-codec.js";
 import { FarmError } from "../../shared/core/errors.js";
 import type { ClipPreview, JobView } from "../../shared/farm/job.js";
@@ -48,6 +49,7 @@ export interface JobApi {
   readonly deleteJob: Ask<wire.DeleteJobRequest, wire.DeleteJobResponse>;
   readonly drainNode: Ask<wire.DrainNodeRequest, wire.DrainNodeResponse>;
   readonly undrainNode: Ask<wire.UndrainNodeRequest, wire.UndrainNodeResponse>;
+  readonly listJobEvents: Ask<wire.ListJobEventsRequest, wire.ListJobEventsResponse>;
   readonly listOutputs: Ask<wire.ListOutputsRequest, wire.ListOutputsResponse>;
   /** @throws FarmError "not-found", "wrong-state" where the store gives no links */
   readonly getOutputLink: Ask<wire.GetOutputLinkRequest, wire.GetOutputLinkResponse>;
@@ -99,6 +101,10 @@ export function jobApi(parts: JobParts): JobApi {
     deleteJob: told(async ({ jobId }, caller) => deleteJob(seen(caller), jobId)),
     drainNode: told(async ({ nodeId }) => ({ node: await drainNode(loop, nodeId) })),
     undrainNode: told(async ({ nodeId }) => ({ node: await undrainNode(loop, nodeId) })),
+    listJobEvents: told(async ({ jobId }, caller) => {
+      findJob(seen(caller), jobId);
+      return { events: loop.logOf(jobId).map(encodeJobEvent) };
+    }),
     listOutputs: told(async ({ jobId, clipIndex }, caller) => ({
       outputs: outputsOf(seen(caller), jobId, clipIndex).map(encodeOutput),
     })),

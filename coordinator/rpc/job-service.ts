@@ -35,6 +35,7 @@ export function jobServiceHandlers(api: JobApi, callerOf: CallerOf): wire.JobSer
     deleteJob: unary(api.deleteJob),
     drainNode: unary(api.drainNode),
     undrainNode: unary(api.undrainNode),
+    listJobEvents: unary(api.listJobEvents),
     listOutputs: unary(api.listOutputs),
     getOutputLink: unary(api.getOutputLink),
     getFarm: unary(api.getFarm),

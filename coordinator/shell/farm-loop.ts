@@ -7,6 +7,7 @@
 import { asFarmError } from "../../shared/core/errors.js";
 import type { ClipPreview, JobView } from "../../shared/farm/job.js";
 import { isTerminal } from "../../shared/farm/job.js";
+import type { JobLogEntry } from "../../shared/farm/job-log.js";
 import type { Journal } from "../../shared/ports/journal.js";
 import { type Log, silentLog } from "../../shared/ports/log.js";
 import { planAdmission } from "../plan/admission.js";
@@ -22,6 +23,7 @@ import { viewJob } from "../plan/view.js";
 import { encodeEvent } from "./event-codec.js";
 import type { Failpoint } from "./failpoint.js";
 import type { FarmObserver } from "./farm-observer.js";
+import { JobLogs } from "./job-logs.js";
 import { PreviewBoard } from "./preview-board.js";
 import { type Recovered, recoverFarm, snapshotLines } from "./recover.js";
 
@@ -91,6 +93,7 @@ export class FarmLoop {
   #followed: Recovered | null;
   #execute: (effect: OutsideEffect) => void = () => {};
   #farm: Farm = emptyFarm();
+  #logs = new JobLogs();
   #broken: Error | null = null;
   /** Events that no snapshot covers. */
   #unkept = 0;
@@ -119,11 +122,17 @@ export class FarmLoop {
     return this.#farm;
   }
 
+  /** What became of a job, the oldest first. */
+  logOf(jobId: string): readonly JobLogEntry[] {
+    return this.#logs.of(jobId);
+  }
+
   /** Recovers the farm from the journal, then starts: only now are effects carried out. */
   async start(execute: (effect: OutsideEffect) => void): Promise<void> {
-    const { farm, replayed } = await recoverFarm(this.#journal, this.#log, this.#followed);
+    const { farm, logs, replayed } = await recoverFarm(this.#journal, this.#log, this.#followed);
     this.#followed = null;
     this.#farm = farm;
+    this.#logs = logs;
     this.#unkept = replayed;
     this.#execute = execute;
     this.#observer?.started(farm);
@@ -169,6 +178,7 @@ export class FarmLoop {
       const event: FarmEvent = { ...occurrence, atMs };
       events.push(event);
       const caused = reduceFarm(this.farm, event);
+      this.#logs.applied(this.farm, event);
       this.#observer?.applied(this.farm, event, caused);
       effects.push(...caused);
     };

@@ -7,9 +7,16 @@ import { emptyFarm, type Farm } from "../plan/farm-state.js";
 import type { FarmPart } from "../plan/snapshot.js";
 import { decodeFarm, encodeFarm } from "../plan/snapshot.js";
 import { decodeEvent } from "./event-codec.js";
+import { JobLogs } from "./job-logs.js";
 
-export interface Recovered {
+/** What every event of a journal goes to. */
+export interface Replayed {
   readonly farm: Farm;
+  /** Of the events that were replayed alone: a snapshot has none. */
+  readonly logs: JobLogs;
+}
+
+export interface Recovered extends Replayed {
   /** Events after the snapshot that it began with. */
   readonly replayed: number;
 }
@@ -37,12 +44,12 @@ export async function recoverFarm(
 
 /** @returns null where it has to be read from the beginning */
 async function goOn(journal: Journal, log: Log, followed: Recovered): Promise<Recovered | null> {
-  const { farm, replayed } = followed;
+  const { farm, logs, replayed } = followed;
   let count = 0;
   try {
     for await (const record of journal.readOn?.() ?? []) {
       count += 1;
-      replay(farm, record, count);
+      replay(followed, record, count);
     }
   } catch (error) {
     if (!(error instanceof FarmError)) throw error;
@@ -50,7 +57,7 @@ async function goOn(journal: Journal, log: Log, followed: Recovered): Promise<Re
     return null;
   }
   log.info(`the farm is here: the journal was followed, and ${count} records were left to read`);
-  return { farm, replayed: replayed + count };
+  return { farm, logs, replayed: replayed + count };
 }
 
 async function readFarm(journal: Journal, log: Log): Promise<Recovered> {
@@ -60,12 +67,13 @@ async function readFarm(journal: Journal, log: Log): Promise<Recovered> {
     refused.push(reason);
   });
   const farm = begin?.farm ?? emptyFarm();
+  const logs = new JobLogs();
   let number = begin?.snapshot.head.number ?? 0;
   const first = number;
   try {
     for await (const record of journal.read(begin?.snapshot ?? null)) {
       number += 1;
-      replay(farm, record, number);
+      replay({ farm, logs }, record, number);
     }
   } catch (error) {
     if (!(error instanceof FarmError) || refused.length === 0) throw error;
@@ -74,7 +82,7 @@ async function readFarm(journal: Journal, log: Log): Promise<Recovered> {
   }
   const from = begin ? `the snapshot of record ${first}` : "the first record";
   log.info(`the farm is back: from ${from}, and ${number - first} records after it`);
-  return { farm, replayed: number - first };
+  return { farm, logs, replayed: number - first };
 }
 
 function* textsOf(parts: Iterable<FarmPart>): Generator<string, void> {
@@ -100,9 +108,11 @@ export async function newestUsable(
 }
 
 /** @param number of the record, for a message */
-export function replay(farm: Farm, record: string, number: number): void {
+export function replay({ farm, logs }: Replayed, record: string, number: number): void {
   try {
-    reduceFarm(farm, decodeEvent(record));
+    const event = decodeEvent(record);
+    reduceFarm(farm, event);
+    logs.applied(farm, event);
   } catch (error) {
     const { detail } = asFarmError(error);
     const text = `record ${number} of the journal cannot be replayed: ${detail}`;

@@ -10,6 +10,7 @@ import type { Clock } from "../../shared/ports/clock.js";
 import type { JournalTail } from "../../shared/ports/journal.js";
 import type { Log } from "../../shared/ports/log.js";
 import { emptyFarm } from "../plan/farm-state.js";
+import { JobLogs } from "./job-logs.js";
 import { newestUsable, type Recovered, replay } from "./recover.js";
 
 /** How long after a failure following begins anew. */
@@ -77,12 +78,13 @@ export class Standby<T extends JournalTail = JournalTail> {
       log.warn(`a snapshot cannot be used: ${reason}`);
     });
     const farm = begin?.farm ?? emptyFarm();
+    const logs = new JobLogs();
     const first = begin?.snapshot.head.number ?? 0;
     let number = first;
     for await (const record of tail.follow(begin?.snapshot ?? null, signal)) {
       number += 1;
-      replay(farm, record, number);
-      this.#followed = { farm, tail, replayed: number - first };
+      replay({ farm, logs }, record, number);
+      this.#followed = { farm, logs, tail, replayed: number - first };
       this.#onRecord();
     }
     // Without an end that was asked for, what comes next is not known.

@@ -71,8 +71,8 @@ describe("the steps", () => {
   test("build everything, and what is copied starts by its command", () => {
     const build = join(folder, "build");
     execFileSync("sh", ["deploy/docker/build.sh"], { cwd: build, stdio: "pipe" });
-    const sbom = execFileSync("sh", ["deploy/docker/sbom.sh", "--package-lock-only"], {
-      cwd: build,
+    const sbom = execFileSync("sh", [join(build, "deploy/docker/sbom.sh"), "--package-lock-only"], {
+      cwd: pruned(join(folder, "pruned")),
     });
     writeFileSync(join(build, "sbom.cdx.json"), sbom);
     const image = join(folder, "image");
@@ -136,3 +136,20 @@ describe("the steps", () => {
     expect(run.stderr).toContain(said);
   });
 });
+
+/** A folder whose package.json and lock name what `npm prune --omit=dev` leaves. */
+function pruned(folder: string): string {
+  mkdirSync(folder);
+  const manifest = JSON.parse(readText("package.json")) as Record<string, object>;
+  const lock = JSON.parse(readText("package-lock.json")) as {
+    packages: Record<string, { dev?: boolean; devDependencies?: object }>;
+  };
+  delete manifest["devDependencies"];
+  delete lock.packages[""]?.devDependencies;
+  for (const [name, entry] of Object.entries(lock.packages)) {
+    if (entry.dev) delete lock.packages[name];
+  }
+  writeFileSync(join(folder, "package.json"), JSON.stringify(manifest));
+  writeFileSync(join(folder, "package-lock.json"), JSON.stringify(lock));
+  return folder;
+}

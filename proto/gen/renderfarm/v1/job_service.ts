@@ -254,6 +254,38 @@ export interface ListOutputsResponse {
   outputs: Output[];
 }
 
+export interface ListJobEventsRequest {
+  jobId: string;
+}
+
+export interface ListJobEventsResponse {
+  /**
+   * The oldest first; at most the newest 1,000. What happened before the newest snapshot of the journal
+   * that the coordinator began with is not among them.
+   */
+  events: JobEvent[];
+}
+
+/** One thing that happened to a job. */
+export interface JobEvent {
+  time:
+    | Date
+    | undefined;
+  /** In a word or two: "created", "granted", "finished", "failed", "node lost", "published" ... */
+  what: string;
+  /** Unspecified for what concerns the whole job; so are the two below it then. */
+  stage: Stage;
+  clipIndex: number;
+  /** decode: the chunk. */
+  chunkIndex: number;
+  /** Grants of the task so far. */
+  attempt: number;
+  /** Who was granted it, or spoke of it. */
+  nodeIds: string[];
+  /** More, for people; may be empty. */
+  detail: string;
+}
+
 export interface DownloadOutputRequest {
   jobId: string;
   clipIndex: number;
@@ -3189,6 +3221,350 @@ export const ListOutputsResponse: MessageFns<ListOutputsResponse> = {
   },
 };
 
+function createBaseListJobEventsRequest(): ListJobEventsRequest {
+  return { jobId: "" };
+}
+
+export const ListJobEventsRequest: MessageFns<ListJobEventsRequest> = {
+  encode(message: ListJobEventsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.jobId !== "") {
+      writer.uint32(10).string(message.jobId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListJobEventsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListJobEventsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.jobId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListJobEventsRequest {
+    return {
+      jobId: isSet(object.jobId)
+        ? globalThis.String(object.jobId)
+        : isSet(object.job_id)
+        ? globalThis.String(object.job_id)
+        : "",
+    };
+  },
+
+  toJSON(message: ListJobEventsRequest): unknown {
+    const obj: any = {};
+    if (message.jobId !== "") {
+      obj.jobId = message.jobId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ListJobEventsRequest>, I>>(base?: I): ListJobEventsRequest {
+    return ListJobEventsRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListJobEventsRequest>, I>>(object: I): ListJobEventsRequest {
+    const message = createBaseListJobEventsRequest();
+    message.jobId = object.jobId ?? "";
+    return message;
+  },
+};
+
+function createBaseListJobEventsResponse(): ListJobEventsResponse {
+  return { events: [] };
+}
+
+export const ListJobEventsResponse: MessageFns<ListJobEventsResponse> = {
+  encode(message: ListJobEventsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.events) {
+      JobEvent.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListJobEventsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListJobEventsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.events.push(JobEvent.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListJobEventsResponse {
+    return {
+      events: globalThis.Array.isArray(object?.events) ? object.events.map((e: any) => JobEvent.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: ListJobEventsResponse): unknown {
+    const obj: any = {};
+    if (message.events?.length) {
+      obj.events = message.events.map((e) => JobEvent.toJSON(e));
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ListJobEventsResponse>, I>>(base?: I): ListJobEventsResponse {
+    return ListJobEventsResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListJobEventsResponse>, I>>(object: I): ListJobEventsResponse {
+    const message = createBaseListJobEventsResponse();
+    message.events = object.events?.map((e) => JobEvent.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseJobEvent(): JobEvent {
+  return {
+    time: undefined,
+    what: "",
+    stage: Stage.UNSPECIFIED,
+    clipIndex: 0,
+    chunkIndex: 0,
+    attempt: 0,
+    nodeIds: [],
+    detail: "",
+  };
+}
+
+export const JobEvent: MessageFns<JobEvent> = {
+  encode(message: JobEvent, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.time !== undefined) {
+      Timestamp.encode(toTimestamp(message.time), writer.uint32(10).fork()).join();
+    }
+    if (message.what !== "") {
+      writer.uint32(18).string(message.what);
+    }
+    if (message.stage !== Stage.UNSPECIFIED) {
+      writer.uint32(24).int32(stageToNumber(message.stage));
+    }
+    if (message.clipIndex !== 0) {
+      writer.uint32(32).uint32(message.clipIndex);
+    }
+    if (message.chunkIndex !== 0) {
+      writer.uint32(40).uint32(message.chunkIndex);
+    }
+    if (message.attempt !== 0) {
+      writer.uint32(48).uint32(message.attempt);
+    }
+    for (const v of message.nodeIds) {
+      writer.uint32(58).string(v!);
+    }
+    if (message.detail !== "") {
+      writer.uint32(66).string(message.detail);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): JobEvent {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseJobEvent();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.time = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.what = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.stage = stageFromJSON(reader.int32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.clipIndex = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.chunkIndex = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.attempt = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.nodeIds.push(reader.string());
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.detail = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): JobEvent {
+    return {
+      time: isSet(object.time) ? fromJsonTimestamp(object.time) : undefined,
+      what: isSet(object.what) ? globalThis.String(object.what) : "",
+      stage: isSet(object.stage) ? stageFromJSON(object.stage) : Stage.UNSPECIFIED,
+      clipIndex: isSet(object.clipIndex)
+        ? globalThis.Number(object.clipIndex)
+        : isSet(object.clip_index)
+        ? globalThis.Number(object.clip_index)
+        : 0,
+      chunkIndex: isSet(object.chunkIndex)
+        ? globalThis.Number(object.chunkIndex)
+        : isSet(object.chunk_index)
+        ? globalThis.Number(object.chunk_index)
+        : 0,
+      attempt: isSet(object.attempt) ? globalThis.Number(object.attempt) : 0,
+      nodeIds: globalThis.Array.isArray(object?.nodeIds)
+        ? object.nodeIds.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.node_ids)
+        ? object.node_ids.map((e: any) => globalThis.String(e))
+        : [],
+      detail: isSet(object.detail) ? globalThis.String(object.detail) : "",
+    };
+  },
+
+  toJSON(message: JobEvent): unknown {
+    const obj: any = {};
+    if (message.time !== undefined) {
+      obj.time = message.time.toISOString();
+    }
+    if (message.what !== "") {
+      obj.what = message.what;
+    }
+    if (message.stage !== Stage.UNSPECIFIED) {
+      obj.stage = stageToJSON(message.stage);
+    }
+    if (message.clipIndex !== 0) {
+      obj.clipIndex = Math.round(message.clipIndex);
+    }
+    if (message.chunkIndex !== 0) {
+      obj.chunkIndex = Math.round(message.chunkIndex);
+    }
+    if (message.attempt !== 0) {
+      obj.attempt = Math.round(message.attempt);
+    }
+    if (message.nodeIds?.length) {
+      obj.nodeIds = message.nodeIds;
+    }
+    if (message.detail !== "") {
+      obj.detail = message.detail;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<JobEvent>, I>>(base?: I): JobEvent {
+    return JobEvent.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<JobEvent>, I>>(object: I): JobEvent {
+    const message = createBaseJobEvent();
+    message.time = object.time ?? undefined;
+    message.what = object.what ?? "";
+    message.stage = object.stage ?? Stage.UNSPECIFIED;
+    message.clipIndex = object.clipIndex ?? 0;
+    message.chunkIndex = object.chunkIndex ?? 0;
+    message.attempt = object.attempt ?? 0;
+    message.nodeIds = object.nodeIds?.map((e) => e) || [];
+    message.detail = object.detail ?? "";
+    return message;
+  },
+};
+
 function createBaseDownloadOutputRequest(): DownloadOutputRequest {
   return { jobId: "", clipIndex: 0, fileName: "" };
 }
@@ -4276,6 +4652,17 @@ export const JobServiceService = {
     responseSerialize: (value: UploadInputResponse): Buffer => Buffer.from(UploadInputResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): UploadInputResponse => UploadInputResponse.decode(value),
   },
+  /** What became of a job: every grant of a task, its node, its failure, with times. */
+  listJobEvents: {
+    path: "/renderfarm.v1.JobService/ListJobEvents" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListJobEventsRequest): Buffer => Buffer.from(ListJobEventsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListJobEventsRequest => ListJobEventsRequest.decode(value),
+    responseSerialize: (value: ListJobEventsResponse): Buffer =>
+      Buffer.from(ListJobEventsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListJobEventsResponse => ListJobEventsResponse.decode(value),
+  },
   /** The finished files of one clip, also of a job that is too big to name them all at once. */
   listOutputs: {
     path: "/renderfarm.v1.JobService/ListOutputs" as const,
@@ -4353,6 +4740,8 @@ export interface JobServiceServer extends UntypedServiceImplementation {
   collectGarbage: handleUnaryCall<CollectGarbageRequest, CollectGarbageResponse>;
   /** Stores a picture or a latents file before a job names it; pieces of at most 1 MiB. */
   uploadInput: handleClientStreamingCall<UploadInputRequest, UploadInputResponse>;
+  /** What became of a job: every grant of a task, its node, its failure, with times. */
+  listJobEvents: handleUnaryCall<ListJobEventsRequest, ListJobEventsResponse>;
   /** The finished files of one clip, also of a job that is too big to name them all at once. */
   listOutputs: handleUnaryCall<ListOutputsRequest, ListOutputsResponse>;
   /** The bytes of a finished output, in pieces of at most 256 KiB. */
@@ -4583,6 +4972,22 @@ export interface JobServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: UploadInputResponse) => void,
   ): ClientWritableStream<UploadInputRequest>;
+  /** What became of a job: every grant of a task, its node, its failure, with times. */
+  listJobEvents(
+    request: ListJobEventsRequest,
+    callback: (error: ServiceError | null, response: ListJobEventsResponse) => void,
+  ): ClientUnaryCall;
+  listJobEvents(
+    request: ListJobEventsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListJobEventsResponse) => void,
+  ): ClientUnaryCall;
+  listJobEvents(
+    request: ListJobEventsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListJobEventsResponse) => void,
+  ): ClientUnaryCall;
   /** The finished files of one clip, also of a job that is too big to name them all at once. */
   listOutputs(
     request: ListOutputsRequest,
