@@ -49,6 +49,7 @@ const checkpoint = {
 
 const messages: [name: string, message: NodeMessage][] = [
   ["hello", hello],
+  ["renewal", { kind: "renewal", nodeId: "node-1", bootId: JOB }],
   ["heartbeat", { kind: "heartbeat" }],
   ["progress", report({ kind: "progress", stepsDone: 4, secondsPerStep: 0.5 })],
   [
