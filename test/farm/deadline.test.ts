@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import type { JobOptions } from "../../shared/farm/job.js";
 import { goldenPath } from "../golden/read-golden.js";
 import { runCli } from "./cli-process.js";
-import { hashesOf, TestFarm } from "./farm-harness.js";
+import { hashesOf, stageOf, TestFarm } from "./farm-harness.js";
 
 /** Far more steps than are ever made. */
 const ENDLESS = { numInferenceSteps: 1000, pair: "always" } as const;
@@ -41,7 +41,8 @@ test("the deadline passes while both nodes denoise: it expires, and the next job
 
 test("it passes before a node was free: it expires all the same; retry takes it away", async () => {
   const running = await farm.submit(ENDLESS);
-  await farm.follow(running.jobId).until((job) => job.state === "running");
+  // Not before both nodes have it: while one reads the picture, the other one is free.
+  await farm.follow(running.jobId).until((job) => stageOf(job, "denoise")?.nodeIds.length === 2);
   const { jobId } = await submit({ deadlineMs: inMs(1_000) });
   const ended = await farm.follow(jobId).end();
   expect(ended).toMatchObject({ state: "expired", startedAtMs: null });
