@@ -85,8 +85,8 @@ function IntervalTable({ intervals }: { readonly intervals: readonly IntervalJso
             <th scope="col" class="cell-number">
               Took
             </th>
-            <th scope="col">Spent on</th>
             <th scope="col">End</th>
+            <th scope="col">Spent on</th>
           </tr>
         </thead>
         <tbody>
@@ -106,8 +106,8 @@ function IntervalTable({ intervals }: { readonly intervals: readonly IntervalJso
                 </td>
                 <td>{new Date(interval.startTime).toLocaleTimeString()}</td>
                 <td class="cell-number">{tookOf(interval)}</td>
-                <td>{spentOf(interval)}</td>
                 <td>{interval.end ?? "goes on"}</td>
+                <td>{spentOf(interval)}</td>
               </tr>
             ))}
         </tbody>
