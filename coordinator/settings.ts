@@ -61,6 +61,7 @@ ${POLICY_USAGE}  --help                     print this and exit
 
 RENDERFARM_S3_ACCESS_KEY, RENDERFARM_S3_SECRET_KEY: for s3://, or files that ..._FILE name.
 RENDERFARM_S3_SIGNER_ACCESS_KEY, RENDERFARM_S3_SIGNER_SECRET_KEY: who signs links to finished files.
+RENDERFARM_S3_SESSION_TOKEN, RENDERFARM_S3_SIGNER_SESSION_TOKEN: beside keys that are temporary.
 RENDERFARM_NATS_NKEY_SEED: this role's key for nats://, or a file that ..._FILE names.
 Beyond loopback nothing listens without TLS and keys: docs/security.md.
 Exit codes: 0 stopped, 1 broke down, 2 bad settings.

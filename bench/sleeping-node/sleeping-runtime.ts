@@ -53,6 +53,7 @@ const INFO: RuntimeInfo = {
   model: SLEEPING_MODEL,
   dtype: "float32",
   structure: null,
+  graphs: "none",
   ortVersion: "none",
   configs: {
     unet: readUnetConfig({

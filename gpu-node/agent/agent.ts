@@ -222,6 +222,7 @@ function identityOf(
     provider: settings.provider,
     planHash: runtimePlanHash({
       modelDigest: info.model.digest,
+      graphs: info.graphs,
       ortVersion: info.ortVersion,
       provider: settings.provider,
       // How a kernel cuts up its sums goes by the threads too.

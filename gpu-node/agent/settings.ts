@@ -86,6 +86,7 @@ export const USAGE = `usage: node dist/gpu-node/main.js [flags]
   --help                     print this and exit
 
 RENDERFARM_S3_ACCESS_KEY, RENDERFARM_S3_SECRET_KEY: for s3://, or files that ..._FILE name.
+RENDERFARM_S3_SESSION_TOKEN: beside keys that are temporary, or a file that ..._FILE names.
 RENDERFARM_NATS_NKEY_SEED: this role's key for nats://, or a file that ..._FILE names.
 LOG_LEVEL: trace, debug, info (default), warn, error, fatal or silent.
 Exit codes: 0 stopped, 1 broke down, 2 bad settings or checkpoint.

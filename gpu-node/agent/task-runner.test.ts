@@ -155,7 +155,19 @@ test("a cancelled task reports nothing, and the next one waits for its end", asy
   expect(bench.reports).toEqual([]);
 });
 
-test("a cancel of another grant, another task or a waiting one", async () => {
+test("a cancel of a newer grant ends the older one, which this node was never told is over", async () => {
+  const bench = new Bench();
+  for (const name of ["0-decode", "1-decode"]) bench.assign(name, 1);
+  bench.runner.cancel(`${JOB}-0-decode`, 2);
+  bench.runner.cancel(`${JOB}-1-decode`, 2);
+  expect(bench.runs[0]!.signal.aborted).toBe(true);
+  bench.runs[0]!.fail(new FarmError("cancelled", "stopped"));
+  await bench.runner.idle();
+  expect(bench.running).toEqual(["0-decode"]);
+  expect(bench.reports).toEqual([]);
+});
+
+test("a cancel of an older grant, another task or a waiting one", async () => {
   const bench = new Bench();
   for (const name of ["0-decode", "1-decode"]) bench.assign(name, 2);
   bench.runner.cancel(`${JOB}-0-decode`, 1);

@@ -84,13 +84,16 @@ export class TaskRunner {
     this.#parts.report(taskId, epoch, { kind: "failed", code: "exhausted", detail });
   }
 
-  /** Ends a task without a report; an order for another grant than the current one is void. */
+  /**
+   * Ends a task without a report. The grant that ends may be one that this node has not heard of: the
+   * survivor of a pair whose job ends before it is told to go on. Older grants have ended before it.
+   */
   cancel(taskId: string, epoch: number): void {
-    const isMeant = isGrant(taskId, epoch);
+    const isMeant = (task: TaskAssignment) => task.taskId === taskId && task.epoch <= epoch;
     this.#gpu.removeWaiting(isMeant);
     this.#mux.removeWaiting(isMeant);
     const task = this.#started.get(taskId);
-    if (task?.epoch === epoch) task.cancel();
+    if (task && task.epoch <= epoch) task.cancel();
   }
 
   /** Gives a denoise task back at the next step boundary; every other one is short and ends here. */

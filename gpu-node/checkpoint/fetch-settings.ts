@@ -21,6 +21,7 @@ export const USAGE = `usage: node dist/gpu-node/fetch-checkpoint.js [flags]
   --help            print this and exit
 
 RENDERFARM_S3_ACCESS_KEY, RENDERFARM_S3_SECRET_KEY: for s3://, or files that ..._FILE name.
+RENDERFARM_S3_SESSION_TOKEN: beside keys that are temporary, or a file that ..._FILE names.
 Exit codes: 0 the folder is whole, 1 it could not be fetched, 2 bad settings.
 `;
 

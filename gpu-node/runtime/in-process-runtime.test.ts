@@ -6,7 +6,8 @@ import { buildVaeDecoder } from "../model/autoencoder-kl-temporal-decoder.js";
 import { processBytes } from "../model/memory-plan.js";
 import { buildUnet } from "../model/unet-spatio-temporal-condition.js";
 import { openInProcessRuntime, SESSIONS_MAX } from "./in-process-runtime.js";
-import { runtimePlanHash } from "./plan-hash.js";
+import { graphsDigest, runtimePlanHash } from "./plan-hash.js";
+import { variantOf } from "./provider.js";
 import { describeGraph, type GraphSpec } from "./runtime.js";
 import type { RuntimeSettings } from "./runtime-info.js";
 
@@ -108,13 +109,27 @@ test("what takes too much memory is refused before it is loaded, with a chunk th
 
 test("the plan hash tells every difference between two nodes' runtimes", () => {
   const node = {
-    ...{ modelDigest: "a", ortVersion: "1.30.0", provider: "cpu", device: "x", dtype: "float32" },
+    ...{
+      modelDigest: "a",
+      graphs: "g",
+      ortVersion: "1.30.0",
+      provider: "cpu",
+      device: "x",
+      dtype: "float32",
+    },
   };
   const others = Object.keys(node).map((field) => ({ ...node, [field]: "another" }));
   const hashes = [node, ...others].map(runtimePlanHash);
-  expect(new Set(hashes).size).toBe(6);
+  expect(new Set(hashes).size).toBe(7);
   expect(runtimePlanHash({ ...node })).toBe(hashes[0]);
   expect(hashes[0]).toMatch(/^[0-9a-f]{64}$/);
+});
+
+test("the digest of graphs is that of their forms: equal ones, and others for another provider", async () => {
+  const { configs } = await openCheckpoint(settings.checkpointDir);
+  const cpu = graphsDigest(configs, variantOf("cpu", "float32"));
+  expect(graphsDigest(configs, variantOf("cpu", "float32"))).toBe(cpu);
+  expect(graphsDigest(configs, variantOf("webgpu", "float32"))).not.toBe(cpu);
 });
 
 test("a variant that the checkpoint does not have is refused by name", async () => {

@@ -14,6 +14,7 @@ import type { BuiltGraph, GraphVariant } from "../model/graph.js";
 import { type GraphSize, processBytes } from "../model/memory-plan.js";
 import { buildUnet } from "../model/unet-spatio-temporal-condition.js";
 import { refuseOverMemory } from "./memory-guard.js";
+import { graphsDigest } from "./plan-hash.js";
 import { probeProvider } from "./probe-provider.js";
 import { chooseDtype, variantOf } from "./provider.js";
 import {
@@ -57,18 +58,19 @@ export async function openInProcessRuntime(settings: RuntimeSettings): Promise<I
   const dtype = chooseDtype(settings.dtype ?? "auto", settings.provider, stored);
   await probeProvider(settings, dtype);
   const { digest } = await digestCheckpoint(checkpoint);
+  const variant = variantOf(settings.provider, dtype);
   const info: RuntimeInfo = {
     model: describeCheckpoint(checkpoint, digest),
     configs: checkpoint.configs,
     dtype,
     structure: recognizeStructure(checkpoint),
+    graphs: graphsDigest(checkpoint.configs, variant),
     ortVersion: env.versions.node ?? "unknown",
   };
   /** By module, then by graph, the least recently used first. */
   const sessions: OpenSessions = new Map();
   let last: Promise<unknown> = Promise.resolve();
 
-  const variant = variantOf(settings.provider, dtype);
   const sessionFor = async (graph: GraphSpec): Promise<Session> => {
     const { module } = graph;
     const kept = sessions.get(module) ?? new Map<string, OpenSession>();

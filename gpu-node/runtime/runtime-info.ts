@@ -31,6 +31,8 @@ export interface RuntimeInfo {
   readonly dtype: ComputeType;
   /** The published checkpoint whose structure the one that is open has, in words; null: its own. */
   readonly structure: string | null;
+  /** Hex sha256 of the graphs as they are built here. */
+  readonly graphs: string;
   /** Version of onnxruntime. */
   readonly ortVersion: string;
 }

@@ -1,8 +1,7 @@
 /**
  * @file Real S3 servers on loopback ports, each in a folder of its own: MinIO and SeaweedFS.
  *
- * MinIO has one user, its root. SeaweedFS takes identities from a file, so what each role of a farm
- * may do is tried there.
+ * SeaweedFS takes identities from a file; MinIO's have temporary keys, see minio-users.ts.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -14,11 +13,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Client } from "minio";
-import type { S3Credentials, S3Location } from "../../shared/adapters/s3/s3-location.js";
+import type { S3KeyPair, S3Location } from "../../shared/adapters/s3/s3-location.js";
+import { MinioUsers } from "./minio-users.js";
 import { serverPath } from "./server-path.js";
 
 export type S3ServerKind = "minio" | "seaweedfs";
-export type KeyPair = Extract<S3Credentials, { readonly kind: "keys" }>;
 
 /** A certificate for 127.0.0.1, its key and who signed it, as PEM. */
 export interface ServerTls {
@@ -27,14 +26,24 @@ export interface ServerTls {
   readonly ca: string;
 }
 
+/** What a user may do, in the words of either server. */
+export interface S3Identity {
+  /** SeaweedFS's: "Read:bucket/prefix". */
+  readonly actions: readonly string[];
+  /** S3's, which MinIO takes. */
+  readonly policy: object;
+}
+
+type S3Identities = Readonly<Record<string, S3Identity>>;
+
 export interface S3ServerOptions {
   readonly tls?: ServerTls;
   /** Where the server keeps its data; default: a new folder, removed at the end. */
   readonly dataFolder?: string;
   /** Programs that start the server and become it, as a room has them. */
   readonly launcher?: readonly string[];
-  /** Identities beside the administrator's, SeaweedFS only: what each may do ("Read:bucket/prefix"). */
-  readonly identities?: Readonly<Record<string, readonly string[]>>;
+  /** Users beside the administrator by name; MinIO has them without TLS only. */
+  readonly identities?: S3Identities;
 }
 
 /** The bucket that every server of a test has. */
@@ -47,7 +56,9 @@ export class TestS3Server {
   readonly folder: string;
   readonly dataFolder: string;
   readonly tls: ServerTls | null;
-  readonly keys: ReadonlyMap<string, KeyPair>;
+  /** Of each user by name. */
+  readonly #keys: Map<string, S3KeyPair>;
+  readonly #minioUsers: MinioUsers | null;
   /** With what it is started by. */
   readonly #command: readonly string[];
   readonly #ports: readonly number[];
@@ -61,20 +72,19 @@ export class TestS3Server {
       readonly folder: string;
       readonly ports: readonly number[];
       readonly options: S3ServerOptions;
+      readonly minioUsers: MinioUsers | null;
     },
   ) {
-    const { folder, ports, options } = parts;
+    const { folder, ports, options, minioUsers } = parts;
     this.kind = kind;
     this.folder = folder;
     this.dataFolder = options.dataFolder ?? join(folder, "data");
     this.tls = options.tls ?? null;
     this.#command = [...(options.launcher ?? []), program];
     this.#ports = ports;
-    const names = ["admin", ...Object.keys(options.identities ?? {})];
-    const root = newKeys();
-    // MinIO has one user, who then is all of them.
-    const keysOf = (name: string) => (kind === "minio" || name === "admin" ? root : newKeys());
-    this.keys = new Map(names.map((name) => [name, keysOf(name)]));
+    this.#minioUsers = minioUsers;
+    const names = ["admin", ...(minioUsers ? [] : Object.keys(options.identities ?? {}))];
+    this.#keys = new Map(names.map((name) => [name, newKeys()]));
   }
 
   /** Starts one with an empty bucket; it answers when this resolves. */
@@ -83,15 +93,21 @@ export class TestS3Server {
     if (program === null) throw new Error(`there is no ${kind}`);
     const folder = await mkdtemp(join(tmpdir(), `${kind}-`));
     const ports = await freePorts(kind === "minio" ? 1 : 8);
-    const server = new TestS3Server(kind, program, { folder, ports, options });
+    const { identities = {} } = options;
+    const hasMinioUsers = kind === "minio" && Object.keys(identities).length > 0;
+    const minioUsers = hasMinioUsers ? await MinioUsers.start() : null;
+    const server = new TestS3Server(kind, program, { folder, ports, options, minioUsers });
     await mkdir(server.dataFolder, { recursive: true });
     await mkdir(join(folder, "certs"));
     if (options.tls) {
       await writeFile(join(folder, "certs", "public.crt"), options.tls.certificate);
       await writeFile(join(folder, "certs", "private.key"), options.tls.key);
     }
-    await writeFile(join(folder, "s3.json"), server.#identities(options.identities ?? {}));
+    await writeFile(join(folder, "s3.json"), server.#seaweedIdentities(identities));
     await server.run();
+    for (const [name, { policy }] of minioUsers ? Object.entries(identities) : []) {
+      server.#keys.set(name, await minioUsers!.keysOf(name, `http://${server.address}`, policy));
+    }
     return server;
   }
 
@@ -106,8 +122,8 @@ export class TestS3Server {
     return { bucket: BUCKET, prefix, endpoint, publicEndpoint: endpoint, ...rest };
   }
 
-  credentials(identity = "admin"): KeyPair {
-    return this.keys.get(identity)!;
+  credentials(identity = "admin"): S3KeyPair {
+    return this.#keys.get(identity)!;
   }
 
   /** Starts the server, again after it was killed; resolves once it takes requests. */
@@ -148,6 +164,7 @@ export class TestS3Server {
   async stop(): Promise<void> {
     this.signal("SIGCONT");
     await this.kill("SIGKILL");
+    await this.#minioUsers?.stop();
     await rm(this.folder, { recursive: true, force: true });
   }
 
@@ -160,6 +177,7 @@ export class TestS3Server {
         ...{ MINIO_ROOT_USER: accessKey, MINIO_ROOT_PASSWORD: secretKey },
         // CI: takes a folder of the system's disk. No console, no call home.
         ...{ MINIO_CI_CD: "1", MINIO_BROWSER: "off", MINIO_UPDATE: "off" },
+        ...this.#minioUsers?.env,
       },
     ];
   }
@@ -188,11 +206,10 @@ export class TestS3Server {
     return [[...args, ...(this.tls ? tls : [])], {}];
   }
 
-  #identities(identities: Readonly<Record<string, readonly string[]>>): string {
-    const actions = new Map(Object.entries(identities));
-    const entries = [...this.keys].map(([name, { accessKey, secretKey }]) => ({
+  #seaweedIdentities(identities: S3Identities): string {
+    const entries = [...this.#keys].map(([name, { accessKey, secretKey }]) => ({
       ...{ name, credentials: [{ accessKey, secretKey }] },
-      actions: actions.get(name) ?? ["Admin", "Read", "Write", "List", "Tagging"],
+      actions: identities[name]?.actions ?? ["Admin", "Read", "Write", "List", "Tagging"],
     }));
     return JSON.stringify({ identities: entries });
   }
@@ -229,7 +246,7 @@ async function agentFor(ca: string): Promise<import("node:https").Agent> {
   return new Agent({ ca });
 }
 
-function newKeys(): KeyPair {
+function newKeys(): S3KeyPair {
   const [accessKey, secretKey] = [randomBytes(8), randomBytes(20)].map((b) => b.toString("hex"));
   return { kind: "keys", accessKey: accessKey!, secretKey: secretKey!, sessionToken: null };
 }

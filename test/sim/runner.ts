@@ -57,9 +57,10 @@ export class SimRunner {
   }
 
   cancel(taskId: string, epoch: number): void {
-    for (const lane of [this.#gpu, this.#mux]) removeWhere(lane.waiting, isGrant(taskId, epoch));
+    const isMeant = (task: TaskAssignment) => task.taskId === taskId && task.epoch <= epoch;
+    for (const lane of [this.#gpu, this.#mux]) removeWhere(lane.waiting, isMeant);
     const task = this.#started.get(taskId);
-    if (task?.epoch === epoch) task.cancel();
+    if (task && task.epoch <= epoch) task.cancel();
   }
 
   yield(taskId: string, epoch: number): void {

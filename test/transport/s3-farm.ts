@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { expect, onTestFailed, vi } from "vitest";
 import { FarmProcess } from "../../cli/farm-process.js";
 import { FarmClient } from "../../client/farm-client.js";
+import type { S3KeyPair } from "../../shared/adapters/s3/s3-location.js";
 import { JOB_OPTIONS_DEFAULT, type JobView } from "../../shared/farm/job.js";
 import type { JobParameters } from "../../shared/farm/parameters.js";
 import { CHECKPOINT, CLIP, Following, PICTURE } from "../farm/farm-harness.js";
@@ -106,11 +107,8 @@ export class S3Farm {
     const own = this.#server.credentials(entry === "coordinator" ? "coordinator" : "node");
     const signer = this.#server.credentials("signer");
     const env = {
-      ...{ RENDERFARM_S3_ACCESS_KEY: own.accessKey, RENDERFARM_S3_SECRET_KEY: own.secretKey },
-      ...(entry === "coordinator" && {
-        RENDERFARM_S3_SIGNER_ACCESS_KEY: signer.accessKey,
-        RENDERFARM_S3_SIGNER_SECRET_KEY: signer.secretKey,
-      }),
+      ...keyVariables("RENDERFARM_S3", own),
+      ...(entry === "coordinator" && keyVariables("RENDERFARM_S3_SIGNER", signer)),
     };
     const logPath = this.#logPath(name);
     const started = new FarmProcess({ name, entry, args, logPath, env, readyMs: READY_MS });
@@ -121,4 +119,12 @@ export class S3Farm {
   #logPath(name: string): string {
     return join(this.#folder, `${name}.log`);
   }
+}
+
+function keyVariables(prefix: string, keys: S3KeyPair): Record<string, string> {
+  const { accessKey, secretKey, sessionToken } = keys;
+  return {
+    ...{ [`${prefix}_ACCESS_KEY`]: accessKey, [`${prefix}_SECRET_KEY`]: secretKey },
+    ...(sessionToken === null ? {} : { [`${prefix}_SESSION_TOKEN`]: sessionToken }),
+  };
 }

@@ -4,7 +4,12 @@ import { join } from "node:path";
 import { S3BlobStore, type S3BlobStoreParts } from "../../shared/adapters/s3/s3-blob-store.js";
 import { CALL_LIMITS_DEFAULT, type CallLimits } from "../../shared/adapters/s3/s3-calls.js";
 import { silentLog } from "../../shared/ports/log.js";
-import { BUCKET, type S3ServerKind, type TestS3Server } from "../servers/s3-server.js";
+import {
+  BUCKET,
+  type S3Identity,
+  type S3ServerKind,
+  type TestS3Server,
+} from "../servers/s3-server.js";
 import { serverPath } from "../servers/server-path.js";
 
 /** Servers that are there or could be installed. */
@@ -15,12 +20,25 @@ export async function serversAtHand(): Promise<S3ServerKind[]> {
 }
 
 const FARM = `${BUCKET}/farm/*`;
-/** The users of a farm as docs/s3.md says, in SeaweedFS's words. */
-export const S3_ROLES: Readonly<Record<string, readonly string[]>> = {
-  coordinator: [`Read:${FARM}`, `Write:${FARM}`, `List:${FARM}`],
-  node: [`Read:${FARM}`, `Write:${FARM}`, `List:${FARM}`],
-  signer: [`Read:${FARM}`],
+/** The users of a farm as docs/s3.md says. */
+export const S3_ROLES: Readonly<Record<string, S3Identity>> = {
+  coordinator: {
+    actions: [`Read:${FARM}`, `Write:${FARM}`, `List:${FARM}`],
+    policy: shippedPolicy("coordinator"),
+  },
+  node: {
+    actions: [`Read:${FARM}`, `Write:${FARM}`, `List:${FARM}`],
+    policy: shippedPolicy("node"),
+  },
+  signer: { actions: [`Read:${FARM}`], policy: shippedPolicy("signer") },
 };
+
+/** A policy of deploy/s3, of our bucket and prefix instead of films/blue. */
+function shippedPolicy(role: string): object {
+  const text = readFileSync(new URL(`../../deploy/s3/${role}.json`, import.meta.url), "utf8");
+  const ours = text.replaceAll(":::films", `:::${BUCKET}`).replaceAll("blue/", "farm/");
+  return JSON.parse(ours) as object;
+}
 
 /** Deadlines that a test can wait for; a real server on a busy machine still keeps them. */
 export const SOON: CallLimits = {

@@ -16,7 +16,7 @@ const SECRETS: readonly [pattern: RegExp, instead: string][] = [
 ];
 /** Fields that are secret whatever they hold. */
 const SECRET_FIELDS =
-  /^(authorization|token|busToken|bus_token|secretKey|secret_key|seed|password)$/;
+  /^(authorization|token|busToken|bus_token|secretKey|secret_key|sessionToken|session_token|seed|password)$/;
 
 export function scrubText(text: string): string {
   return SECRETS.reduce((left, [pattern, instead]) => left.replace(pattern, instead), text);

@@ -89,9 +89,14 @@ describe("credentials", () => {
     ...{ AWS_ACCESS_KEY_ID: "a2", AWS_SECRET_ACCESS_KEY: "s2", AWS_SESSION_TOKEN: "t2" },
   };
 
+  const token = { RENDERFARM_S3_SESSION_TOKEN: "t1" };
+  const tokenFile = { RENDERFARM_S3_SESSION_TOKEN_FILE: "/run/access" };
   test.each([
     ["our own variables, before all", { ...aws, ...files, ...own }, keys("a1", "s1")],
+    ["our own, temporary", { ...aws, ...own, ...token }, keys("a1", "s1", "t1")],
     ["files, before AWS's variables", { ...aws, ...files }, keys("from-file", "secret-from-file")],
+    ["a token's file", { ...own, ...tokenFile }, keys("a1", "s1", "from-file")],
+    ["AWS's, without a token of ours", { ...aws, ...token }, keys("a2", "s2", "t2")],
     ["AWS's variables", aws, keys("a2", "s2", "t2")],
     ["the platform's role, where it is asked for", { RENDERFARM_S3_ROLE: "1" }, { kind: "role" }],
   ])("come from %s", (_name, env: Record<string, string>, expected) => {
@@ -127,14 +132,18 @@ describe("who signs links", () => {
     RENDERFARM_S3_SIGNER_ACCESS_KEY_FILE: "/run/access",
     RENDERFARM_S3_SIGNER_SECRET_KEY_FILE: "/run/secret",
   };
-  const keys = (accessKey: string, secretKey: string) => ({
-    ...{ kind: "keys", accessKey, secretKey, sessionToken: null },
+  const keys = (accessKey: string, secretKey: string, sessionToken: string | null = null) => ({
+    ...{ kind: "keys", accessKey, secretKey, sessionToken },
   });
+  const token = { RENDERFARM_S3_SIGNER_SESSION_TOKEN: "t2" };
+  const tokenFile = { RENDERFARM_S3_SIGNER_SESSION_TOKEN_FILE: "/run/access" };
 
   test.each([
     ["nobody, unless told: never the farm's own key pair", own, null],
     ["our variables, before files", { ...files, ...signer("a2", "s2") }, keys("a2", "s2")],
     ["files", files, keys("from-file", "secret-from-file")],
+    ["temporary keys", { ...signer("a2", "s2"), ...token }, keys("a2", "s2", "t2")],
+    ["their token's file", { ...signer("a2", "s2"), ...tokenFile }, keys("a2", "s2", "from-file")],
   ])("%s", (_name, env: Record<string, string>, expected) => {
     expect(readS3Signer(far, around(env))).toEqual(expected);
   });

@@ -26,14 +26,15 @@ export interface S3Location {
 }
 
 /** Who asks: a key pair, or the role that the platform gives to this process. */
-export type S3Credentials =
-  | {
-      readonly kind: "keys";
-      readonly accessKey: string;
-      readonly secretKey: string;
-      readonly sessionToken: string | null;
-    }
-  | { readonly kind: "role" };
+export type S3Credentials = S3KeyPair | { readonly kind: "role" };
+
+export interface S3KeyPair {
+  readonly kind: "keys";
+  readonly accessKey: string;
+  readonly secretKey: string;
+  /** Comes with a key pair that is temporary; null with one that stays. */
+  readonly sessionToken: string | null;
+}
 
 /** What the reading of a location takes from the process around it. */
 export interface S3Surroundings {
@@ -99,9 +100,9 @@ export function parseS3Location(text: string, { readFile }: S3Surroundings): S3L
 }
 
 /**
- * The credentials for a location: RENDERFARM_S3_ACCESS_KEY and RENDERFARM_S3_SECRET_KEY (or the
- * files that ..._FILE name, or AWS's own variables), else the role that the platform gives, if
- * RENDERFARM_S3_ROLE=1 says so.
+ * The credentials for a location: RENDERFARM_S3_ACCESS_KEY, RENDERFARM_S3_SECRET_KEY and, where they
+ * are temporary, RENDERFARM_S3_SESSION_TOKEN (or the files that ..._FILE name, or AWS's own
+ * variables), else the role that the platform gives, if RENDERFARM_S3_ROLE=1 says so.
  *
  * @throws FarmError "invalid-argument" when they are missing, or known defaults beyond loopback
  */
@@ -133,8 +134,8 @@ export function readS3Credentials(
 }
 
 /**
- * Who signs links to finished files: RENDERFARM_S3_SIGNER_ACCESS_KEY and
- * RENDERFARM_S3_SIGNER_SECRET_KEY, or the files that ..._FILE name; null where neither is set.
+ * Who signs links to finished files: RENDERFARM_S3_SIGNER_ACCESS_KEY, _SECRET_KEY and, where they are
+ * temporary, _SESSION_TOKEN, or the files that ..._FILE name; null where no key is set.
  * Never the farm's own key pair in its place: a link is worth what its signer may do.
  *
  * @throws FarmError "invalid-argument" when one is missing, or a known default beyond loopback
@@ -147,6 +148,7 @@ export function readS3Signer(
   const own = (name: string): string | null =>
     settingOf(`RENDERFARM_S3_SIGNER_${name}`, around, violations);
   const [accessKey, secretKey] = [own("ACCESS_KEY"), own("SECRET_KEY")];
+  const sessionToken = own("SESSION_TOKEN");
   refuseViolations(violations);
   if (accessKey === null && secretKey === null) return null;
   if (accessKey === null || secretKey === null) {
@@ -155,7 +157,7 @@ export function readS3Signer(
   }
   const field = "RENDERFARM_S3_SIGNER_ACCESS_KEY";
   refuseKnownDefaults(field, location.publicEndpoint, [accessKey, secretKey]);
-  return { kind: "keys", accessKey, secretKey, sessionToken: null };
+  return { kind: "keys", accessKey, secretKey, sessionToken };
 }
 
 function refuseKnownDefaults(field: string, endpoint: string, keys: readonly string[]): void {

@@ -219,6 +219,7 @@ export interface PairBroken {
   reason: string;
 }
 
+/** Ends the grant named, and every older one of the task. */
 export interface CancelTask {
   taskId: string;
   epoch: number;
