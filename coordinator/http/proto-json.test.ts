@@ -97,6 +97,7 @@ describe("a request", () => {
 
   test("leaves the numbers of a clip to whoever knows their real ranges", () => {
     expect(wrong({ parameters: { numFrames: -3, width: 12.5 } })).toEqual([]);
+    expect(wrong({ parameters: { clips: [{ fps: -3 }, { fps: 12.5 }] } })).toEqual([]);
   });
 
   test("that is enormous or odd is named in few words", () => {

@@ -22,8 +22,8 @@ const registry = createFileRegistry(
   fromBinary(FileDescriptorSetSchema, base64Decode(FILE_DESCRIPTOR_SET)),
 );
 
-/** Its numbers are checked, all at once and by their real ranges, by `resolveParameters`. */
-const CHECKED_LATER = "renderfarm.v1.RenderParameters";
+/** Their numbers are checked, all at once and by their real ranges, by `resolveParameters`. */
+const CHECKED_LATER = ["renderfarm.v1.RenderParameters", "renderfarm.v1.ClipOverrides"];
 
 /** A JSON object, whatever it holds. */
 export type JsonObject = Readonly<Record<string, unknown>>;
@@ -96,7 +96,12 @@ class ProtoJsonReader {
       case "enum":
         return this.#enum(field.enum.values, value, path);
       case "scalar":
-        return this.#scalar(field.scalar, value, path, field.parent.typeName === CHECKED_LATER);
+        return this.#scalar(
+          field.scalar,
+          value,
+          path,
+          CHECKED_LATER.includes(field.parent.typeName),
+        );
       case "list":
         return this.#list(field, value, path);
       case "map":

@@ -12,6 +12,9 @@ const START_MS = 90_000;
 /** A scene of the kind that the checkpoint knows. */
 export const PICTURE = root("checkpoints/demo/samples/scene2.png");
 
+/** Another one. */
+export const OTHER_PICTURE = root("checkpoints/demo/samples/scene3.png");
+
 /** Whoever starts it stops it. */
 export function startConsoleFarm(): Promise<LocalFarm> {
   return startLocalFarm({

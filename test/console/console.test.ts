@@ -3,7 +3,7 @@ import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { LocalFarm } from "../../cli/local-farm.js";
 import { describeInBrowser, openPage, startChromium } from "./browser.js";
-import { PICTURE, renderClip, startConsoleFarm } from "./console-farm.js";
+import { OTHER_PICTURE, PICTURE, renderClip, startConsoleFarm } from "./console-farm.js";
 
 describeInBrowser("the console", () => {
   let farm: LocalFarm;
@@ -144,6 +144,93 @@ describeInBrowser("the console", () => {
       await job.getByText("invalid-argument").waitFor();
       await job.getByRole("button", { name: "Delete" }).click();
       await page.getByText(/and its files are deleted/).waitFor();
+    });
+  });
+
+  describe("several pictures in one job, one with values of its own", () => {
+    /** The row of the second picture, opened by the keyboard; the first one is as the form says. */
+    async function openRow(page: Page) {
+      await fill(page, { seed: "41" });
+      await field(page, "images").setInputFiles(OTHER_PICTURE);
+      const row = page.getByRole("listitem").filter({ hasText: "scene3.png" });
+      await row.locator("summary").press("Enter");
+      return row;
+    }
+
+    /** As the API tells it. */
+    async function latestJob() {
+      const answer = await fetch(`${url}v1/jobs?pageSize=1`);
+      const { jobs } = (await answer.json()) as {
+        jobs: { jobId: string; parameters: { clips: object[] } }[];
+      };
+      return jobs[0]!;
+    }
+
+    test("make the clips of one job, each by its own, and come back with them", async () => {
+      const page = await openPage(browser, url);
+      const row = await openRow(page);
+      expect(await row.getByLabel("seed").getAttribute("placeholder")).toBe("42");
+      await row.getByLabel("seed").fill("7");
+      await row.getByLabel("motion_bucket_id").fill("200");
+      await row.getByRole("combobox", { name: /^guidance/ }).selectOption("triangle");
+      await row.getByText("seed 7, motion_bucket_id 200, guidance triangle").waitFor();
+      await page.getByText("2 clips").waitFor();
+      await render(page).click();
+      await page.getByRole("article").first().getByText("succeeded").waitFor();
+
+      const { jobId, parameters } = await latestJob();
+      const [linear, triangle] = [
+        { kind: "GUIDANCE_KIND_LINEAR" },
+        { kind: "GUIDANCE_KIND_TRIANGLE" },
+      ];
+      expect(parameters.clips).toMatchObject([
+        { imageIndex: 0, seed: "41", motionBucketId: 127, fps: 7, guidance: linear },
+        { imageIndex: 1, seed: "7", motionBucketId: 200, fps: 7, guidance: triangle },
+      ]);
+
+      await page.getByRole("link", { name: "Gallery" }).click();
+      const clip = page.getByRole("article", { name: `clip 2 of job ${jobId.slice(-6)}` });
+      await clip.getByText("seed 7", { exact: true }).waitFor();
+      await clip.getByRole("button", { name: "Again with this seed" }).click();
+      await page.getByText("seed 7, motion_bucket_id 200, guidance triangle").waitFor();
+    });
+
+    test("are told what is wrong at their own field, and the first wrong one gets the focus", async () => {
+      const page = await openPage(browser, url);
+      const row = await openRow(page);
+      const says = (text: string) => row.locator("label", { hasText: text });
+      await row.getByLabel("fps").fill("many");
+      await says("is not a number").getByRole("textbox", { name: "fps" }).waitFor();
+      await row.getByLabel("fps").fill("12.5");
+      await row.getByLabel("motion_bucket_id").fill("2000");
+      await says("is no whole number from 1 to 240").waitFor();
+      await says("is no whole number from 0 to 1023").waitFor();
+      await row.getByText("2 problems").waitFor();
+      const wrong = page.locator('[aria-invalid="true"]');
+      expect(await wrong.count(), "fields of the form and of the other picture are right").toBe(2);
+
+      await row.locator("summary").press("Enter");
+      await row.getByLabel("fps").waitFor({ state: "hidden" });
+      await render(page).click();
+      await row.getByLabel("fps").waitFor();
+      await eventually(() => page.locator(":focus").inputValue()).toBe("12.5");
+
+      await row.getByRole("button", { name: "All as the form says" }).click();
+      await eventually(() => wrong.count()).toBe(0);
+      await row.getByText("Own values: none").waitFor();
+    });
+
+    test("also when another picture goes: the values stay with theirs", async () => {
+      const page = await openPage(browser, url);
+      const row = await openRow(page);
+      await row.getByLabel("fps").fill("0");
+      await row.getByText("1 problem").waitFor();
+      await page.getByRole("button", { name: "Remove scene2.png" }).click();
+      await page.getByText("1 clip,").waitFor({ state: "hidden" });
+      await row.getByText("is no whole number from 1 to 240").waitFor();
+      await row.getByLabel("fps").fill("9");
+      await page.getByText("1 clip,").waitFor();
+      await row.getByText("Own values: fps 9").waitFor();
     });
   });
 

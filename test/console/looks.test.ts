@@ -6,7 +6,7 @@ import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { LocalFarm } from "../../cli/local-farm.js";
 import { describeInBrowser, openPage, startChromium } from "./browser.js";
-import { PICTURE, renderClip, startConsoleFarm } from "./console-farm.js";
+import { OTHER_PICTURE, PICTURE, renderClip, startConsoleFarm } from "./console-farm.js";
 
 const axeSource = readFileSync(
   createRequire(import.meta.url).resolve("axe-core/axe.min.js"),
@@ -80,6 +80,12 @@ describeInBrowser("the looks of the console", () => {
       },
     );
 
+    test("nor have pictures with values of their own", async () => {
+      const page = await openPage(browser, `${url}#submit`, { colorScheme });
+      await openOwnValues(page);
+      expect(await violationsOf(page)).toEqual([]);
+    });
+
     test("nor has a form with problems, nor a dialog", async () => {
       const page = await openPage(browser, `${url}#gallery`, { colorScheme });
       await page.locator('input[name="images"]').setInputFiles(PICTURE);
@@ -95,6 +101,16 @@ describeInBrowser("the looks of the console", () => {
     });
   });
 
+  /** Two pictures, the values of one of them open and wrong. */
+  async function openOwnValues(page: Page): Promise<void> {
+    await page.locator('input[name="images"]').setInputFiles([PICTURE, OTHER_PICTURE]);
+    await page.locator("summary.picture-head").last().click();
+    const row = page.getByRole("listitem").filter({ hasText: "scene3.png" });
+    await row.getByLabel("seed").fill("18446744073709551615");
+    await row.getByLabel("motion_bucket_id").fill("2000");
+    await row.getByText("is no whole number from 0 to 1023").waitFor();
+  }
+
   test.each([360, 800, 1440])("nothing is wider than a screen of %i pixels", async (width) => {
     const page = await openPage(browser, url, { viewport: { width, height: 740 } });
     for (const view of VIEWS) {
@@ -103,6 +119,12 @@ describeInBrowser("the looks of the console", () => {
       const widest = await page.evaluate("document.documentElement.scrollWidth");
       expect([view, widest]).toEqual([view, width]);
     }
+    await page.goto(`${url}#submit`);
+    await openOwnValues(page);
+    expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(width);
+    const isCut = "[...document.querySelectorAll('.own-values .field-name')]";
+    const cut = `${isCut}.filter((e) => e.scrollWidth > e.clientWidth).map((e) => e.textContent)`;
+    expect(await page.evaluate(cut), "names that are cut off").toEqual([]);
   });
 
   test("everything can be reached and used by the keyboard, and the focus is seen", async () => {

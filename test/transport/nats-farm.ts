@@ -10,7 +10,7 @@ import { expect, onTestFailed, vi } from "vitest";
 import { FarmProcess } from "../../cli/farm-process.js";
 import { FarmClient } from "../../client/farm-client.js";
 import type { NatsRole } from "../../shared/adapters/nats/nats-names.js";
-import { asFarmError } from "../../shared/core/errors.js";
+import { asFarmError, FarmError } from "../../shared/core/errors.js";
 import { JOB_OPTIONS_DEFAULT, type JobView } from "../../shared/farm/job.js";
 import type { JobParameters } from "../../shared/farm/parameters.js";
 import type { BlobRef } from "../../shared/ports/blob-store.js";
@@ -52,6 +52,10 @@ export class NatsFarm {
   /** The uploaded picture. */
   readonly #images: BlobRef[] = [];
   #uploading: Promise<unknown> | null = null;
+  /** Knows every coordinator, as users of a farm with a standby do. */
+  #client: FarmClient | null = null;
+  /** When a coordinator answered last. */
+  #heardMs = 0;
 
   private constructor(servers: readonly TestNatsServer[], folder: string) {
     this.server = servers[0]!;
@@ -69,6 +73,7 @@ export class NatsFarm {
     for (let i = 0; i < coordinatorCount; i++) {
       farm.#addresses.push(`127.0.0.1:${await freePort()}`);
     }
+    farm.#client = new FarmClient(farm.#addresses.join(","));
     return farm;
   }
 
@@ -112,6 +117,18 @@ export class NatsFarm {
     return known ?? member;
   }
 
+  /** Index of the coordinator that leads: the others do not listen. */
+  leader(): Promise<number> {
+    return this.insist(async () => {
+      const asked = await Promise.allSettled(
+        this.coordinators.map((each) => each.client.getFarm()),
+      );
+      const index = asked.findIndex(({ status }) => status === "fulfilled");
+      if (index < 0) throw new FarmError("unreachable", "no coordinator leads");
+      return index;
+    });
+  }
+
   /** Waits until a coordinator counts on exactly these many nodes. */
   async nodesJoined(count: number, { client }: CoordinatorMember): Promise<void> {
     await vi.waitFor(
@@ -143,17 +160,19 @@ export class NatsFarm {
     return this.insist((client) => client.createJob(request));
   }
 
-  /** Asks the coordinators in turn until one answers; refusals for want of room are met by patience. */
+  /** Asks whoever leads until it answers; refusals for want of room are met by patience. */
   async insist<A>(call: (client: FarmClient) => Promise<A>): Promise<A> {
-    const endMs = performance.now() + SILENCE_MS_MAX;
-    for (let turn = 0; ; turn++) {
-      const { client } = this.coordinators[turn % this.coordinators.length]!;
+    const sinceMs = performance.now();
+    for (;;) {
       try {
-        return await call(client);
+        const answer = await call(this.#client!);
+        this.#heardMs = performance.now();
+        return answer;
       } catch (error) {
         const { code } = asFarmError(error);
         const isPassing = ["unreachable", "exhausted", "deadline"].includes(code);
-        if (!isPassing || performance.now() > endMs) throw error;
+        const silenceMs = performance.now() - Math.max(sinceMs, this.#heardMs);
+        if (!isPassing || silenceMs > SILENCE_MS_MAX) throw error;
         await new Promise((resolve) => setTimeout(resolve, 100));
       }
     }
@@ -170,9 +189,22 @@ export class NatsFarm {
   }
 
   #watch<A>(jobId: string, wait: (following: Following) => Promise<A>): Promise<A> {
-    return this.insist((client) =>
-      wait(new Following(client.watchJob(jobId, AbortSignal.timeout(SILENCE_MS_MAX)))),
-    );
+    return this.insist((client) => wait(new Following(this.#states(client, jobId))));
+  }
+
+  /** Ends by "cancelled" when nothing is heard of a job for too long, however long it takes. */
+  async *#states(client: FarmClient, jobId: string): AsyncGenerator<JobView> {
+    const stop = new AbortController();
+    const silence = setTimeout(() => stop.abort(), SILENCE_MS_MAX).unref();
+    try {
+      for await (const job of client.watchJob(jobId, stop.signal)) {
+        silence.refresh();
+        this.#heardMs = performance.now();
+        yield job;
+      }
+    } finally {
+      clearTimeout(silence);
+    }
   }
 
   logOf({ logPath }: Member): string {
@@ -197,6 +229,7 @@ export class NatsFarm {
     await Promise.all(this.nodes.map((node) => node.process.stop()));
     await Promise.all(this.coordinators.map((coordinator) => coordinator.process.stop()));
     for (const { client } of this.coordinators) client.close();
+    this.#client?.close();
     await Promise.all(members.map(({ broker }) => broker.stop()));
     await Promise.all(this.servers.map((server) => server.close()));
     for (const member of members) this.#lastWords.set(member.logPath, this.logOf(member));

@@ -48,10 +48,7 @@ describe.runIf(natsServerPath)("a farm on NATS under load", () => {
     nats: { kill: () => farm.server.kill(), restart: () => farm.server.run() },
     leader: {
       kill: async () => {
-        killed = await farm.insist(async (client) => {
-          await client.getFarm();
-          return farm.coordinators.findIndex((each) => each.client === client);
-        });
+        killed = await farm.leader();
         const { process } = farm.coordinators[killed]!;
         process.kill();
         await process.ended;

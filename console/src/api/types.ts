@@ -1,6 +1,11 @@
 /** @file What the HTTP gateway sends: the messages of the API as proto3 JSON writes them. */
 import type { BlobRef } from "../../../proto/gen/renderfarm/v1/blob.js";
-import type { Clip, Job, RenderParameters } from "../../../proto/gen/renderfarm/v1/job.js";
+import type {
+  Clip,
+  ClipOverrides,
+  Job,
+  RenderParameters,
+} from "../../../proto/gen/renderfarm/v1/job.js";
 import type {
   DryRun,
   FarmNode,
@@ -21,6 +26,7 @@ type Json<T> = T extends bigint | Date | Uint8Array
 
 export type BlobRefJson = Json<BlobRef>;
 export type ClipJson = Json<Clip>;
+export type ClipOverridesJson = Json<ClipOverrides>;
 export type JobJson = Json<Job>;
 export type ParametersJson = Json<RenderParameters>;
 export type DryRunJson = Json<DryRun>;

@@ -1,13 +1,15 @@
 /** @file One finished clip of the gallery. */
 import { useRef } from "preact/hooks";
 import { seedOf, shortId } from "../format.js";
+import { parametersOf } from "../own-values.js";
 import { ClipDialog } from "./clip-dialog.js";
 import { ClipActions, ClipPlayer, type ClipProps } from "./clip-parts.js";
 import { Icon } from "./icon.js";
 
 export function ClipCard({ job, clip }: ClipProps) {
   const dialog = useRef<HTMLDialogElement>(null);
-  const seed = seedOf(job.parameters, clip.index);
+  const parameters = parametersOf(job, clip.index);
+  const seed = seedOf(parameters, clip.index);
   const name = `clip ${clip.index + 1} of job ${shortId(job.jobId)}`;
   return (
     <article class="clip-card" aria-label={name}>
@@ -28,9 +30,9 @@ export function ClipCard({ job, clip }: ClipProps) {
           seed {seed}
         </span>
         <span class="muted">
-          {clip.stepsTotal} steps · {job.parameters?.fps} fps
-          {(job.parameters?.cacheInterval ?? 1) > 1 &&
-            ` · lossy: whole every ${job.parameters?.cacheInterval} steps`}
+          {clip.stepsTotal} steps · {parameters?.fps} fps
+          {(parameters?.cacheInterval ?? 1) > 1 &&
+            ` · lossy: whole every ${parameters?.cacheInterval} steps`}
         </span>
       </p>
       <ClipActions job={job} clip={clip} />

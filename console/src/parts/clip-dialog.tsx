@@ -3,6 +3,7 @@ import type { RefObject } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { ClipJson, JobJson } from "../api/types.js";
 import { seconds } from "../format.js";
+import { parametersOf } from "../own-values.js";
 import { PARAMETER_FIELDS } from "../parameters.js";
 import { ClipActions, ClipPlayer } from "./clip-parts.js";
 import { Icon } from "./icon.js";
@@ -62,9 +63,10 @@ function DialogContent({ dialog, job, clip, name }: ClipDialogProps) {
 }
 
 function numbersOf(job: JobJson, clip: ClipJson): [term: string, value: string][] {
+  const parameters = parametersOf(job, clip.index);
   const given = PARAMETER_FIELDS.flatMap(({ name, json }): [string, string][] => {
-    const value = job.parameters?.[json];
-    if (json === "seeds") return [[name, (job.parameters?.seeds?.values ?? []).join(", ")]];
+    const value = parameters?.[json];
+    if (json === "seeds") return [[name, (parameters?.seeds?.values ?? []).join(", ")]];
     if (value === undefined || (Array.isArray(value) && value.length === 0)) return [];
     return [[name, Array.isArray(value) ? value.join(", ") : String(value)]];
   });

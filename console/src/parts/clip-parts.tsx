@@ -1,8 +1,9 @@
 /** @file What a finished clip is shown with: its player, its files, and how to go on from it. */
 import { useRef, useState } from "preact/hooks";
 import { outputPath } from "../api/client.js";
-import type { ClipJson, JobJson } from "../api/types.js";
+import type { ClipJson, JobJson, ParametersJson } from "../api/types.js";
 import { bytes, formatWord } from "../format.js";
+import { parametersOf } from "../own-values.js";
 import { attempt } from "../state/announce.js";
 import { fillFrom } from "../state/submission.js";
 import { Icon } from "./icon.js";
@@ -75,9 +76,12 @@ function SmallVideo({ url, name }: { readonly url: string; readonly name: string
 }
 
 export function ClipActions({ job, clip }: ClipProps) {
-  const seed = (job.parameters?.seeds?.values ?? []).join(", ");
-  const branchAt = (step: number) =>
-    fillFrom(job, { jobId: job.jobId, clipIndex: clip.index, step }, seed);
+  const seedText = (of: ParametersJson | undefined) => (of?.seeds?.values ?? []).join(", ");
+  const seed = seedText(job.parameters);
+  const branchAt = (step: number) => {
+    const from = { jobId: job.jobId, clipIndex: clip.index, step };
+    return fillFrom(job, from, seedText(parametersOf(job, clip.index)));
+  };
   return (
     <div class="clip-actions">
       <div class="chips">

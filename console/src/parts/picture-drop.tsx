@@ -1,8 +1,15 @@
 /** @file Where pictures come in: dropped, chosen, or pasted anywhere on the page. */
 import { useEffect, useState } from "preact/hooks";
-import { addPictures, pictures, problems, removePicture } from "../state/submission.js";
+import {
+  addPictures,
+  type Picture as PictureEntry,
+  pictures,
+  problems,
+  removePicture,
+} from "../state/submission.js";
 import { Icon } from "./icon.js";
 import { Picture } from "./media.js";
+import { PictureRow } from "./picture-row.js";
 
 const isPicture = (file: File) => file.type.startsWith("image/") || file.type === "";
 
@@ -59,24 +66,35 @@ export function PictureDrop() {
 }
 
 function PictureList() {
-  if (pictures.value.length === 0) return null;
+  const [first, ...others] = pictures.value;
+  if (!first) return null;
+  const isAlone = others.length === 0 && Object.keys(first.own).length === 0;
+  if (isAlone) return <LonePicture picture={first} />;
   return (
-    <ul class="picture-list">
-      {pictures.value.map(({ id, name, url, ref, problem }) => (
-        <li key={id} class={problem === "" ? "picture-item" : "picture-item picture-item-wrong"}>
-          <Picture path={url} alt={name} />
-          {ref === null && problem === "" && <span class="picture-wait">uploading</span>}
-          <button
-            type="button"
-            class="icon-button picture-remove"
-            aria-label={`Remove ${name}`}
-            onClick={() => removePicture(id)}
-          >
-            <Icon name="close" />
-          </button>
-          {problem !== "" && <span class="problem">{problem}</span>}
-        </li>
+    <ul class="picture-rows">
+      {pictures.value.map((picture) => (
+        <PictureRow key={picture.id} picture={picture} />
       ))}
     </ul>
+  );
+}
+
+/** Large, and without values of its own: those of the form are its. */
+function LonePicture({ picture }: { readonly picture: PictureEntry }) {
+  const { id, name, url, ref, problem } = picture;
+  return (
+    <div class="picture-lone">
+      <Picture path={url} alt={name} />
+      {ref === null && problem === "" && <span class="picture-wait">uploading</span>}
+      <button
+        type="button"
+        class="icon-button picture-remove"
+        aria-label={`Remove ${name}`}
+        onClick={() => removePicture(id)}
+      >
+        <Icon name="close" />
+      </button>
+      {problem !== "" && <span class="problem">{problem}</span>}
+    </div>
   );
 }

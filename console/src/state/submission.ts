@@ -1,8 +1,9 @@
 /** @file The form: pictures, parameters, and what the farm says of them before anything is sent. */
 import { computed, effect, signal } from "@preact/signals";
-import { ApiError, api, inputPath } from "../api/client.js";
+import { api, inputPath } from "../api/client.js";
 import type { BlobRefJson, DryRunJson, JobJson } from "../api/types.js";
 import { formatWord } from "../format.js";
+import { clipOnWire, type OwnValues, ownValuesOf, parametersOf } from "../own-values.js";
 import {
   FORMATS,
   type Format,
@@ -14,6 +15,7 @@ import {
 } from "../parameters.js";
 import { announce } from "./announce.js";
 import { models, put } from "./farm.js";
+import { type Problems, problemsOf } from "./problems.js";
 import { show } from "./route.js";
 
 export interface Picture {
@@ -25,6 +27,8 @@ export interface Picture {
   readonly ref: BlobRefJson | null;
   /** Why it cannot be used; "" otherwise. */
   readonly problem: string;
+  /** What its clip has of its own. */
+  readonly own: OwnValues;
 }
 
 /** A step of an earlier clip where this one begins. */
@@ -48,14 +52,16 @@ export const priority = signal("");
 export const deadline = signal("");
 export const owner = signal("");
 export const modelDigest = signal("");
+export const chosenModel = computed(
+  () => models.value.find(({ digest }) => digest === modelDigest.value) ?? models.value[0],
+);
 export const latents = signal<{ readonly name: string; readonly ref: BlobRefJson } | null>(null);
 export const branch = signal<Branch | null>(null);
 export const isSending = signal(false);
 
 /** What would become of the job now; null while it cannot be told. */
 export const plan = signal<DryRunJson | null>(null);
-/** By field; "" holds what belongs to none. */
-export const problems = signal<Readonly<Record<string, string>>>({});
+export const problems = signal<Problems>({});
 
 const PLAN_AFTER_MS = 350;
 let nextId = 1;
@@ -69,7 +75,7 @@ export function setValue(name: string, text: string): void {
 export async function addPictures(files: readonly File[]): Promise<void> {
   const added = files.map((file) => ({
     picture: {
-      ...{ id: nextId++, name: file.name || "pasted picture", ref: null, problem: "" },
+      ...{ id: nextId++, name: file.name || "pasted picture", ref: null, problem: "", own: {} },
       url: URL.createObjectURL(file),
     } satisfies Picture,
     file,
@@ -90,6 +96,16 @@ function change(id: number, fields: Partial<Picture>): void {
   );
 }
 
+/** Sets one value of one picture's clip; "": as the form says. */
+export function setOwnValue(id: number, name: string, text: string): void {
+  const { [name]: _, ...rest } = pictures.value.find((known) => known.id === id)?.own ?? {};
+  change(id, { own: text === "" ? rest : { ...rest, [name]: text } });
+}
+
+export function clearOwnValues(id: number): void {
+  change(id, { own: {} });
+}
+
 export function removePicture(id: number): void {
   const removed = pictures.value.find((picture) => picture.id === id);
   if (removed?.url.startsWith("blob:")) URL.revokeObjectURL(removed.url);
@@ -100,7 +116,9 @@ export async function setLatents(file: File | null): Promise<void> {
   latents.value = file && { name: file.name, ref: (await api.upload(file)).blob };
 }
 
-const ready = computed(() => pictures.value.flatMap(({ ref }) => (ref ? [ref] : [])));
+/** What a job of now is made from, in its order. */
+const ready = computed(() => pictures.value.filter(({ ref }) => ref !== null));
+const readyIds = () => ready.value.map(({ id }) => id);
 export const isUploading = computed(() =>
   pictures.value.some(({ ref, problem }) => ref === null && problem === ""),
 );
@@ -115,9 +133,15 @@ function looksOnWire(): Record<string, unknown> {
   );
 }
 
+/** None while all pictures are alike: then the noise of the whole batch is drawn as diffusers draws it. */
+function clipsOnWire(): { clips?: readonly object[] } {
+  const isAlike = ready.value.every(({ own }) => Object.keys(own).length === 0);
+  return isAlike ? {} : { clips: ready.value.map(({ own }, i) => clipOnWire(own, i)) };
+}
+
 /** The request as it is now. */
 const body = computed(() => ({
-  images: ready.value,
+  images: ready.value.map(({ ref }) => ref),
   modelDigest: modelDigest.value || (models.value.length > 1 ? models.value[0]?.digest : ""),
   parameters: {
     ...Object.fromEntries(
@@ -130,6 +154,7 @@ const body = computed(() => ({
       }),
     ),
     ...looksOnWire(),
+    ...clipsOnWire(),
     ...(latents.value ? { latents: latents.value.ref } : {}),
     formats: formats.value.map((format) => `OUTPUT_FORMAT_${format.toUpperCase()}`),
     pair: `PAIR_POLICY_${pair.value.toUpperCase()}`,
@@ -162,6 +187,7 @@ export function planWhileTyping(): void {
 }
 
 async function planNow(asked: object, signal: AbortSignal): Promise<void> {
+  const ids = readyIds();
   try {
     const { dryRun } = await api.planJob(asked, signal);
     plan.value = dryRun;
@@ -169,7 +195,7 @@ async function planNow(asked: object, signal: AbortSignal): Promise<void> {
   } catch (error) {
     if (signal.aborted) return;
     plan.value = null;
-    problems.value = problemsOf(error);
+    problems.value = problemsOf(error, ids);
   }
 }
 
@@ -177,6 +203,7 @@ async function planNow(asked: object, signal: AbortSignal): Promise<void> {
 export async function submit(): Promise<readonly string[]> {
   if (isSending.value) return [];
   isSending.value = true;
+  const ids = readyIds();
   try {
     const requestId = crypto.randomUUID();
     const { job } = await api.createJob({ ...body.value, requestId });
@@ -186,7 +213,7 @@ export async function submit(): Promise<readonly string[]> {
     show("queue");
     return [];
   } catch (error) {
-    const found = problemsOf(error);
+    const found = problemsOf(error, ids);
     problems.value = found;
     announce(`The job was refused: ${Object.values(found).join(" ")}`);
     return Object.keys(found);
@@ -195,53 +222,21 @@ export async function submit(): Promise<readonly string[]> {
   }
 }
 
-function problemsOf(error: unknown): Record<string, string> {
-  const { message, violations } = error as ApiError;
-  if (!(error instanceof ApiError) || violations.length === 0) return { "": message };
-  const found: Record<string, string> = {};
-  for (const { field, description } of violations) {
-    const name = fieldOf(field);
-    const text = name === "" ? `${field}: ${description}` : description;
-    found[name] = found[name] === undefined ? text : `${found[name]} ${text}`;
-  }
-  return found;
-}
-
-/** "parameters.seeds.values[0]" -> "seed": the control that a violation belongs to; "" for none. */
-function fieldOf(path: string): string {
-  const inner = path.replace(/^(parameters|options)\./, "").replace(/[.[].*$/, "");
-  const snake = inner.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-  if (snake === "seeds") return "seed";
-  const others = [
-    "guidance",
-    "fit",
-    "preset",
-    "schedule",
-    "images",
-    "formats",
-    "pair",
-    "priority",
-    "owner",
-    "deadline_time",
-    "latents",
-    "branch",
-  ];
-  const known = [...PARAMETER_FIELDS.map(({ name }) => name), ...others, "model_digest"];
-  return known.includes(snake) ? snake : "";
-}
-
 /** Fills the form from an earlier job: the same again, or from a step of one of its clips. */
 export async function fillFrom(job: JobJson, from: Branch | null, seed: string): Promise<void> {
   const { images } = await api.inputsOf(job.jobId);
+  const told = job.parameters?.clips ?? [];
+  const indices = told.length > 0 ? told.map((clip) => clip.imageIndex ?? 0) : images.keys();
   const clip = from ? job.clips[from.clipIndex] : undefined;
-  const wanted = clip ? [clip.imageIndex] : images.map((_, i) => i);
   for (const { id } of pictures.value) removePicture(id);
-  pictures.value = wanted.flatMap((index) => {
+  pictures.value = (clip ? [clip.imageIndex] : [...indices]).flatMap((index, i) => {
     const ref = images[index];
+    if (!ref) return [];
     const name = `picture ${index + 1} of ${job.jobId.slice(-6)}`;
-    return ref ? [{ id: nextId++, name, ref, problem: "", url: inputPath(job.jobId, index) }] : [];
+    const picture = { id: nextId++, name, ref, problem: "", url: inputPath(job.jobId, index) };
+    return [{ ...picture, own: clip ? {} : ownOf(job, i, seed !== "") }];
   });
-  const parameters = job.parameters;
+  const parameters = from ? parametersOf(job, from.clipIndex) : job.parameters;
   const texts = PARAMETER_FIELDS.flatMap(({ name, json }): [string, string][] => {
     if (name === "seed") return seed === "" ? [] : [[name, seed]];
     if (from && name === "num_videos_per_prompt") return [];
@@ -265,4 +260,12 @@ export async function fillFrom(job: JobJson, from: Branch | null, seed: string):
   latents.value = null;
   branch.value = from;
   show("submit");
+}
+
+/** What the clip had of its own; without its seed, which is then drawn anew, where that is not kept. */
+function ownOf({ parameters }: JobJson, clipIndex: number, isSeedKept: boolean): OwnValues {
+  const clip = parameters?.clips[clipIndex];
+  if (!parameters || !clip) return {};
+  const { seed, ...own } = ownValuesOf(clip, parameters);
+  return isSeedKept && seed !== undefined ? { seed, ...own } : own;
 }
