@@ -1,4 +1,4 @@
-/** @file NodeService: one stream a node, its reports in and its orders out. */
+/** @file NodeService: one stream a node, its reports in and its orders out; two while it is renewed. */
 import type { handleBidiStreamingCall, ServerDuplexStream } from "@grpc/grpc-js";
 import { status } from "@grpc/grpc-js";
 import type {
@@ -42,6 +42,7 @@ function serveNode(parts: NodeServiceParts, call: NodeCall): void {
     send: (order) => {
       if (call.writable) call.write(encodeNodeOrder(order));
     },
+    resume: () => call.resume(),
     close: (reason) => {
       call.emit("error", { code: status.ABORTED, details: reason });
     },
@@ -57,14 +58,15 @@ function serveNode(parts: NodeServiceParts, call: NodeCall): void {
       call.emit("error", toServiceError(asFarmError(error, "invalid-argument")));
     }
   });
-  const end = () => {
+  const end = (isInOrder: boolean) => {
     cancelDeadline();
-    if (nodeId !== null) sessions.leave(nodeId, stream);
+    if (nodeId !== null && isInOrder) sessions.finish(nodeId, stream);
+    else if (nodeId !== null) sessions.leave(nodeId, stream);
     call.end();
   };
-  call.on("end", end);
-  call.on("cancelled", end);
-  call.on("error", end);
+  call.on("end", () => end(true));
+  call.on("cancelled", () => end(false));
+  call.on("error", () => end(false));
 }
 
 interface Greeting {
@@ -74,29 +76,38 @@ interface Greeting {
 }
 
 /**
- * The first message must be a hello; the answer goes out before any order.
+ * The first message must be a hello, or a renewal of a stream; the answer goes out before any order.
  *
- * @throws FarmError "permission-denied" to a node that names another one
+ * @throws FarmError "permission-denied" to a node that names another one, "wrong-state" for a renewal
+ *   of a stream that is gone
  */
 function welcome(
   { sessions, callerOf }: NodeServiceParts,
   message: NodeMessage,
   { call, stream, cancelDeadline }: Greeting,
 ): string | null {
-  if (message.kind !== "hello") {
+  if (message.kind !== "hello" && message.kind !== "renewal") {
     stream.close(`the first message must be a hello, not ${message.kind}`);
     return null;
   }
   const caller = callerOf(call.metadata);
-  const { nodeId } = message.identity;
+  const { nodeId } = message.kind === "hello" ? message.identity : message;
   if (caller.kind !== "open" && !(caller.kind === "node" && caller.nodeId === nodeId)) {
     const detail = `the certificate is not that of node '${nodeId}'`;
     throw new FarmError("permission-denied", detail);
   }
   cancelDeadline();
+  if (message.kind === "renewal") {
+    if (!sessions.renew(nodeId, message.bootId, stream)) {
+      const detail = `node ${nodeId} has no stream to renew; begin with a hello`;
+      throw new FarmError("wrong-state", detail);
+    }
+    // Behind the last of the stream before.
+    call.pause();
+  }
   stream.send({ kind: "welcome", leaseMs: LEASE_MS, heartbeatMs: HEARTBEAT_MS });
-  sessions.join(message.identity, stream);
-  return message.identity.nodeId;
+  if (message.kind === "hello") sessions.join(message.identity, stream);
+  return nodeId;
 }
 
 function take(
@@ -107,7 +118,8 @@ function take(
 ): void {
   switch (message.kind) {
     case "hello":
-      stream.close("a second hello came");
+    case "renewal":
+      stream.close(`a ${message.kind} came that is not the first message`);
       return;
     case "heartbeat":
       stream.send({ kind: "heartbeat-ack" });

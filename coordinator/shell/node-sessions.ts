@@ -1,4 +1,11 @@
-/** @file The connected nodes: one session a stream, the newest stream of a node id counts. */
+/**
+ * @file The connected nodes: one session a node id, of the newest stream that said hello.
+ *
+ * A node whose certificate was renewed opens a newer stream while the one it has still stands. The
+ * session goes over to it at the one moment at which nothing is under way: the node has ended its side
+ * of the older stream, and all that it said there was read. The farm hears of nothing. Whatever ends
+ * otherwise ends the session, as for any node that is lost.
+ */
 import type { NodeOrder } from "../../shared/adapters/grpc/node-codec.js";
 import type { CancelTimer, Clock } from "../../shared/ports/clock.js";
 import { msToNextLook, silentNodes } from "../plan/liveness.js";
@@ -9,15 +16,20 @@ import type { FarmLoop, OutsideEffect } from "./farm-loop.js";
 /** What sessions need of the loop; a simulation has another one. */
 export type SessionLoop = Pick<FarmLoop, "dispatch" | "farm" | "tick">;
 
-/** The way to one node; `close` ends its stream. */
+/** The way to one node. */
 export interface NodeStream {
   send(order: NodeOrder): void;
+  /** What a stream that renews another one brings is held back until this. */
+  resume(): void;
+  /** Ends it at once. */
   close(reason: string): void;
 }
 
 interface Session {
   readonly info: NodeInfo;
-  readonly stream: NodeStream;
+  stream: NodeStream;
+  /** The stream that follows once this one was read to its end. */
+  next: NodeStream | null;
   lastHeardMs: number;
   /** It said that it stops: its end is no loss. */
   stopping: boolean;
@@ -51,7 +63,7 @@ export class NodeSessions {
 
   stop(): void {
     this.#cancelTick();
-    for (const session of this.#sessions.values()) session.stream.close("the coordinator stops");
+    for (const session of this.#sessions.values()) closeStreams(session, "the coordinator stops");
     this.#sessions.clear();
   }
 
@@ -61,11 +73,38 @@ export class NodeSessions {
     this.#sessions.set(info.nodeId, {
       info,
       stream,
+      next: null,
       lastHeardMs: this.#clock.nowMs(),
       stopping: false,
     });
-    older?.stream.close(`node ${info.nodeId} opened a newer stream`);
+    if (older) closeStreams(older, `node ${info.nodeId} opened a newer stream`);
     this.#dispatch({ kind: "node-joined", node: info });
+  }
+
+  /**
+   * A stream is to take the place of the one that this boot of the node has, see `finish`.
+   *
+   * @returns false when there is none: then this node's work is no longer its own
+   */
+  renew(nodeId: string, bootId: string, stream: NodeStream): boolean {
+    const session = this.#sessions.get(nodeId);
+    if (session?.info.bootId !== bootId) return false;
+    session.next?.close(`node ${nodeId} opened a newer stream`);
+    session.next = stream;
+    return true;
+  }
+
+  /** The node has ended its side of the stream, and all that it said was read. */
+  finish(nodeId: string, stream: NodeStream): void {
+    const session = this.#sessions.get(nodeId);
+    if (session?.stream !== stream || session.next === null) {
+      this.leave(nodeId, stream);
+      return;
+    }
+    session.stream = session.next;
+    session.next = null;
+    session.lastHeardMs = this.#clock.nowMs();
+    session.stream.resume();
   }
 
   /** Whether this stream is the one that counts for the node; notes that the node lives. */
@@ -93,9 +132,11 @@ export class NodeSessions {
   /** The stream has ended, or is given up. */
   leave(nodeId: string, stream: NodeStream): void {
     const session = this.#sessions.get(nodeId);
+    if (session?.next === stream) session.next = null;
     if (session?.stream !== stream) return;
     this.#sessions.delete(nodeId);
     const { info, stopping } = session;
+    session.next?.close(`the stream of node ${nodeId} that it was to follow broke off`);
     this.#dispatch({ kind: "node-left", nodeId, bootId: info.bootId, stopped: stopping });
   }
 
@@ -146,4 +187,9 @@ export class NodeSessions {
   #dispatch(occurrence: Parameters<FarmLoop["dispatch"]>[0]): void {
     this.#loop.dispatch(occurrence).catch(this.#onError);
   }
+}
+
+function closeStreams({ stream, next }: Session, reason: string): void {
+  stream.close(reason);
+  next?.close(reason);
 }

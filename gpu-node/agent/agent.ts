@@ -131,6 +131,10 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       if (wasUp) log.warn({ reason }, "cut off from the coordinator: all work is stopped");
       else log.warn({ reason, coordinator }, "the coordinator cannot be reached; dialling again");
     },
+    onRenewal: (failure) => {
+      if (failure === null) log.info("the stream goes on under the new certificate");
+      else log.warn({ reason: failure }, "the stream keeps its older certificate; trying again");
+    },
     onOrder: (order) => {
       if (order.kind === "assign") observer.assigned(order.assignment);
       if (order.kind === "cancel") observer.cancelled(order.taskId, order.epoch);

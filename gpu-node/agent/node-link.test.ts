@@ -1,119 +1,31 @@
-import { Server, ServerCredentials, type ServerDuplexStream, status } from "@grpc/grpc-js";
+import { status } from "@grpc/grpc-js";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import {
-  type ConnectRequest,
-  type ConnectResponse,
-  NodeServiceService,
-} from "../../proto/gen/renderfarm/v1/node_service.js";
 import { ManualClock } from "../../shared/adapters/clock/manual-clock.js";
-import { serverOptions } from "../../shared/adapters/grpc/connection-options.js";
-import {
-  decodeNodeMessage,
-  encodeNodeOrder,
-  type NodeIdentity,
-  type NodeMessage,
-  type NodeOrder,
-} from "../../shared/adapters/grpc/node-codec.js";
 import type { Output } from "../../shared/farm/work.js";
 import { NodeLink } from "./node-link.js";
+import {
+  type Call,
+  HASH,
+  identity,
+  JOB,
+  ScriptedCoordinator,
+  TASK,
+  WELCOME,
+} from "./node-link-coordinator.js";
 
-type Call = ServerDuplexStream<ConnectRequest, ConnectResponse>;
-
-const HASH = "ab".repeat(32);
-const JOB = "0123456789abcdefghjkmnpqrs";
-const TASK = `${JOB}-0-denoise`;
-const identity: NodeIdentity = {
-  nodeId: "node-1",
-  bootId: JOB,
-  model: {
-    digest: HASH,
-    name: "demo",
-    numFrames: 14,
-    sampleSize: 8,
-    vaeScaleFactor: 8,
-    latentChannels: 4,
-    numTrainTimesteps: 1000,
-    stepRule: "as-asked",
-  },
-  provider: "cpu",
-  planHash: HASH,
-  busAddress: "127.0.0.1:1",
-  busToken: "t",
-  hasFfmpeg: false,
-  memoryBytes: 16 * 2 ** 30,
-  prefers: "any",
-};
-const WELCOME: NodeOrder = { kind: "welcome", leaseMs: 5_000, heartbeatMs: 1_000 };
 const progress = (stepsDone: number) =>
   ({ kind: "progress", stepsDone, secondsPerStep: 0.5 }) as const;
 
-/** A coordinator that only does what the test says. */
-class Coordinator {
-  readonly calls: Call[] = [];
-  readonly heard: NodeMessage[] = [];
-  readonly ended: number[] = [];
-  address = "";
-  onConnect: (call: Call) => void = (call) => this.tell(WELCOME, call);
-  #server = new Server(serverOptions);
-
-  async listen(port = 0): Promise<void> {
-    this.#server = new Server(serverOptions);
-    this.#server.addService(NodeServiceService, { connect: (call: Call) => this.#serve(call) });
-    const bound = await new Promise<number>((resolve, reject) => {
-      const credentials = ServerCredentials.createInsecure();
-      this.#server.bindAsync(`127.0.0.1:${port}`, credentials, (error, p) =>
-        error ? reject(error) : resolve(p),
-      );
-    });
-    this.address = `127.0.0.1:${bound}`;
-  }
-
-  stop(): void {
-    this.#server.forceShutdown();
-  }
-
-  tell(order: NodeOrder, call = this.calls.at(-1)!): void {
-    call.write(encodeNodeOrder(order));
-  }
-
-  #serve(call: Call): void {
-    const index = this.calls.push(call) - 1;
-    call.on("data", (wire: ConnectRequest) => {
-      const message = decodeNodeMessage(wire);
-      this.heard.push(message);
-      if (message.kind === "hello") this.onConnect(call);
-      wake();
-    });
-    const end = () => {
-      if (!this.ended.includes(index)) this.ended.push(index);
-      wake();
-    };
-    call.on("end", () => {
-      call.end();
-      end();
-    });
-    call.on("cancelled", end);
-    call.on("error", () => {});
-  }
-}
-
 let clock: ManualClock;
-let coordinator: Coordinator;
+let coordinator: ScriptedCoordinator;
 let link: NodeLink;
 let log: string[];
-let wake: () => void = () => {};
 
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) {
-    await new Promise<void>((resolve) => {
-      wake = resolve;
-    });
-  }
-}
+const until = (condition: () => boolean) => coordinator.until(condition);
 
 function note(line: string): void {
   log.push(line);
-  wake();
+  coordinator.wake();
 }
 
 /** Connects a link; resolves once the node was welcomed. */
@@ -126,7 +38,7 @@ const kinds = () => coordinator.heard.map((message) => message.kind);
 
 beforeEach(async () => {
   clock = new ManualClock();
-  coordinator = new Coordinator();
+  coordinator = new ScriptedCoordinator();
   log = [];
   await coordinator.listen();
   link = new NodeLink({

@@ -8,17 +8,17 @@
  * A process that was stopped (SIGSTOP) for longer than its lease wakes to whatever comes first: a
  * timer, an order, a result. So nothing is read or sent before a look at the clock, and what finds
  * the lease run out fences first.
+ *
+ * A stream lives as long as the certificate that it was opened with. So when the files have changed a
+ * second stream is dialled with them, and takes the first one's place: what the node sends goes there
+ * from its welcome on, and what comes there is read once the first was read to its end. Nothing is lost
+ * or overtaken by that; should either stream break meanwhile, the node fences itself as ever.
  */
-import type { ClientDuplexStream } from "@grpc/grpc-js";
 import {
   ConnectRequest,
   type ConnectResponse,
-  NodeServiceClient,
 } from "../../proto/gen/renderfarm/v1/node_service.js";
-import {
-  CONTROL_MESSAGE_BYTES_MAX,
-  nodeClientOptions,
-} from "../../shared/adapters/grpc/connection-options.js";
+import { CONTROL_MESSAGE_BYTES_MAX } from "../../shared/adapters/grpc/connection-options.js";
 import {
   decodeNodeOrder,
   encodeNodeMessage,
@@ -26,16 +26,12 @@ import {
   type NodeMessage,
   type NodeOrder,
 } from "../../shared/adapters/grpc/node-codec.js";
-import {
-  insecureChannel,
-  pairOf,
-  secureChannel,
-} from "../../shared/adapters/tls/grpc-credentials.js";
 import type { TlsFiles } from "../../shared/adapters/tls/tls-files.js";
-import { assertNever } from "../../shared/core/assert.js";
+import { assert, assertNever } from "../../shared/core/assert.js";
 import { asFarmError } from "../../shared/core/errors.js";
 import type { TaskReport } from "../../shared/farm/work.js";
 import type { CancelTimer, Clock } from "../../shared/ports/clock.js";
+import { type Dial, dropDial, finishDial, openDial, stopTimers } from "./node-link-dial.js";
 
 /** An order about tasks. */
 export type TaskOrder = Extract<
@@ -60,9 +56,9 @@ export interface NodeLinkOptions {
    * fails, too; `wasUp` tells whether this one had been welcomed.
    */
   readonly onDown: (reason: string, wasUp: boolean) => void;
+  /** The stream goes on under the newest certificate; or it does not yet, and why. */
+  readonly onRenewal?: (failure: string | null) => void;
 }
-
-type NodeStream = ClientDuplexStream<ConnectRequest, ConnectResponse>;
 
 /** From the dial to the welcome. */
 const WELCOME_MS_MAX = 10_000;
@@ -70,23 +66,16 @@ const BACKOFF_MS_MIN = 200;
 const BACKOFF_MS_MAX = 5_000;
 /** Messages that wait while the stream does not take more; a coordinator that is stuck, not slow. */
 const UNSENT_MAX = 1_000;
-
-/** One dial, from its beginning to its end. */
-interface Dial {
-  readonly client: NodeServiceClient;
-  readonly stream: NodeStream;
-  /** Null until the welcome. */
-  lease: { readonly leaseMs: number; readonly heartbeatMs: number } | null;
-  lastHeardMs: number;
-  /** Messages that wait for the stream to drain; null while it takes more. */
-  unsent: NodeMessage[] | null;
-  cancelDeadline: CancelTimer;
-  cancelHeartbeat: CancelTimer;
-}
+/** A renewal that failed is tried again; at least half of this later. */
+const RENEWAL_MS = 5_000;
 
 export class NodeLink {
   readonly #options: NodeLinkOptions;
   #dial: Dial | null = null;
+  /** Dialled with newer files than the present one, and not welcomed yet. */
+  #renewal: Dial | null = null;
+  #cancelRenewal: CancelTimer = () => {};
+  #forgetFiles: () => void = () => {};
   #cancelRedial: CancelTimer = () => {};
   /** Which of the addresses is dialled. */
   #turn = 0;
@@ -102,6 +91,7 @@ export class NodeLink {
 
   /** Begins to dial. */
   start(): void {
+    this.#forgetFiles = this.#options.tls?.onChange(() => this.#renew()) ?? (() => {});
     this.#dialNow();
   }
 
@@ -158,54 +148,62 @@ export class NodeLink {
   /** Ends the stream behind all that is still to be sent; nothing is called back from here on. */
   leave(): void {
     this.#closed = true;
-    const dial = this.#dial;
-    if (!dial) return;
-    for (const message of dial.unsent ?? []) dial.stream.write(encodeNodeMessage(message));
-    dial.unsent = [];
-    dial.stream.end();
+    this.#dropRenewal();
+    if (this.#dial) finishDial(this.#dial);
   }
 
   /** Ends the stream at once and dials no more; nothing is called back from here on. */
   close(): void {
     this.#closed = true;
     this.#cancelRedial();
+    this.#forgetFiles();
     if (this.#dial) this.#drop(this.#dial);
   }
 
   #dialNow(): void {
-    const { addresses, identity, clock, tls } = this.#options;
-    const address = addresses[this.#turn % addresses.length] ?? "";
-    // Every dial shows the newest certificate.
-    const channel = tls ? secureChannel(address, pairOf(tls.current)) : insecureChannel();
-    const client = new NodeServiceClient(address, channel.credentials, {
-      ...nodeClientOptions,
-      ...channel.options,
-    });
-    const stream = client.connect();
-    const dial: Dial = {
-      client,
-      stream,
-      lease: null,
-      lastHeardMs: clock.nowMs(),
-      unsent: null,
-      cancelDeadline: () => {},
-      cancelHeartbeat: () => {},
-    };
+    const dial = this.#open();
     this.#dial = dial;
-    stream.on("data", (order: ConnectResponse) => this.#take(dial, order));
-    stream.on("error", (error: Error) => this.#end(dial, error.message));
-    stream.on("end", () => this.#end(dial, "the coordinator ended the stream"));
+    this.#send(dial, { kind: "hello", identity: this.#options.identity });
+  }
+
+  /** Dials again where the present stream was opened with files that have changed since. */
+  #renew(): void {
+    const { tls, identity } = this.#options;
+    const dial = this.#dial;
+    if (this.#closed || !tls || !dial?.lease || dial.older || this.#renewal) return;
+    if (dial.tls === tls.current) return;
+    this.#cancelRenewal();
+    this.#renewal = this.#open();
+    this.#send(this.#renewal, {
+      kind: "renewal",
+      nodeId: identity.nodeId,
+      bootId: identity.bootId,
+    });
+  }
+
+  /** Every dial shows the newest certificate. */
+  #open(): Dial {
+    const { addresses, clock, tls } = this.#options;
+    const address = addresses[this.#turn % addresses.length] ?? "";
+    const dial = openDial(address, tls?.current ?? null, clock.nowMs());
+    dial.stream.on("data", (order: ConnectResponse) => this.#take(dial, order));
+    dial.stream.on("error", (error: Error) => this.#end(dial, error.message));
+    dial.stream.on("end", () => {
+      if (this.#dial?.older === dial) this.#endRenewal(this.#dial);
+      else this.#end(dial, "the coordinator ended the stream");
+    });
     dial.cancelDeadline = clock.after(WELCOME_MS_MAX, () =>
       this.#end(dial, `no welcome within ${WELCOME_MS_MAX} ms`),
     );
-    this.#send(dial, { kind: "hello", identity });
+    return dial;
   }
 
   #take(dial: Dial, wire: ConnectResponse): void {
-    if (this.#dial !== dial) return;
+    const present = this.#dial;
+    if (!present || ![present, present.older, this.#renewal].includes(dial)) return;
     // A process that was stopped for longer than its lease reads old orders when it wakes.
-    if (this.#isExpired(dial)) {
-      this.#endLease(dial);
+    if (this.#isExpired(present)) {
+      this.#endLease(present);
       return;
     }
     dial.lastHeardMs = this.#options.clock.nowMs();
@@ -244,7 +242,50 @@ export class NodeLink {
     dial.cancelDeadline();
     this.#watchLease(dial, lease.leaseMs);
     this.#beat(dial, lease.heartbeatMs);
+    if (dial === this.#renewal) {
+      this.#beginRenewal(dial);
+      return;
+    }
     this.#options.onUp();
+    // The files may have changed since the dial.
+    this.#renew();
+  }
+
+  /** What is sent from here on goes by the newer stream; what comes by the older one comes first. */
+  #beginRenewal(dial: Dial): void {
+    const older = this.#dial;
+    assert(older, "a renewal to have a stream to follow");
+    this.#renewal = null;
+    this.#dial = dial;
+    dial.older = older;
+    dial.stream.pause();
+    stopTimers(older);
+    finishDial(older);
+  }
+
+  /** All that came by the older stream was read. */
+  #endRenewal(dial: Dial): void {
+    const { older } = dial;
+    dial.older = null;
+    if (older) dropDial(older);
+    dial.stream.resume();
+    if (this.#closed) return;
+    this.#options.onRenewal?.(null);
+    this.#renew();
+  }
+
+  /** The present stream stands while its certificate does. */
+  #failRenewal(reason: string): void {
+    this.#dropRenewal();
+    this.#options.onRenewal?.(reason);
+    const delayMs = RENEWAL_MS * (0.5 + this.#options.random() / 2);
+    this.#cancelRenewal = this.#options.clock.after(delayMs, () => this.#renew());
+  }
+
+  #dropRenewal(): void {
+    this.#cancelRenewal();
+    if (this.#renewal) dropDial(this.#renewal);
+    this.#renewal = null;
   }
 
   #beat(dial: Dial, heartbeatMs: number): void {
@@ -294,8 +335,12 @@ export class NodeLink {
 
   /** The first of several reasons counts. */
   #end(dial: Dial, reason: string): void {
-    if (this.#dial !== dial) return;
-    this.#drop(dial);
+    if (dial === this.#renewal) {
+      this.#failRenewal(reason);
+      return;
+    }
+    if (this.#dial === null || (dial !== this.#dial && dial !== this.#dial.older)) return;
+    this.#drop(this.#dial);
     this.#turn += 1;
     if (!this.#closed) this.#options.onDown(reason, dial.lease !== null);
     this.#onAlone?.();
@@ -309,9 +354,7 @@ export class NodeLink {
 
   #drop(dial: Dial): void {
     this.#dial = null;
-    dial.cancelDeadline();
-    dial.cancelHeartbeat();
-    dial.stream.cancel();
-    dial.client.close();
+    this.#dropRenewal();
+    dropDial(dial);
   }
 }

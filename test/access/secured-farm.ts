@@ -22,6 +22,8 @@ import { descendantsOf, waitUntilGone } from "../farm/processes.js";
 
 const READY_MS = 60_000;
 const SILENCE_MS_MAX = 60_000;
+/** What a process says is waited for this long. */
+export const SAID_MS_MAX = 30_000;
 const LOG_LINES_SHOWN = 15;
 /** Of certificates that do not end while a test runs. */
 export const HOUR_MS = 3_600_000;
@@ -186,6 +188,12 @@ export class SecuredFarm {
     const [child] = descendantsOf(this.nodes.get(nodeId)!.pid!);
     process.kill(child!.pid, "SIGSTOP");
     return () => void process.kill(child!.pid, "SIGCONT");
+  }
+
+  /** Waits until a process has said it so many times. */
+  async said(name: string, text: string, times = 1): Promise<void> {
+    const count = () => this.logOf(name).split(text).length - 1;
+    await vi.waitFor(() => expect(count()).toBeGreaterThanOrEqual(times), { timeout: SAID_MS_MAX });
   }
 
   logOf(name: string): string {

@@ -23,13 +23,11 @@ import {
   isMidDenoise,
   undisturbed,
 } from "../farm/farm-harness.js";
-import { HOUR_MS, SecuredFarm, submit, tlsFlags } from "./secured-farm.js";
+import { HOUR_MS, SAID_MS_MAX, SecuredFarm, submit, tlsFlags } from "./secured-farm.js";
 
 const PARAMETERS = { numInferenceSteps: 12, formats: ["safetensors"] } as const;
 /** Long enough to be held in the middle. */
 const LONG = { numInferenceSteps: 40, formats: ["safetensors"] } as const;
-/** What a process says is waited for this long. */
-const SAID_MS_MAX = 30_000;
 
 let expected: FileHashes;
 let farm: SecuredFarm;
@@ -39,12 +37,6 @@ beforeAll(async () => {
 });
 afterAll(() => farm?.stop());
 beforeEach(() => farm.explainFailure());
-
-/** Waits until a process has said it so many times. */
-async function said(of: SecuredFarm, name: string, text: string, times = 1): Promise<void> {
-  const count = () => of.logOf(name).split(text).length - 1;
-  await vi.waitFor(() => expect(count()).toBeGreaterThanOrEqual(times), { timeout: SAID_MS_MAX });
-}
 
 describe("a farm over TLS", () => {
   test("renders a pair's clip with the bytes of a farm without", async () => {
@@ -69,9 +61,9 @@ describe("a farm over TLS", () => {
     const before = names.map((name) => farm.logOf(name).split(taken).length - 1);
     await farm.certs.replaceRoot(24 * HOUR_MS);
     await farm.certs.renewAll({ lifeMs: HOUR_MS });
-    for (const [i, name] of names.entries()) await said(farm, name, taken, before[i]! + 1);
+    for (const [i, name] of names.entries()) await farm.said(name, taken, before[i]! + 1);
     farm.certs.dropOldRoot();
-    for (const [i, name] of names.entries()) await said(farm, name, taken, before[i]! + 2);
+    for (const [i, name] of names.entries()) await farm.said(name, taken, before[i]! + 2);
     // A node that comes now, and a client, know the new root alone.
     await farm.nodes.get("node-2")!.stop();
     await farm.startNode("node-2");
@@ -95,7 +87,7 @@ describe("a farm over TLS", () => {
     const watched = short.follow(alice, jobId);
     await watched.until((job) => isMidDenoise(job));
     const release = short.holdRuntime("node-1");
-    await said(short, "node-1", "the certificate of node node-1 has ended");
+    await short.said("node-1", "the certificate of node node-1 has ended");
     await vi.waitFor(async () => {
       expect((await alice.getFarm()).nodes.filter((node) => node.connected)).toEqual([]);
     });
@@ -169,7 +161,7 @@ describe("nobody comes in", () => {
       ...{ identity: { farm: "test", role: "node", name: "node-9" }, hosts: [] },
       ...{ paths: { ...paths, ca: both }, startsAtMs: 0, endsAtMs: 0 },
     });
-    await said(farm, "node-9", "nodes show a certificate of this farm; none was shown", 2);
+    await farm.said("node-9", "nodes show a certificate of this farm; none was shown", 2);
     await intruder.stop();
     farm.nodes.delete("node-9");
     await farm.nodesJoined(2);

@@ -225,6 +225,8 @@ export class SimCoordinator {
         this.#world.oracle.onOrder(stream.nodeId, order);
         stream.order(order);
       },
+      // No stream is renewed here: there are no certificates.
+      resume: () => {},
       close: end,
     };
     return {

@@ -54,6 +54,7 @@ const spent = {
 
 const messages: [name: string, message: NodeMessage][] = [
   ["hello", hello],
+  ["renewal", { kind: "renewal", nodeId: "node-1", bootId: JOB }],
   ["heartbeat", { kind: "heartbeat" }],
   ["progress", report({ kind: "progress", stepsDone: 4, secondsPerStep: 0.5 })],
   [

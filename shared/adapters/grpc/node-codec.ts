@@ -41,9 +41,11 @@ export interface NodeIdentity {
   readonly prefers: NodePreference;
 }
 
-/** Node -> coordinator. The first message of a stream is "hello". */
+/** Node -> coordinator. The first message of a stream is "hello" or "renewal". */
 export type NodeMessage =
   | { readonly kind: "hello"; readonly identity: NodeIdentity }
+  /** This stream is to take the place of the one that this boot has. */
+  | { readonly kind: "renewal"; readonly nodeId: string; readonly bootId: string }
   | { readonly kind: "heartbeat" }
   /** It will stop: no new work, please. */
   | { readonly kind: "stopping" }
@@ -89,6 +91,10 @@ export function encodeNodeMessage(message: NodeMessage): ConnectRequest {
   switch (message.kind) {
     case "hello":
       return { report: { $case: "hello", value: encodeIdentity(message.identity) } };
+    case "renewal": {
+      const { nodeId, bootId } = message;
+      return { report: { $case: "renewal", value: { nodeId, bootId } } };
+    }
     case "heartbeat":
       return { report: { $case: "heartbeat", value: {} } };
     case "stopping":
@@ -110,6 +116,12 @@ export function decodeNodeMessage(wire: ConnectRequest): NodeMessage {
   switch (kind) {
     case "hello":
       return { kind, identity: decodeIdentity(value) };
+    case "renewal":
+      return {
+        kind,
+        nodeId: check.nodeId(value.nodeId, "renewal.node_id"),
+        bootId: check.bootId(value.bootId, "renewal.boot_id"),
+      };
     case "heartbeat":
     case "stopping":
       return { kind };

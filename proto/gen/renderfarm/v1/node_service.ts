@@ -109,6 +109,7 @@ export interface ConnectRequest {
     | { $case: "yielded"; value: TaskYielded }
     | { $case: "stopping"; value: Stopping }
     | { $case: "preview"; value: TaskPreview }
+    | { $case: "renewal"; value: Renewal }
     | undefined;
 }
 
@@ -143,6 +144,16 @@ export interface NodeHello {
   memoryBytes: bigint;
   /** What it would rather do; it does everything all the same. */
   prefers: NodePreference;
+}
+
+/**
+ * First message of a newer stream of a node whose stream still stands: its work goes on. It is welcomed,
+ * and what the node sends from then on comes here; it ends its side of the older stream. Once that is
+ * read to its end the coordinator ends the older one, and orders go here.
+ */
+export interface Renewal {
+  nodeId: string;
+  bootId: string;
 }
 
 export interface Heartbeat {
@@ -275,6 +286,9 @@ export const ConnectRequest: MessageFns<ConnectRequest> = {
       case "preview":
         TaskPreview.encode(message.report.value, writer.uint32(98).fork()).join();
         break;
+      case "renewal":
+        Renewal.encode(message.report.value, writer.uint32(106).fork()).join();
+        break;
     }
     return writer;
   },
@@ -372,6 +386,14 @@ export const ConnectRequest: MessageFns<ConnectRequest> = {
             message.report = { $case: "preview", value: TaskPreview.decode(reader, reader.uint32()) };
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.report = { $case: "renewal", value: Renewal.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -408,6 +430,8 @@ export const ConnectRequest: MessageFns<ConnectRequest> = {
         ? { $case: "stopping", value: Stopping.fromJSON(object.stopping) }
         : isSet(object.preview)
         ? { $case: "preview", value: TaskPreview.fromJSON(object.preview) }
+        : isSet(object.renewal)
+        ? { $case: "renewal", value: Renewal.fromJSON(object.renewal) }
         : undefined,
     };
   },
@@ -434,6 +458,8 @@ export const ConnectRequest: MessageFns<ConnectRequest> = {
       obj.stopping = Stopping.toJSON(message.report.value);
     } else if (message.report?.$case === "preview") {
       obj.preview = TaskPreview.toJSON(message.report.value);
+    } else if (message.report?.$case === "renewal") {
+      obj.renewal = Renewal.toJSON(message.report.value);
     }
     return obj;
   },
@@ -501,6 +527,12 @@ export const ConnectRequest: MessageFns<ConnectRequest> = {
       case "preview": {
         if (object.report?.value !== undefined && object.report?.value !== null) {
           message.report = { $case: "preview", value: TaskPreview.fromPartial(object.report.value) };
+        }
+        break;
+      }
+      case "renewal": {
+        if (object.report?.value !== undefined && object.report?.value !== null) {
+          message.report = { $case: "renewal", value: Renewal.fromPartial(object.report.value) };
         }
         break;
       }
@@ -953,6 +985,99 @@ export const NodeHello: MessageFns<NodeHello> = {
       ? BigInt(object.memoryBytes)
       : 0n;
     message.prefers = object.prefers ?? NodePreference.UNSPECIFIED;
+    return message;
+  },
+};
+
+function createBaseRenewal(): Renewal {
+  return { nodeId: "", bootId: "" };
+}
+
+export const Renewal: MessageFns<Renewal> = {
+  encode(message: Renewal, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.nodeId !== "") {
+      writer.uint32(10).string(message.nodeId);
+    }
+    if (message.bootId !== "") {
+      writer.uint32(18).string(message.bootId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Renewal {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRenewal();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.nodeId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.bootId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Renewal {
+    return {
+      nodeId: isSet(object.nodeId)
+        ? globalThis.String(object.nodeId)
+        : isSet(object.node_id)
+        ? globalThis.String(object.node_id)
+        : "",
+      bootId: isSet(object.bootId)
+        ? globalThis.String(object.bootId)
+        : isSet(object.boot_id)
+        ? globalThis.String(object.boot_id)
+        : "",
+    };
+  },
+
+  toJSON(message: Renewal): unknown {
+    const obj: any = {};
+    if (message.nodeId !== "") {
+      obj.nodeId = message.nodeId;
+    }
+    if (message.bootId !== "") {
+      obj.bootId = message.bootId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<Renewal>, I>>(base?: I): Renewal {
+    return Renewal.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Renewal>, I>>(object: I): Renewal {
+    const message = createBaseRenewal();
+    message.nodeId = object.nodeId ?? "";
+    message.bootId = object.bootId ?? "";
     return message;
   },
 };
