@@ -134,7 +134,8 @@ function take(
       const { taskId, epoch, report } = message;
       switch (report.kind) {
         case "progress": {
-          const { stepsDone, secondsPerStep } = report;
+          const { stepsDone, secondsPerStep, spent } = report;
+          if (spent) loop.reportTime({ nodeId, taskId, epoch, spent });
           loop.reportProgress(taskId, { epoch, stepsDone, secondsPerStep });
           return;
         }

@@ -8,6 +8,7 @@ import { asFarmError } from "../../shared/core/errors.js";
 import type { ClipPreview, JobView } from "../../shared/farm/job.js";
 import { isTerminal } from "../../shared/farm/job.js";
 import type { JobLogEntry } from "../../shared/farm/job-log.js";
+import type { DenoiseTime } from "../../shared/farm/work.js";
 import type { Journal } from "../../shared/ports/journal.js";
 import { type Log, silentLog } from "../../shared/ports/log.js";
 import { planAdmission } from "../plan/admission.js";
@@ -52,6 +53,16 @@ export interface FarmFollower {
   stepped(occurrences: readonly Occurrence[], changedJobIds: ReadonlySet<string>): void;
   /** A running denoise task of the job reported a step, or what its clip looks like. */
   progressed(jobId: string): void;
+  /** A node told what its time went into; maybe of a grant that has ended, as a pair's slower member does. */
+  timed?(told: TimeTold): void;
+}
+
+/** What a node's time in a grant of a denoise task went into so far. */
+export interface TimeTold {
+  readonly nodeId: string;
+  readonly taskId: string;
+  readonly epoch: number;
+  readonly spent: DenoiseTime;
 }
 
 /** Effects that concern nodes and the blob store; the loop itself does the others. */
@@ -246,6 +257,11 @@ export class FarmLoop {
     this.#progress.set(taskId, progress);
     this.#notify(task.jobId);
     for (const follower of this.#followers) follower.progressed(task.jobId);
+  }
+
+  /** For people to look at; neither kept in the farm nor journalled. */
+  reportTime(told: TimeTold): void {
+    for (const follower of this.#followers) follower.timed?.(told);
   }
 
   /** What a running denoise task's clip looks like; as fleeting as its progress. */

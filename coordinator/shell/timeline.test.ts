@@ -1,5 +1,6 @@
 /** Who worked on what and when: as it happens in a farm, without the journal. */
 import { expect, test } from "vitest";
+import type { DenoiseTime } from "../../shared/farm/work.js";
 import { NODE, startGateway } from "../../test/http/gateway.js";
 
 interface Told {
@@ -48,6 +49,46 @@ test("how it ended is told: done, failed, cancelled, handed on, or the node was 
   await loop.dispatch({ kind: "node-left", nodeId, bootId, stopped: false });
   expect(await ends()).toEqual(["cancelled", "handed on", "node lost"]);
 });
+
+test("what a node's time went into is told while it works, and by a pair's slower member after", async () => {
+  const gateway = await startGateway();
+  const { loop } = gateway;
+  const { nodeId } = NODE;
+  const jobId = await gateway.createJob();
+  const told = async () => {
+    const { json } = await gateway.json<Told>("/v1/timeline");
+    return json.intervals.map(({ stage, spent }) => [stage, spent]);
+  };
+  const finish = (stage: string) => {
+    const blob = { key: `v1/x/${stage}`, sha256: "0".repeat(64), size: 3 };
+    const result = { blob, outputs: [], seconds: 1, secondsPerStep: 0 };
+    const taskId = `${jobId}-0-${stage}`;
+    return loop.dispatch({ kind: "task-finished", taskId, nodeId, epoch: 1, result });
+  };
+  await finish("condition");
+  expect(await told()).toEqual([
+    ["condition", null],
+    ["denoise", null],
+  ]);
+
+  const taskId = `${jobId}-0-denoise`;
+  const first = spentOn(1);
+  loop.reportTime({ nodeId, taskId, epoch: 1, spent: first });
+  loop.reportTime({ nodeId: "node-b", taskId, epoch: 1, spent: spentOn(7) });
+  expect((await told())[1]).toEqual(["denoise", first]);
+
+  await finish("denoise");
+  const last = spentOn(2);
+  loop.reportTime({ nodeId, taskId, epoch: 2, spent: spentOn(9) });
+  expect((await told())[1], "of another grant").toEqual(["denoise", first]);
+  loop.reportTime({ nodeId, taskId, epoch: 1, spent: last });
+  expect((await told())[1]).toEqual(["denoise", last]);
+});
+
+function spentOn(steps: number): DenoiseTime {
+  const seconds = { computeSeconds: 2 * steps, exchangeSeconds: steps, combineSeconds: 0.5 };
+  return { steps, ...seconds, saveSeconds: 0.25 };
+}
 
 test("the oldest are forgotten", async () => {
   const gateway = await startGateway();

@@ -2,10 +2,10 @@
  * @file Who worked on what and when, lately: a bounded memory for people to look at. It is not
  * journalled; a coordinator that starts anew begins with an empty one.
  */
-import type { GuidanceHalf, Stage } from "../../shared/farm/work.js";
+import type { DenoiseTime, GuidanceHalf, Stage } from "../../shared/farm/work.js";
 import type { Node } from "../plan/node.js";
 import { membersOf, type Task } from "../plan/task.js";
-import type { FarmLoop } from "./farm-loop.js";
+import type { FarmLoop, TimeTold } from "./farm-loop.js";
 
 /** Finished intervals that are remembered. */
 const INTERVALS_MAX = 2_000;
@@ -31,9 +31,12 @@ export interface TaskInterval {
   readonly end: IntervalEnd | null;
   /** denoise: median seconds of a step; 0 where it is not known. */
   readonly secondsPerStep: number;
+  /** denoise: what its time went into up to its last step, as the node says; null before the first. */
+  readonly spent: DenoiseTime | null;
 }
 
-interface Open {
+/** Of one grant. */
+interface Entry {
   readonly epoch: number;
   readonly interval: TaskInterval;
 }
@@ -41,20 +44,24 @@ interface Open {
 export class Timeline {
   readonly #loop: FarmLoop;
   /** By node and task. */
-  readonly #open = new Map<string, Open>();
-  readonly #closed: TaskInterval[] = [];
+  readonly #open = new Map<string, Entry>();
+  readonly #closed: Entry[] = [];
   readonly #unfollow: () => void;
 
   constructor(loop: FarmLoop) {
     this.#loop = loop;
-    this.#unfollow = loop.follow({ stepped: () => this.#look(), progressed: () => {} });
+    this.#unfollow = loop.follow({
+      stepped: () => this.#look(),
+      progressed: () => {},
+      timed: (told) => this.#timed(told),
+    });
     this.#look();
   }
 
   /** The newest finished intervals and all that go on, in the order of their start. */
   intervals(): TaskInterval[] {
-    const open = [...this.#open.values()].map(({ interval }) => interval);
-    return [...this.#closed, ...open].sort((a, b) => a.startMs - b.startMs);
+    const entries = [...this.#closed, ...this.#open.values()];
+    return entries.map(({ interval }) => interval).sort((a, b) => a.startMs - b.startMs);
   }
 
   stop(): void {
@@ -68,12 +75,27 @@ export class Timeline {
       for (const taskId of [node.gpuTaskId, node.muxTaskId]) {
         const task = taskId === null ? undefined : this.#loop.farm.tasks.get(taskId);
         if (!task) continue;
-        const key = `${node.info.nodeId}/${task.taskId}`;
+        const key = keyOf(node.info.nodeId, task.taskId);
         now.add(key);
         this.#follow(key, node, task);
       }
     }
     for (const [key, open] of [...this.#open]) if (!now.has(key)) this.#close(key, open);
+  }
+
+  /** The node whose partner was done first may tell its last after the task has ended. */
+  #timed({ nodeId, taskId, epoch, spent }: TimeTold): void {
+    const key = keyOf(nodeId, taskId);
+    const open = this.#open.get(key);
+    if (open?.epoch === epoch) {
+      this.#open.set(key, { epoch, interval: { ...open.interval, spent } });
+      return;
+    }
+    const isMeant = (entry: Entry) =>
+      entry.epoch === epoch && keyOf(entry.interval.nodeId, entry.interval.taskId) === key;
+    const index = this.#closed.findLastIndex(isMeant);
+    const closed = this.#closed[index];
+    if (closed) this.#closed[index] = { epoch, interval: { ...closed.interval, spent } };
   }
 
   #follow(key: string, node: Node, task: Task): void {
@@ -85,16 +107,17 @@ export class Timeline {
     const { taskId, jobId, clipIndex, stage, chunkIndex, epoch } = task;
     const what = { nodeId, taskId, jobId, clipIndex, stage, chunkIndex, half };
     const startMs = this.#loop.nowMs();
-    const interval = { ...what, startMs, endMs: null, end: null, secondsPerStep: 0 };
+    const interval = { ...what, startMs, endMs: null, end: null, secondsPerStep: 0, spent: null };
     this.#open.set(key, { epoch, interval });
   }
 
-  #close(key: string, { interval, epoch }: Open): void {
+  #close(key: string, { interval, epoch }: Entry): void {
     this.#open.delete(key);
     const task = this.#loop.farm.tasks.get(interval.taskId);
     const secondsPerStep = task?.state.kind === "done" ? task.state.result.secondsPerStep : 0;
     const end = this.#howItEnded(interval.nodeId, task, epoch);
-    this.#closed.push({ ...interval, endMs: this.#loop.nowMs(), end, secondsPerStep });
+    const endMs = this.#loop.nowMs();
+    this.#closed.push({ epoch, interval: { ...interval, endMs, end, secondsPerStep } });
     if (this.#closed.length > INTERVALS_MAX) this.#closed.shift();
   }
 
@@ -105,4 +128,8 @@ export class Timeline {
     if (task.state.kind === "done" || task.state.kind === "failed") return task.state.kind;
     return "handed on";
   }
+}
+
+function keyOf(nodeId: string, taskId: string): string {
+  return `${nodeId}/${taskId}`;
 }

@@ -12,8 +12,9 @@ import type { TensorBus } from "../../shared/ports/tensor-bus.js";
 import type { ComputeType } from "../../shared/tensor/tensor.js";
 import { DenoiseShell } from "./denoise-shell.js";
 import type { DropReason } from "./denoise-state.js";
+import { DenoiseTally } from "./denoise-tally.js";
 import { Lane, type Running } from "./lane.js";
-import type { NodeObserver } from "./node-observer.js";
+import { bothNodeObservers, type NodeObserver, silentNodeObserver } from "./node-observer.js";
 import { type RunStage, runStage, type StageParts, StageTask } from "./stage-task.js";
 
 export interface TaskRunnerParts extends StageParts {
@@ -178,9 +179,11 @@ export class TaskRunner {
 
   #startDenoise(assignment: TaskAssignment, work: DenoiseWork): DenoiseShell {
     const { taskId } = assignment;
+    const tally = new DenoiseTally();
     const shell = new DenoiseShell(assignment, work, {
       ...this.#parts,
-      report: (epoch, report) => this.#parts.report(taskId, epoch, report),
+      observer: bothNodeObservers(this.#parts.observer ?? silentNodeObserver, tally.observer),
+      report: (epoch, report) => this.#parts.report(taskId, epoch, tally.told(epoch, report)),
       onFrameDropped: (reason) => this.#parts.onFrameDropped(taskId, reason),
       onSaveFailed: (reason) => this.#parts.onSaveFailed(taskId, reason),
       onPreview: (epoch, step, image) => this.#parts.onPreview(taskId, epoch, step, image),

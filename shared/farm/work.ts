@@ -137,9 +137,29 @@ export interface TaskResult {
   readonly secondsPerStep: number;
 }
 
+/** What a node's time in one grant of a denoise task went into, up to its last step; in seconds. */
+export interface DenoiseTime {
+  /** Steps made in this grant. */
+  readonly steps: number;
+  /** Computing halves. */
+  readonly computeSeconds: number;
+  /** From its own half to the partner's; 0 alone. */
+  readonly exchangeSeconds: number;
+  /** Guidance and Euler step. */
+  readonly combineSeconds: number;
+  /** Putting latents on their way into the store, beside the computing. */
+  readonly saveSeconds: number;
+}
+
 /** What a node says of a task it was granted. */
 export type TaskReport =
-  | { readonly kind: "progress"; readonly stepsDone: number; readonly secondsPerStep: number }
+  | {
+      readonly kind: "progress";
+      readonly stepsDone: number;
+      readonly secondsPerStep: number;
+      /** Absent: the node does not say. */
+      readonly spent?: DenoiseTime;
+    }
   | { readonly kind: "finished"; readonly result: TaskResult }
   | {
       readonly kind: "failed";

@@ -272,6 +272,12 @@ describeInBrowser("the console", () => {
     const halves = ["conditional half", "unconditional half"];
     const stages = ["condition", ...halves, "decode, chunk 1", "decode, chunk 2", "write files"];
     expect(work).toEqual(expect.arrayContaining(stages));
+    for (const half of halves) {
+      const named = page.getByRole("cell", { name: half, exact: true });
+      const row = page.getByRole("row").filter({ has: named }).first();
+      await row.getByText(/computed .+, waited for the partner's half .+, rest /).waitFor();
+    }
+    await page.getByText("waiting for the partner's half", { exact: true }).waitFor();
   });
 
   test("the key of a farm that wants one goes along with everything, also with the events", async () => {

@@ -13,6 +13,7 @@ import type {
   ListJobsResponse,
 } from "../../../proto/gen/renderfarm/v1/job_service.js";
 import type { ModelInfo } from "../../../proto/gen/renderfarm/v1/model.js";
+import type { DenoiseTime } from "../../../proto/gen/renderfarm/v1/work.js";
 
 /** 64-bit integers, times and bytes are texts in JSON. */
 type Json<T> = T extends bigint | Date | Uint8Array
@@ -33,6 +34,7 @@ export type NodeJson = Json<FarmNode>;
 export type FarmJson = Json<GetFarmResponse>;
 export type JobPageJson = Json<ListJobsResponse>;
 export type ModelJson = Json<ModelInfo>;
+export type DenoiseTimeJson = Json<DenoiseTime>;
 
 /** Who worked on a task and when; see coordinator/shell/timeline.ts. */
 export interface IntervalJson {
@@ -47,6 +49,8 @@ export interface IntervalJson {
   readonly endTime: string | null;
   readonly end: string | null;
   readonly secondsPerStep: number;
+  /** denoise: what the node's time went into up to its last step; null before the first. */
+  readonly spent: DenoiseTimeJson | null;
 }
 
 export interface TimelineJson {

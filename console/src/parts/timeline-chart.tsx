@@ -11,11 +11,17 @@ import { isDark } from "../state/session.js";
 import { byNode } from "../state/timeline.js";
 import { type Bar, barsOf } from "./timeline-bars.js";
 import { KINDS, kindWord } from "./timeline-kinds.js";
+import { type Part, restWords, spentWords, stretchesOf } from "./timeline-parts.js";
 
 use([CustomChart, GridComponent, TooltipComponent, DataZoomInsideComponent, CanvasRenderer]);
 
 const LANE_PIXELS = 44;
 const AROUND_PIXELS = 48;
+const BAR_PIXELS = 20;
+/** From the middle of the lane. */
+const BAR_TOP_PIXELS = -14;
+/** Heights on the ground of the bar: told apart without colours, too. */
+const PART_PIXELS: Readonly<Record<Part, number>> = { compute: BAR_PIXELS, exchange: 12, rest: 5 };
 
 interface TimelineChartProps {
   readonly told: TimelineJson;
@@ -122,31 +128,59 @@ function tooltipOf(bars: readonly Bar[], colour: (name: string) => string) {
     formatter: ({ dataIndex }: { dataIndex: number }) => {
       const bar = bars[dataIndex];
       if (!bar) return "";
-      const took = seconds((bar.endMs - bar.startMs) / 1000);
+      const tookSeconds = (bar.endMs - bar.startMs) / 1000;
+      const took = seconds(tookSeconds);
       if (!bar.interval) return `waiting for ${took}`;
-      const { jobId, clipIndex, end, nodeId } = bar.interval;
+      const { jobId, clipIndex, end, nodeId, spent } = bar.interval;
       const how = end === null ? "goes on" : end;
       const what = kindWord(bar.kind, bar.interval);
-      return `${what}\njob ${shortId(jobId)}, clip ${clipIndex + 1}\n${took} on ${nodeId}, ${how}`;
+      const parts = spent
+        ? [
+            spentWords(spent, tookSeconds, bar.interval.half !== null, seconds),
+            restWords(spent, seconds),
+          ]
+        : [];
+      const lines = [
+        `job ${shortId(jobId)}, clip ${clipIndex + 1}`,
+        `${took} on ${nodeId}, ${how}`,
+      ];
+      return [what, ...lines, ...parts].join("\n");
     },
   };
 }
 
 function drawerOf(bars: readonly Bar[], colour: (name: string) => string): CustomSeriesRenderItem {
   const colours = new Map(KINDS.map(({ kind }) => [kind, colour(`--stage-${kind}`)]));
+  const exchange = colour("--part-exchange");
   return (params, chart) => {
     const bar = bars[params.dataIndex];
     if (!bar) return null;
-    const [fromX = 0, middle = 0] = chart.coord([bar.startMs, bar.lane]);
-    const [toX = 0] = chart.coord([bar.endMs, bar.lane]);
-    // Files are written beside a task of the accelerator: a thin bar below it.
-    const isThin = bar.kind === "mux" || bar.kind === "waiting";
-    const height = isThin ? 5 : 20;
-    const y = middle + (bar.kind === "mux" ? 8 : bar.kind === "waiting" ? -5 : -14);
-    return {
-      type: "rect",
-      shape: { x: fromX, y, width: Math.max(1.5, toX - fromX - 1), height, r: isThin ? 2 : 3 },
-      style: { fill: colours.get(bar.kind) ?? "", opacity: bar.isLost ? 0.4 : 1 },
-    };
+    const x = (ms: number) => chart.coord([ms, bar.lane])[0] ?? 0;
+    const middle = chart.coord([bar.startMs, bar.lane])[1] ?? 0;
+    const opacity = bar.isLost ? 0.4 : 1;
+    const fill = colours.get(bar.kind) ?? "";
+    const stretches = stretchesOf(bar.startMs, bar.endMs, bar.interval?.spent ?? null);
+    if (stretches.length === 0) {
+      // Files are written beside a task of the accelerator: a thin bar below it.
+      const isThin = bar.kind === "mux" || bar.kind === "waiting";
+      const height = isThin ? 5 : BAR_PIXELS;
+      const y = middle + (bar.kind === "mux" ? 8 : bar.kind === "waiting" ? -5 : BAR_TOP_PIXELS);
+      const width = Math.max(1.5, x(bar.endMs) - x(bar.startMs) - 1);
+      const shape = { x: x(bar.startMs), y, width, height, r: isThin ? 2 : 3 };
+      return { type: "rect", shape, style: { fill, opacity } };
+    }
+    const last = stretches.at(-1);
+    const children = stretches.map(({ part, startMs, endMs }) => {
+      const height = PART_PIXELS[part];
+      const y = middle + BAR_TOP_PIXELS + BAR_PIXELS - height;
+      const gap = part === last?.part ? 1 : 0;
+      const width = Math.max(0.5, x(endMs) - x(startMs) - gap);
+      return {
+        type: "rect" as const,
+        shape: { x: x(startMs), y, width, height, r: part === "compute" ? [3, 0, 0, 3] : 0 },
+        style: { fill: part === "exchange" ? exchange : fill, opacity },
+      };
+    });
+    return { type: "group", children };
   };
 }

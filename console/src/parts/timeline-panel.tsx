@@ -5,6 +5,7 @@ import type { IntervalJson } from "../api/types.js";
 import { seconds, shortId } from "../format.js";
 import { timeline } from "../state/timeline.js";
 import { KINDS, kindOf, kindWord } from "./timeline-kinds.js";
+import { PARTS, spentWords } from "./timeline-parts.js";
 
 const TimelineChart = lazy(() =>
   import("./timeline-chart.js").then(({ TimelineChart: chart }) => ({ default: chart })),
@@ -40,6 +41,11 @@ export function TimelinePanel() {
       <ul class="legend">
         {KINDS.map(({ kind, word }) => (
           <li key={kind} class={`legend-item legend-${kind}`}>
+            {word}
+          </li>
+        ))}
+        {PARTS.map(({ part, word }) => (
+          <li key={part} class={`legend-item legend-part-${part}`}>
             {word}
           </li>
         ))}
@@ -80,6 +86,7 @@ function IntervalTable({ intervals }: { readonly intervals: readonly IntervalJso
               Took
             </th>
             <th scope="col">End</th>
+            <th scope="col">Spent on</th>
           </tr>
         </thead>
         <tbody>
@@ -100,6 +107,7 @@ function IntervalTable({ intervals }: { readonly intervals: readonly IntervalJso
                 <td>{new Date(interval.startTime).toLocaleTimeString()}</td>
                 <td class="cell-number">{tookOf(interval)}</td>
                 <td>{interval.end ?? "goes on"}</td>
+                <td>{spentOf(interval)}</td>
               </tr>
             ))}
         </tbody>
@@ -108,6 +116,17 @@ function IntervalTable({ intervals }: { readonly intervals: readonly IntervalJso
   );
 }
 
-function tookOf({ startTime, endTime }: IntervalJson): string {
-  return endTime === null ? "–" : seconds((Date.parse(endTime) - Date.parse(startTime)) / 1000);
+function tookOf(interval: IntervalJson): string {
+  return interval.endTime === null ? "–" : seconds(tookSecondsOf(interval, interval.endTime));
+}
+
+/** Once it has ended: until then the rest grows with every moment. */
+function spentOf(interval: IntervalJson): string {
+  const { spent, endTime, half } = interval;
+  if (spent === null || endTime === null) return "–";
+  return spentWords(spent, tookSecondsOf(interval, endTime), half !== null, seconds);
+}
+
+function tookSecondsOf({ startTime }: IntervalJson, endTime: string): number {
+  return (Date.parse(endTime) - Date.parse(startTime)) / 1000;
 }

@@ -47,11 +47,20 @@ const checkpoint = {
   blob: { key: "v1/a/0/step-4-1", sha256: "0".repeat(64), size: 9 },
 };
 
+const spent = {
+  ...{ steps: 3, computeSeconds: 1.25, exchangeSeconds: 0.5 },
+  ...{ combineSeconds: 0.125, saveSeconds: 0.25 },
+};
+
 const messages: [name: string, message: NodeMessage][] = [
   ["hello", hello],
   ["renewal", { kind: "renewal", nodeId: "node-1", bootId: JOB }],
   ["heartbeat", { kind: "heartbeat" }],
   ["progress", report({ kind: "progress", stepsDone: 4, secondsPerStep: 0.5 })],
+  [
+    "progress, and what the time went into",
+    report({ kind: "progress", stepsDone: 4, secondsPerStep: 0.5, spent }),
+  ],
   [
     "finished",
     report({
@@ -130,4 +139,16 @@ test("a hello with an odd id, hash or seconds is refused by name", () => {
   expect(() => decodeNodeMessage(wire)).toThrow(/hello\.plan_hash/);
   const slow = report({ kind: "progress", stepsDone: 1, secondsPerStep: Number.NaN });
   expect(() => decodeNodeMessage(encodeNodeMessage(slow))).toThrow(/progress\.seconds_per_step/);
+});
+
+test.each([
+  ["computeSeconds", "compute_seconds"],
+  ["exchangeSeconds", "exchange_seconds"],
+  ["combineSeconds", "combine_seconds"],
+  ["saveSeconds", "save_seconds"],
+])("time of a denoising that was never spent is refused by name: %s", (key, field) => {
+  const odd = { ...spent, [key]: -1 };
+  const message = report({ kind: "progress", stepsDone: 1, secondsPerStep: 1, spent: odd });
+  const wire = encodeNodeMessage(message);
+  expect(() => decodeNodeMessage(wire)).toThrow(`progress.spent.${field}`);
 });

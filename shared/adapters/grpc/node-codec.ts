@@ -14,6 +14,7 @@ import * as check from "./wire-checks.js";
 import {
   decodeAssignment,
   decodeCheckpoint,
+  decodeDenoiseTime,
   decodeResult,
   encodeAssignment,
   encodeCheckpoint,
@@ -247,8 +248,8 @@ function encodeReport(
 ): NonNullable<ConnectRequest["report"]> {
   switch (report.kind) {
     case "progress": {
-      const { stepsDone, secondsPerStep } = report;
-      return { $case: "progress", value: { taskId, epoch, stepsDone, secondsPerStep } };
+      const { stepsDone, secondsPerStep, spent } = report;
+      return { $case: "progress", value: { taskId, epoch, stepsDone, secondsPerStep, spent } };
     }
     case "finished":
       return { $case: "finished", value: { taskId, epoch, result: encodeResult(report.result) } };
@@ -277,9 +278,10 @@ function encodeReport(
 function decodeReport(wire: NonNullable<ConnectRequest["report"]>): TaskReport {
   switch (wire.$case) {
     case "progress": {
-      const { stepsDone } = wire.value;
+      const { stepsDone, spent } = wire.value;
       const secondsPerStep = check.seconds(wire.value.secondsPerStep, "progress.seconds_per_step");
-      return { kind: "progress", stepsDone, secondsPerStep };
+      const told = spent ? { spent: decodeDenoiseTime(spent, "progress.spent") } : {};
+      return { kind: "progress", stepsDone, secondsPerStep, ...told };
     }
     case "finished":
       return { kind: "finished", result: decodeResult(wire.value.result, "finished.result") };

@@ -15,6 +15,7 @@ import { formatTraceparent, parseTraceparent, traceOfJob } from "../../core/trac
 import type { ClipParameters, NoisePlan, OutputFormat } from "../../farm/parameters.js";
 import type {
   BranchPoint,
+  DenoiseTime,
   DenoiseWork,
   Output,
   Partner,
@@ -105,6 +106,17 @@ export function decodeCheckpoint(message: wire.StepCheckpoint, field: string): S
   return {
     step: check.atLeast(message.step, 1, `${field}.step`),
     blob: decodeBlobRef(message.blob, `${field}.blob`),
+  };
+}
+
+/** @throws FarmError "invalid-argument" naming the field */
+export function decodeDenoiseTime(message: wire.DenoiseTime, field: string): DenoiseTime {
+  return {
+    steps: message.steps,
+    computeSeconds: check.seconds(message.computeSeconds, `${field}.compute_seconds`),
+    exchangeSeconds: check.seconds(message.exchangeSeconds, `${field}.exchange_seconds`),
+    combineSeconds: check.seconds(message.combineSeconds, `${field}.combine_seconds`),
+    saveSeconds: check.seconds(message.saveSeconds, `${field}.save_seconds`),
   };
 }
 

@@ -18,7 +18,7 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { ModelInfo } from "./model.js";
-import { StepCheckpoint, TaskAssignment, TaskResult } from "./work.js";
+import { DenoiseTime, StepCheckpoint, TaskAssignment, TaskResult } from "./work.js";
 
 export const protobufPackage = "renderfarm.v1";
 
@@ -173,6 +173,8 @@ export interface TaskProgress {
   epoch: number;
   stepsDone: number;
   secondsPerStep: number;
+  /** Absent: the node does not say. */
+  spent: DenoiseTime | undefined;
 }
 
 export interface TaskFinished {
@@ -1278,7 +1280,7 @@ export const Welcome: MessageFns<Welcome> = {
 };
 
 function createBaseTaskProgress(): TaskProgress {
-  return { taskId: "", epoch: 0, stepsDone: 0, secondsPerStep: 0 };
+  return { taskId: "", epoch: 0, stepsDone: 0, secondsPerStep: 0, spent: undefined };
 }
 
 export const TaskProgress: MessageFns<TaskProgress> = {
@@ -1294,6 +1296,9 @@ export const TaskProgress: MessageFns<TaskProgress> = {
     }
     if (message.secondsPerStep !== 0) {
       writer.uint32(33).double(message.secondsPerStep);
+    }
+    if (message.spent !== undefined) {
+      DenoiseTime.encode(message.spent, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -1343,6 +1348,14 @@ export const TaskProgress: MessageFns<TaskProgress> = {
             message.secondsPerStep = reader.double();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.spent = DenoiseTime.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1373,6 +1386,7 @@ export const TaskProgress: MessageFns<TaskProgress> = {
         : isSet(object.seconds_per_step)
         ? globalThis.Number(object.seconds_per_step)
         : 0,
+      spent: isSet(object.spent) ? DenoiseTime.fromJSON(object.spent) : undefined,
     };
   },
 
@@ -1390,6 +1404,9 @@ export const TaskProgress: MessageFns<TaskProgress> = {
     if (message.secondsPerStep !== 0) {
       obj.secondsPerStep = floatToJson(message.secondsPerStep);
     }
+    if (message.spent !== undefined) {
+      obj.spent = DenoiseTime.toJSON(message.spent);
+    }
     return obj;
   },
 
@@ -1402,6 +1419,9 @@ export const TaskProgress: MessageFns<TaskProgress> = {
     message.epoch = object.epoch ?? 0;
     message.stepsDone = object.stepsDone ?? 0;
     message.secondsPerStep = object.secondsPerStep ?? 0;
+    message.spent = (object.spent !== undefined && object.spent !== null)
+      ? DenoiseTime.fromPartial(object.spent)
+      : undefined;
     return message;
   },
 };

@@ -191,6 +191,20 @@ export interface MuxWork {
   branch: BranchPoint | undefined;
 }
 
+/** What a node's time in one grant of a denoise task went into, up to its last step; a pair's members each have their own. */
+export interface DenoiseTime {
+  /** Steps made in this grant. */
+  steps: number;
+  /** Computing halves. */
+  computeSeconds: number;
+  /** From its own half to the partner's; 0 alone. */
+  exchangeSeconds: number;
+  /** Guidance and Euler step. */
+  combineSeconds: number;
+  /** Putting latents on their way into the store, beside the computing. */
+  saveSeconds: number;
+}
+
 export interface TaskAssignment {
   taskId: string;
   jobId: string;
@@ -1596,6 +1610,155 @@ export const MuxWork: MessageFns<MuxWork> = {
     message.branch = (object.branch !== undefined && object.branch !== null)
       ? BranchPoint.fromPartial(object.branch)
       : undefined;
+    return message;
+  },
+};
+
+function createBaseDenoiseTime(): DenoiseTime {
+  return { steps: 0, computeSeconds: 0, exchangeSeconds: 0, combineSeconds: 0, saveSeconds: 0 };
+}
+
+export const DenoiseTime: MessageFns<DenoiseTime> = {
+  encode(message: DenoiseTime, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.steps !== 0) {
+      writer.uint32(8).uint32(message.steps);
+    }
+    if (message.computeSeconds !== 0) {
+      writer.uint32(17).double(message.computeSeconds);
+    }
+    if (message.exchangeSeconds !== 0) {
+      writer.uint32(25).double(message.exchangeSeconds);
+    }
+    if (message.combineSeconds !== 0) {
+      writer.uint32(33).double(message.combineSeconds);
+    }
+    if (message.saveSeconds !== 0) {
+      writer.uint32(41).double(message.saveSeconds);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DenoiseTime {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDenoiseTime();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.steps = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.computeSeconds = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.exchangeSeconds = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.combineSeconds = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.saveSeconds = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DenoiseTime {
+    return {
+      steps: isSet(object.steps) ? globalThis.Number(object.steps) : 0,
+      computeSeconds: isSet(object.computeSeconds)
+        ? globalThis.Number(object.computeSeconds)
+        : isSet(object.compute_seconds)
+        ? globalThis.Number(object.compute_seconds)
+        : 0,
+      exchangeSeconds: isSet(object.exchangeSeconds)
+        ? globalThis.Number(object.exchangeSeconds)
+        : isSet(object.exchange_seconds)
+        ? globalThis.Number(object.exchange_seconds)
+        : 0,
+      combineSeconds: isSet(object.combineSeconds)
+        ? globalThis.Number(object.combineSeconds)
+        : isSet(object.combine_seconds)
+        ? globalThis.Number(object.combine_seconds)
+        : 0,
+      saveSeconds: isSet(object.saveSeconds)
+        ? globalThis.Number(object.saveSeconds)
+        : isSet(object.save_seconds)
+        ? globalThis.Number(object.save_seconds)
+        : 0,
+    };
+  },
+
+  toJSON(message: DenoiseTime): unknown {
+    const obj: any = {};
+    if (message.steps !== 0) {
+      obj.steps = Math.round(message.steps);
+    }
+    if (message.computeSeconds !== 0) {
+      obj.computeSeconds = floatToJson(message.computeSeconds);
+    }
+    if (message.exchangeSeconds !== 0) {
+      obj.exchangeSeconds = floatToJson(message.exchangeSeconds);
+    }
+    if (message.combineSeconds !== 0) {
+      obj.combineSeconds = floatToJson(message.combineSeconds);
+    }
+    if (message.saveSeconds !== 0) {
+      obj.saveSeconds = floatToJson(message.saveSeconds);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DenoiseTime>, I>>(base?: I): DenoiseTime {
+    return DenoiseTime.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DenoiseTime>, I>>(object: I): DenoiseTime {
+    const message = createBaseDenoiseTime();
+    message.steps = object.steps ?? 0;
+    message.computeSeconds = object.computeSeconds ?? 0;
+    message.exchangeSeconds = object.exchangeSeconds ?? 0;
+    message.combineSeconds = object.combineSeconds ?? 0;
+    message.saveSeconds = object.saveSeconds ?? 0;
     return message;
   },
 };
