@@ -26,6 +26,7 @@ const CHECKS = [
   tests("transport", ["test/transport"]),
   tests("deploy", ["test/deploy"]),
   tests("console", ["test/console"]),
+  tests("documents", ["test/docs"]),
 ];
 
 const wanted = chosenChecks(process.argv.slice(2));
