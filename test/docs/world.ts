@@ -91,6 +91,7 @@ function putFiles(folder: string): void {
   copyFileSync(PICTURE, join(folder, "checkpoints/demo/samples/scene1.png"));
   mkdirSync(join(folder, "bin"));
   symlinkSync(join(ROOT, "bin/renderfarm"), join(folder, "bin/renderfarm"));
+  cpSync(join(ROOT, "deploy/s3"), join(folder, "deploy/s3"), { recursive: true });
 }
 
 /** The real servers that a document names, and their places in it. */

@@ -12,7 +12,7 @@ const PARAMETERS: JobParameters = { ...CLIP, numInferenceSteps: 20, pair: "alway
 /** From its length over its header to the numbers; a frame has some 4,500 bytes. */
 const CUT_AFTER_BYTES = [1, 40, 200, 600, 1_500, 3_000, 4_400];
 
-/** Halves for a node come to its bus; here they go from node-1 to node-2. */
+/** Halves go down a connection that their receiver dialled: here from node-1's bus to node-2. */
 const [SENDER, RECEIVER] = ["node-1", "node-2"] as const;
 const DEATHS = [
   ["who sends it", [SENDER]],
@@ -36,9 +36,9 @@ test.each(selected(cuts, 2))("after %i bytes of a half, kill -9 of %s", async (b
   const { jobId } = await farm.submit(PARAMETERS);
   const job = farm.follow(jobId);
   await job.until((state) => isMidDenoise(state) && state.clips[0]!.plan === "pair");
-  const { bus } = farm.node(RECEIVER);
+  const { bus } = farm.node(SENDER);
   const cut = bus.hit("limit_data");
-  bus.set("up", { kind: "limit_data", bytes });
+  bus.set("down", { kind: "limit_data", bytes });
   await cut;
   for (const nodeId of dying) farm.node(nodeId).process.kill();
   bus.heal();

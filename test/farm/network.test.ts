@@ -98,6 +98,7 @@ describe("between a node and the coordinator", () => {
   });
 });
 
+/** A node dials its partner's bus to be sent halves: they come down. */
 describe("between the nodes of a pair", () => {
   const broken: [name: string, toxic: Toxic][] = [
     ["a cut", { kind: "reset_peer" }],
@@ -118,7 +119,7 @@ describe("between the nodes of a pair", () => {
     const before = refusals().length;
     const [bus] = buses();
     const hit = bus!.hit("flip_bit");
-    bus!.set("up", { kind: "flip_bit", atByte: 3_000 });
+    bus!.set("down", { kind: "flip_bit", atByte: 3_000 });
     await hit;
     const ended = await job.end();
     expect(await farm.published(ended)).toEqual(expected);
@@ -130,7 +131,7 @@ describe("between the nodes of a pair", () => {
     const before = refusals().length;
     const [bus] = buses();
     const hit = bus!.hit("duplicate");
-    bus!.set("up", { kind: "duplicate", atByte: 0 });
+    bus!.set("down", { kind: "duplicate", atByte: 0 });
     await hit;
     expect(await farm.published(await job.end())).toEqual(expected);
     expect(refusals().slice(before)).not.toEqual([]);

@@ -120,7 +120,7 @@ function resetBuses(): void {
 
 async function flipOnBus(n: number): Promise<void> {
   const { bus } = farm.node(nodeId(n));
-  bus.set("up", { kind: "flip_bit", atByte: 3_000 });
+  bus.set("down", { kind: "flip_bit", atByte: 3_000 });
   await sleep(3_000); // for a pair to come by; where none does, nothing is hit
   bus.heal();
 }
