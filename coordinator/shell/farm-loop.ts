@@ -189,7 +189,7 @@ export class FarmLoop {
       const event: FarmEvent = { ...occurrence, atMs };
       events.push(event);
       const caused = reduceFarm(this.farm, event);
-      this.#logs.applied(this.farm, event);
+      this.#logs.applied(this.farm, event, caused);
       this.#observer?.applied(this.farm, event, caused);
       effects.push(...caused);
     };

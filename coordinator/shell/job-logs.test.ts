@@ -1,6 +1,7 @@
 /** @file The story of a job, from the events of a farm. */
 import { expect, test } from "vitest";
 import { MemoryJournal } from "../../shared/adapters/memory/memory-journal.js";
+import type { FarmErrorCode } from "../../shared/core/errors.js";
 import { JOB_OPTIONS_DEFAULT } from "../../shared/farm/job.js";
 import type { JobLogEntry } from "../../shared/farm/job-log.js";
 import { jobParameters, node } from "../../test/plan/farm-world.js";
@@ -30,9 +31,9 @@ class World {
     return this.loop.dispatch({ kind: "task-finished", taskId, nodeId, epoch, result });
   }
 
-  fail(taskId: string, nodeId: string): Promise<void> {
+  fail(taskId: string, nodeId: string, code: FarmErrorCode = "runtime-failed"): Promise<void> {
     const { epoch } = this.loop.farm.tasks.get(taskId)!;
-    const failure = { code: "runtime-failed", detail: "gone" } as const;
+    const failure = { code, detail: "gone" } as const;
     return this.loop.dispatch({ kind: "task-failed", taskId, nodeId, epoch, failure });
   }
 
@@ -99,4 +100,44 @@ test("a coordinator that starts anew reads it from the journal; a job that is de
   expect(after.loop.logOf("j").map(line).at(-1)).toBe("cancelled");
   await after.loop.dispatch({ kind: "job-deleted", jobId: "j" });
   expect(after.loop.logOf("j")).toEqual([]);
+});
+
+test("a job that fails with the one that it waits for says so", async () => {
+  const world = new World(new MemoryJournal());
+  await world.begin();
+  await world.loop.dispatch({ kind: "job-created", job: { ...job, jobId: "k", dependsOn: ["j"] } });
+  await world.loop.dispatch({ kind: "job-cancelled", jobId: "j" });
+  expect(world.loop.logOf("k").map(line)).toEqual([
+    "created",
+    "failed, dependency-failed: job j, which it depends on, is cancelled",
+  ]);
+});
+
+test("a task that is given up, for want of a bigger node, and what becomes of its job", async () => {
+  const world = new World(new MemoryJournal());
+  await world.loop.start(() => {});
+  const sized = (id: string, memoryBytes: number) => ({ ...node(id), memoryBytes });
+  await world.loop.dispatch({ kind: "node-joined", node: sized("a", 2 ** 30) });
+  await world.loop.dispatch({ kind: "job-created", job });
+  await world.loop.dispatch({ kind: "node-joined", node: sized("big", 2 ** 34) });
+  await world.fail("j-0-condition", "a", "out-of-memory");
+  await world.loop.dispatch({
+    ...{ kind: "node-left", nodeId: "big", bootId: node("big").bootId, stopped: true },
+  });
+  world.nowMs += 600_000;
+  await world.loop.tick();
+  const lines = world.loop.logOf("j").map(line);
+  expect(lines.at(-2)).toBe("given up, condition try 2");
+  expect(lines.at(-1)).toMatch(
+    /^failed, out-of-memory: condition ran out of memory on a node with/,
+  );
+});
+
+test("a node that goes after its job was cancelled is no loss of that job", async () => {
+  const world = new World(new MemoryJournal());
+  await world.begin();
+  await world.loop.dispatch({ kind: "job-cancelled", jobId: "j" });
+  const before = world.loop.logOf("j").map(line);
+  await world.loop.dispatch({ kind: "node-left", nodeId: "a", bootId: "boot-a", stopped: false });
+  expect(world.loop.logOf("j").map(line)).toEqual(before);
 });

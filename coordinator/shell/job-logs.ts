@@ -2,10 +2,12 @@
  * @file The story of each job: a bounded memory of the events that concerned it, for people to read.
  * A coordinator that starts anew has what its journal still says: events since the newest snapshot.
  */
+
+import { isTerminal } from "../../shared/farm/job.js";
 import { JOB_LOG_ENTRIES_MAX, type JobLogEntry } from "../../shared/farm/job-log.js";
-import type { FarmEvent, TaskReported } from "../plan/events.js";
+import type { FarmEffect, FarmEvent, TaskReported } from "../plan/events.js";
 import type { Farm } from "../plan/farm-state.js";
-import type { Task } from "../plan/task.js";
+import { isEnded, type Task } from "../plan/task.js";
 
 /** Entries of all jobs together; the jobs that were first told of go first. */
 const ENTRIES_MAX = 100_000;
@@ -30,8 +32,15 @@ export class JobLogs {
     return this.#entries.get(jobId) ?? [];
   }
 
-  /** One event was applied to the farm. */
-  applied(farm: Farm, event: FarmEvent): void {
+  /** One event was applied to the farm, with these effects. */
+  applied(farm: Farm, event: FarmEvent, effects: readonly FarmEffect[]): void {
+    this.#tellEvent(farm, event);
+    for (const effect of effects) {
+      if (effect.kind === "job-changed") this.#tellState(farm, effect.jobId, event.atMs);
+    }
+  }
+
+  #tellEvent(farm: Farm, event: FarmEvent): void {
     switch (event.kind) {
       case "job-created":
         this.#tell(event.job.jobId, event.atMs, "created");
@@ -40,6 +49,7 @@ export class JobLogs {
         this.#forget(event.jobId);
         return;
       case "job-due":
+      case "job-admitted":
       case "job-paused":
       case "job-resumed":
       case "job-retried":
@@ -47,14 +57,12 @@ export class JobLogs {
       case "job-cancelled":
       case "job-expired":
         this.#tell(event.jobId, event.atMs, event.kind.slice("job-".length));
-        this.#tellState(farm, event.jobId, event.atMs);
         return;
       case "job-prioritized":
         this.#tell(event.jobId, event.atMs, "prioritized", `priority ${event.priority}`);
         return;
       case "clip-published":
         this.#tell(event.jobId, event.atMs, "published", `clip ${event.clipIndex + 1}`);
-        this.#tellState(farm, event.jobId, event.atMs);
         return;
       case "node-left":
         this.#tellLoss(farm, event.nodeId, event.stopped, event.atMs);
@@ -68,6 +76,9 @@ export class JobLogs {
       case "task-asked-to-yield":
         this.#tellOfTask(farm.tasks.get(event.taskId), event.atMs, "wanted back");
         return;
+      case "task-given-up":
+        this.#tellOfTask(farm.tasks.get(event.taskId), event.atMs, "given up");
+        return;
       case "task-finished":
       case "task-failed":
       case "task-checkpointed":
@@ -75,8 +86,11 @@ export class JobLogs {
       case "pair-broken":
         this.#tellReport(farm, event);
         return;
-      default:
-        return; // of nodes alone
+      case "node-joined":
+      case "node-stopping":
+      case "node-drained":
+      case "node-undrained":
+        return;
     }
   }
 
@@ -87,7 +101,6 @@ export class JobLogs {
     this.#held.set(task.taskId, { jobId: task.jobId, epoch: task.epoch, nodeIds });
     const from = task.checkpoint ? `from step ${task.checkpoint.step}` : "";
     this.#tellOfTask(task, event.atMs, "granted", { nodeIds, detail: from });
-    this.#tellState(farm, task.jobId, event.atMs);
   }
 
   /** Only what the holder of the grant says, and of a pair the first word. */
@@ -98,20 +111,23 @@ export class JobLogs {
     const [what, detail] = wordsOf(event);
     this.#tellOfTask(task, event.atMs, what, { nodeIds: [event.nodeId], detail });
     if (task.state.kind !== "granted") this.#held.delete(event.taskId);
-    this.#tellState(farm, task.jobId, event.atMs);
   }
 
   #tellLoss(farm: Farm, nodeId: string, stopped: boolean, atMs: number): void {
     for (const [taskId, held] of [...this.#held]) {
       if (!held.nodeIds.includes(nodeId)) continue;
       const task = farm.tasks.get(taskId);
+      // Ended with another task of its clip: nobody was lost to it.
+      if (task && isEnded(task) && task.state.kind !== "failed") {
+        this.#held.delete(taskId);
+        continue;
+      }
       const left = held.nodeIds.filter((id) => id !== nodeId);
       const detail = left.length > 0 ? `${left.join(", ")} goes on` : "";
       const what = stopped ? "node stopped" : "node lost";
       this.#tellOfTask(task, atMs, what, { nodeIds: [nodeId], detail });
       if (left.length === 0) this.#held.delete(taskId);
       else this.#held.set(taskId, { ...held, nodeIds: left });
-      this.#tellState(farm, held.jobId, atMs);
     }
   }
 
@@ -136,6 +152,7 @@ export class JobLogs {
     const job = farm.jobs.get(jobId);
     if (!job || this.#states.get(jobId) === job.state) return;
     this.#states.set(jobId, job.state);
+    if (isTerminal(job.state)) this.#letGo(jobId);
     const isTold = this.of(jobId).at(-1)?.what === job.state;
     if (isTold || job.state === "queued") return;
     const failure = job.clips.find((clip) => clip.failure !== null)?.failure;
@@ -158,7 +175,15 @@ export class JobLogs {
     }
   }
 
+  /** Nothing of the job is worked on any more. */
+  #letGo(jobId: string): void {
+    for (const [taskId, held] of this.#held) {
+      if (held.jobId === jobId) this.#held.delete(taskId);
+    }
+  }
+
   #forget(jobId: string): void {
+    this.#letGo(jobId);
     this.#count -= this.of(jobId).length;
     this.#entries.delete(jobId);
     this.#states.delete(jobId);

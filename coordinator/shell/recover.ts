@@ -111,8 +111,7 @@ export async function newestUsable(
 export function replay({ farm, logs }: Replayed, record: string, number: number): void {
   try {
     const event = decodeEvent(record);
-    reduceFarm(farm, event);
-    logs.applied(farm, event);
+    logs.applied(farm, event, reduceFarm(farm, event));
   } catch (error) {
     const { detail } = asFarmError(error);
     const text = `record ${number} of the journal cannot be replayed: ${detail}`;
