@@ -43,9 +43,14 @@ export function judgeMemory(
 
 /** Keeps since when each waiting task has waited for a node that is not there; after every event. */
 export function noteOutgrown(farm: Farm, atMs: number): void {
+  // Tasks of one batch have outgrown the same node: its farm is looked through once.
+  const known = new Map<string, boolean>();
   for (const [taskId, sinceMs] of farm.outgrown) {
     const { jobId, memoryAboveBytes } = taskById(farm, taskId);
-    const isThere = hasBigger(farm, jobById(farm, jobId), memoryAboveBytes ?? 0, atMs);
+    const job = jobById(farm, jobId);
+    const key = `${job.modelDigest} ${memoryAboveBytes}`;
+    const isThere = known.get(key) ?? hasBigger(farm, job, memoryAboveBytes ?? 0, atMs);
+    known.set(key, isThere);
     // A clock that was set back must not make the wait longer.
     const isNew = sinceMs === null || sinceMs > atMs;
     if (isThere) farm.outgrown.set(taskId, null);

@@ -11,7 +11,6 @@ import { scaleInitialNoise } from "../diffusion/euler-step.js";
 import { fitPicture } from "../diffusion/fit-picture.js";
 import type { RgbPicture } from "../diffusion/rgb-picture.js";
 import { addImageNoise, vaeInput } from "../diffusion/vae-input.js";
-
 import { stepRequest } from "./denoise-maths.js";
 import { type ClipPlace, conditioningKey } from "./keys.js";
 import { decodePicture } from "./picture.js";

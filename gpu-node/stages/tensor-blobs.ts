@@ -7,6 +7,7 @@ import {
   toSafetensorsTensor,
 } from "../../shared/tensor/safetensors.js";
 import { elementCount, type Tensor, tensor } from "../../shared/tensor/tensor.js";
+import type { ReplicaState } from "./denoise-maths.js";
 
 /** What a clip's denoising starts from. */
 export interface Conditioning {
@@ -17,8 +18,6 @@ export interface Conditioning {
   /** Noise times init_noise_sigma [F, C, h, w]. */
   readonly initialLatents: Tensor;
 }
-
-import type { ReplicaState } from "./denoise-maths.js";
 
 /** What `condition` leaves for `denoise`. */
 export interface ConditioningBlob extends Conditioning {
