@@ -1,7 +1,8 @@
 /**
  * @file `npm run bench -- batching`: whether one run of the UNet for several clips would be faster than
- * a run each. Measured as one clip of twice and four times the frames: all layers but the attention
- * among frames, which is a hundredth of the work, see no difference between that and a batch.
+ * a run each. One clip of twice and four times the frames stands in for a batch: only the attention
+ * among frames tells the two apart, and it grows with the square of the frames, so a batch would take
+ * less than what is measured.
  */
 import { parseArgs } from "node:util";
 import {

@@ -35,12 +35,17 @@ export async function benchGuard(args: readonly string[]): Promise<boolean> {
     options: { write: { type: "boolean", default: false } },
   });
   const path = join(root, "bench", "guard.json");
+  // Before minutes of measuring.
+  const committed = values.write ? [] : await readCommitted(path);
+  if (committed === null) {
+    process.stderr.write("bench/guard.json is missing; npm run bench -- guard --write makes it\n");
+    return false;
+  }
   const found = await measureRatios();
   if (values.write) {
     await writeFile(path, `${JSON.stringify(found, null, 2)}\n`);
     return true;
   }
-  const committed = JSON.parse(await readFile(path, "utf8")) as Committed[];
   let holds = true;
   for (const { checkpoint, figure, ratio } of found) {
     const before = committed.find((c) => c.checkpoint === checkpoint && c.figure === figure);
@@ -51,6 +56,15 @@ export async function benchGuard(args: readonly string[]): Promise<boolean> {
     process.stdout.write(`${checkpoint}, ${figure}: ${ratio.toFixed(2)}${was}: ${verdict}\n`);
   }
   return holds;
+}
+
+/** @returns null where there are none yet */
+async function readCommitted(path: string): Promise<Committed[] | null> {
+  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT") throw error;
+    return null;
+  });
+  return text === null ? null : (JSON.parse(text) as Committed[]);
 }
 
 async function measureRatios(): Promise<Committed[]> {
