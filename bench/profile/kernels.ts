@@ -5,6 +5,8 @@ export interface Kernel {
   readonly operator: string;
   /** Of what goes in and comes out, e.g. "[896,64] [256,64] -> [896,256]". */
   readonly shapes: string;
+  /** The execution provider that ran it, e.g. "CUDAExecutionProvider". */
+  readonly provider: string;
   /** The fastest of its runs. */
   readonly ms: number;
 }
@@ -16,6 +18,7 @@ interface Event {
   readonly dur: number;
   readonly args: {
     readonly op_name?: string;
+    readonly provider?: string;
     readonly input_type_shape?: readonly Readonly<Record<string, readonly number[]>>[];
     readonly output_type_shape?: readonly Readonly<Record<string, readonly number[]>>[];
   };
@@ -33,7 +36,8 @@ export function kernelsOf(json: string): Kernel[] {
     const list = (ports: Event["args"]["input_type_shape"]) =>
       (ports ?? []).flatMap((port) => Object.values(port).map((s) => `[${s.join(",")}]`)).join(" ");
     const shapes = `${list(args.input_type_shape)} -> ${list(args.output_type_shape)}`;
-    byName.set(name, { operator: args.op_name ?? "?", shapes, ms });
+    const { op_name: operator = "?", provider = "?" } = args;
+    byName.set(name, { operator, shapes, provider, ms });
   }
   return [...byName.values()];
 }

@@ -1,5 +1,5 @@
 /** The console in a real Chromium, on a real farm: what a user does, and what a user sees. */
-import type { Browser, Page } from "playwright-core";
+import type { Browser, Page, Response } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { LocalFarm } from "../../cli/local-farm.js";
 import { describeInBrowser, openPage, startChromium } from "./browser.js";
@@ -34,6 +34,15 @@ describeInBrowser("the console", () => {
   const choose = (page: Page) => field(page, "images").setInputFiles(PICTURE);
   const render = (page: Page) => page.getByRole("button", { name: "Render" });
 
+  /** Submits what the form says. @returns the card of this very job: older ones are on the page too */
+  async function submit(page: Page) {
+    const isAnswer = (answer: Response) =>
+      answer.request().method() === "POST" && new URL(answer.url()).pathname === "/v1/jobs";
+    const [answer] = await Promise.all([page.waitForResponse(isAnswer), render(page).click()]);
+    const { jobId } = (await answer.json()) as { jobId: string };
+    return page.getByRole("article", { name: `Job ${jobId.slice(-6)}` });
+  }
+
   /** Fills the form for a clip of a few seconds. */
   async function fill(page: Page, values: Readonly<Record<string, string>> = {}): Promise<void> {
     await choose(page);
@@ -51,9 +60,7 @@ describeInBrowser("the console", () => {
 
     await fill(page, { seed: "41", decode_chunk_size: "2", num_inference_steps: "8" });
     await page.getByText("decoded in 2 chunks").waitFor();
-    await render(page).click();
-
-    const job = page.getByRole("article").first();
+    const job = await submit(page);
     const bar = job.getByRole("progressbar");
     await eventually(() => bar.getAttribute("aria-valuetext")).toMatch(/^step [1-8]\/8/);
     await job.getByText("succeeded").waitFor();
@@ -89,8 +96,7 @@ describeInBrowser("the console", () => {
     await clip.getByRole("combobox", { name: "Branch from step" }).selectOption("1");
     await page.getByText("Begins at step 1 of clip 1").waitFor();
     await field(page, "motion_bucket_id").fill("20");
-    await render(page).click();
-    const job = page.getByRole("article").first();
+    const job = await submit(page);
     await job.getByText("succeeded").waitFor();
   });
 
@@ -138,8 +144,7 @@ describeInBrowser("the console", () => {
       const page = await openPage(browser, url);
       const file = { name: "notes.png", mimeType: "image/png", buffer: Buffer.from("no picture") };
       await field(page, "images").setInputFiles(file);
-      await render(page).click();
-      const job = page.getByRole("article").first();
+      const job = await submit(page);
       await job.getByText("failed", { exact: true }).first().waitFor();
       await job.getByText("invalid-argument").waitFor();
       await job.getByRole("button", { name: "Delete" }).click();
@@ -175,8 +180,8 @@ describeInBrowser("the console", () => {
       await row.getByRole("combobox", { name: /^guidance/ }).selectOption("triangle");
       await row.getByText("seed 7, motion_bucket_id 200, guidance triangle").waitFor();
       await page.getByText("2 clips").waitFor();
-      await render(page).click();
-      await page.getByRole("article").first().getByText("succeeded").waitFor();
+      const job = await submit(page);
+      await job.getByText("succeeded").waitFor();
 
       const { jobId, parameters } = await latestJob();
       const [linear, triangle] = [
@@ -237,8 +242,7 @@ describeInBrowser("the console", () => {
   test("a job is moved, paused, resumed and cancelled from its card", async () => {
     const page = await openPage(browser, url);
     await fill(page, { num_inference_steps: "900" });
-    await render(page).click();
-    const job = page.getByRole("article", { name: /running|queued|paused/ });
+    const job = await submit(page);
     await job.getByAltText(/^Some frames after step/).waitFor();
     await job.getByRole("button", { name: "Raise its priority" }).click();
     await job.getByText("priority 60").waitFor();
@@ -247,11 +251,7 @@ describeInBrowser("the console", () => {
     await job.getByRole("button", { name: "Resume" }).click();
     await job.getByRole("button", { name: "Pause" }).waitFor();
     await job.getByRole("button", { name: "Cancel" }).click();
-    await page
-      .getByRole("article", { name: /cancelled/ })
-      .getByText("cancelled")
-      .first()
-      .waitFor();
+    await job.getByText("cancelled").first().waitFor();
   });
 
   test("a node is drained and gets work again; the timeline shows who did what", async () => {
@@ -273,9 +273,11 @@ describeInBrowser("the console", () => {
     const stages = ["condition", ...halves, "decode, chunk 1", "decode, chunk 2", "write files"];
     expect(work).toEqual(expect.arrayContaining(stages));
     for (const half of halves) {
+      // Not the latest one: a half that was cancelled before its first step has nothing to tell.
       const named = page.getByRole("cell", { name: half, exact: true });
-      const row = page.getByRole("row").filter({ has: named }).first();
-      await row.getByText(/computed .+, waited for the partner's half .+, rest /).waitFor();
+      const rows = page.getByRole("row").filter({ has: named });
+      const told = rows.getByText(/computed .+, waited for the partner's half .+, rest /);
+      await told.first().waitFor();
     }
     await page.getByText("waiting for the partner's half", { exact: true }).waitFor();
   });
