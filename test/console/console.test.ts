@@ -34,13 +34,22 @@ describeInBrowser("the console", () => {
   const choose = (page: Page) => field(page, "images").setInputFiles(PICTURE);
   const render = (page: Page) => page.getByRole("button", { name: "Render" });
 
+  /** The clip of one job: the gallery has those of other tests too. */
+  const clipOf = (page: Page, jobId: string, number = 1) =>
+    page.getByRole("article", { name: `clip ${number} of job ${jobId.slice(-6)}` });
+
   /** Submits what the form says. @returns the card of this very job: older ones are on the page too */
   async function submit(page: Page) {
-    const isAnswer = (answer: Response) =>
-      answer.request().method() === "POST" && new URL(answer.url()).pathname === "/v1/jobs";
+    const isAnswer = (answer: Response) => {
+      const request = answer.request();
+      const isJob = request.method() === "POST" && new URL(answer.url()).pathname === "/v1/jobs";
+      // The form asks at the same place, while somebody types, what would become of the job.
+      return isJob && !(request.postDataJSON() as { validateOnly?: boolean }).validateOnly;
+    };
     const [answer] = await Promise.all([page.waitForResponse(isAnswer), render(page).click()]);
-    const { jobId } = (await answer.json()) as { jobId: string };
-    return page.getByRole("article", { name: `Job ${jobId.slice(-6)}` });
+    const { job } = (await answer.json()) as { job: { jobId: string } };
+    const { jobId } = job;
+    return { jobId, card: page.getByRole("article", { name: `Job ${jobId.slice(-6)}` }) };
   }
 
   /** Fills the form for a clip of a few seconds. */
@@ -60,15 +69,16 @@ describeInBrowser("the console", () => {
 
     await fill(page, { seed: "41", decode_chunk_size: "2", num_inference_steps: "8" });
     await page.getByText("decoded in 2 chunks").waitFor();
-    const job = await submit(page);
-    const bar = job.getByRole("progressbar");
+    const { jobId, card } = await submit(page);
+    const bar = card.getByRole("progressbar");
     await eventually(() => bar.getAttribute("aria-valuetext")).toMatch(/^step [1-8]\/8/);
-    await job.getByText("succeeded").waitFor();
+    await card.getByText("succeeded").waitFor();
     expect(await bar.getAttribute("aria-valuenow")).toBe("100");
-    expect(await page.getByRole("status").textContent()).toMatch(/^Job \w{6} is succeeded\.$/);
+    const said = page.getByRole("status");
+    await eventually(() => said.textContent()).toBe(`Job ${jobId.slice(-6)} is succeeded.`);
 
     await page.getByRole("link", { name: "Gallery" }).click();
-    const clip = page.getByRole("article", { name: "clip 1" });
+    const clip = clipOf(page, jobId);
     await clip.getByText("seed 41").waitFor();
     await clip.getByRole("button", { name: "Play clip 1" }).click();
     await clip.getByRole("button", { name: "Pause clip 1" }).waitFor();
@@ -86,7 +96,7 @@ describeInBrowser("the console", () => {
   test("the same again with its seed, and another from one of its steps", async () => {
     const { jobId } = await renderClip(farm);
     const page = await openPage(browser, `${url}#gallery`);
-    const clip = page.getByRole("article", { name: `clip 1 of job ${jobId.slice(-6)}` });
+    const clip = clipOf(page, jobId);
     await clip.getByRole("button", { name: "Again with this seed" }).click();
     await eventually(() => field(page, "seed").inputValue()).toBe("42");
     expect(await field(page, "num_inference_steps").inputValue()).toBe("3");
@@ -96,16 +106,17 @@ describeInBrowser("the console", () => {
     await clip.getByRole("combobox", { name: "Branch from step" }).selectOption("1");
     await page.getByText("Begins at step 1 of clip 1").waitFor();
     await field(page, "motion_bucket_id").fill("20");
-    const job = await submit(page);
-    await job.getByText("succeeded").waitFor();
+    const { card } = await submit(page);
+    await card.getByText("succeeded").waitFor();
   });
 
   test("a clip looked at closely tells every number that it was made from", async () => {
     const { jobId } = await renderClip(farm);
     const page = await openPage(browser, `${url}#gallery`);
-    const clip = page.getByRole("article", { name: `clip 1 of job ${jobId.slice(-6)}` });
+    const clip = clipOf(page, jobId);
     await clip.getByRole("button", { name: /closely$/ }).click();
     const dialog = page.getByRole("dialog");
+    await dialog.locator(".number").first().waitFor();
     const numbers = await dialog.locator(".number").allTextContents();
     expect(numbers).toContain("seed42");
     expect(numbers).toContain("num_frames4");
@@ -134,7 +145,7 @@ describeInBrowser("the console", () => {
       expect(await says("width")).toContain("no multiple of 8");
       expect(await says("fps")).toContain("from 1 to 240");
       await render(page).click();
-      expect(await page.locator(":focus").getAttribute("name")).toBe("fps");
+      await eventually(() => page.locator(":focus").getAttribute("name")).toBe("fps");
       await field(page, "width").fill("32");
       await field(page, "fps").fill("7");
       await eventually(() => wrong.count()).toBe(0);
@@ -144,11 +155,12 @@ describeInBrowser("the console", () => {
       const page = await openPage(browser, url);
       const file = { name: "notes.png", mimeType: "image/png", buffer: Buffer.from("no picture") };
       await field(page, "images").setInputFiles(file);
-      const job = await submit(page);
-      await job.getByText("failed", { exact: true }).first().waitFor();
-      await job.getByText("invalid-argument").waitFor();
-      await job.getByRole("button", { name: "Delete" }).click();
-      await page.getByText(/and its files are deleted/).waitFor();
+      const { jobId, card } = await submit(page);
+      await card.getByText("failed", { exact: true }).first().waitFor();
+      await card.getByText("invalid-argument").waitFor();
+      await card.getByRole("button", { name: "Delete" }).click();
+      await page.getByText(`Job ${jobId.slice(-6)} and its files are deleted.`).waitFor();
+      await card.waitFor({ state: "detached" });
     });
   });
 
@@ -162,42 +174,42 @@ describeInBrowser("the console", () => {
       return row;
     }
 
-    /** As the API tells it. */
-    async function latestJob() {
-      const answer = await fetch(`${url}v1/jobs?pageSize=1`);
-      const { jobs } = (await answer.json()) as {
-        jobs: { jobId: string; parameters: { clips: object[] } }[];
-      };
-      return jobs[0]!;
+    /** As the API tells them. */
+    async function clipsOf(jobId: string): Promise<object[]> {
+      const answer = await fetch(`${url}v1/jobs/${jobId}`);
+      const { job } = (await answer.json()) as { job: { parameters: { clips: object[] } } };
+      return job.parameters.clips;
     }
 
     test("make the clips of one job, each by its own, and come back with them", async () => {
       const page = await openPage(browser, url);
       const row = await openRow(page);
-      expect(await row.getByLabel("seed").getAttribute("placeholder")).toBe("42");
+      await eventually(() => row.getByLabel("seed").getAttribute("placeholder")).toBe("42");
       await row.getByLabel("seed").fill("7");
       await row.getByLabel("motion_bucket_id").fill("200");
       await row.getByRole("combobox", { name: /^guidance/ }).selectOption("triangle");
       await row.getByText("seed 7, motion_bucket_id 200, guidance triangle").waitFor();
       await page.getByText("2 clips").waitFor();
-      const job = await submit(page);
-      await job.getByText("succeeded").waitFor();
+      const { jobId, card } = await submit(page);
+      await card.getByText("succeeded").waitFor();
 
-      const { jobId, parameters } = await latestJob();
       const [linear, triangle] = [
         { kind: "GUIDANCE_KIND_LINEAR" },
         { kind: "GUIDANCE_KIND_TRIANGLE" },
       ];
-      expect(parameters.clips).toMatchObject([
+      expect(await clipsOf(jobId)).toMatchObject([
         { imageIndex: 0, seed: "41", motionBucketId: 127, fps: 7, guidance: linear },
         { imageIndex: 1, seed: "7", motionBucketId: 200, fps: 7, guidance: triangle },
       ]);
 
       await page.getByRole("link", { name: "Gallery" }).click();
-      const clip = page.getByRole("article", { name: `clip 2 of job ${jobId.slice(-6)}` });
+      const clip = clipOf(page, jobId, 2);
       await clip.getByText("seed 7", { exact: true }).waitFor();
       await clip.getByRole("button", { name: "Again with this seed" }).click();
-      await page.getByText("seed 7, motion_bucket_id 200, guidance triangle").waitFor();
+      // The form held the same values before; the row that comes back has the picture of the job.
+      const filled = page.getByRole("listitem").filter({ hasText: `of ${jobId.slice(-6)}` });
+      const told = "seed 7, motion_bucket_id 200, guidance triangle";
+      await filled.last().getByText(told).waitFor();
     });
 
     test("are told what is wrong at their own field, and the first wrong one gets the focus", async () => {
@@ -231,7 +243,7 @@ describeInBrowser("the console", () => {
       await row.getByLabel("fps").fill("0");
       await row.getByText("1 problem").waitFor();
       await page.getByRole("button", { name: "Remove scene2.png" }).click();
-      await page.getByText("1 clip,").waitFor({ state: "hidden" });
+      await page.getByText("scene2.png").waitFor({ state: "detached" });
       await row.getByText("is no whole number from 1 to 240").waitFor();
       await row.getByLabel("fps").fill("9");
       await page.getByText("1 clip,").waitFor();
@@ -242,7 +254,7 @@ describeInBrowser("the console", () => {
   test("a job is moved, paused, resumed and cancelled from its card", async () => {
     const page = await openPage(browser, url);
     await fill(page, { num_inference_steps: "900" });
-    const job = await submit(page);
+    const { card: job } = await submit(page);
     await job.getByAltText(/^Some frames after step/).waitFor();
     await job.getByRole("button", { name: "Raise its priority" }).click();
     await job.getByText("priority 60").waitFor();
@@ -257,7 +269,8 @@ describeInBrowser("the console", () => {
   test("a node is drained and gets work again; the timeline shows who did what", async () => {
     await renderClip(farm);
     const page = await openPage(browser, `${url}#farm`);
-    const row = page.getByRole("row", { name: /node-2/ }).first();
+    const nodes = page.getByRole("region", { name: "Nodes" });
+    const row = nodes.getByRole("row", { name: /node-2/ });
     await row.getByRole("button", { name: "Drain node-2" }).click();
     await row.getByText("draining").waitFor();
     await row.getByRole("button", { name: "Undrain node-2" }).click();

@@ -104,8 +104,8 @@ describeInBrowser("the looks of the console", () => {
   /** Two pictures, the values of one of them open and wrong. */
   async function openOwnValues(page: Page): Promise<void> {
     await page.locator('input[name="images"]').setInputFiles([PICTURE, OTHER_PICTURE]);
-    await page.locator("summary.picture-head").last().click();
     const row = page.getByRole("listitem").filter({ hasText: "scene3.png" });
+    await row.locator("summary.picture-head").click();
     await row.getByLabel("seed").fill("18446744073709551615");
     await row.getByLabel("motion_bucket_id").fill("2000");
     await row.getByText("is no whole number from 0 to 1023").waitFor();
