@@ -3,7 +3,15 @@
  * how the API writes them.
  */
 import type { ClipOverridesJson, JobJson, ParametersJson } from "./api/types.js";
-import { GUIDANCE_KINDS, lookOnWire, type ParameterField } from "./parameters.js";
+import {
+  guidanceKindOf,
+  guidanceOnWire,
+  isSaidByGuidance,
+  isSameGuidance,
+  SCALES,
+  scalesText,
+} from "./guidance.js";
+import type { ParameterField } from "./parameters.js";
 
 /** Texts by diffusers' names; what is missing is as the form says. */
 export type OwnValues = Readonly<Record<string, string>>;
@@ -16,7 +24,7 @@ interface OwnField {
   readonly kind: ParameterField["kind"];
 }
 
-/** In the order of the form; the kind of guidance is a choice of words and stands beside them. */
+/** In the order of the form; the kind of guidance is a choice of words and stands beside them, with its list. */
 export const OWN_FIELDS: readonly OwnField[] = [
   { name: "seed", json: "seed", kind: "whole" },
   { name: "fps", json: "fps", kind: "whole" },
@@ -27,7 +35,10 @@ export const OWN_FIELDS: readonly OwnField[] = [
 ];
 
 /** All that a clip may have of its own. */
-export const OWN_NAMES: readonly string[] = [...OWN_FIELDS.map(({ name }) => name), "guidance"];
+export const OWN_NAMES: readonly string[] = [
+  ...OWN_FIELDS.map(({ name }) => name),
+  ...["guidance", SCALES],
+];
 
 /** The name of a control of one picture, and of what is wrong with it. */
 export const controlName = (pictureId: number, name: string): string =>
@@ -40,7 +51,7 @@ export function clipOnWire(own: OwnValues, imageIndex: number): object {
     return text === "" ? [] : [[json, text]];
   });
   const kind = own["guidance"];
-  const guidance = kind ? { guidance: { kind: lookOnWire("guidance", kind) } } : {};
+  const guidance = kind ? { guidance: guidanceOnWire(kind, own[SCALES]) } : {};
   return { imageIndex, ...Object.fromEntries(fields), ...guidance };
 }
 
@@ -49,15 +60,15 @@ export function clipOnWire(own: OwnValues, imageIndex: number): object {
  * noise alone.
  */
 export function ownValuesOf(clip: ClipOverridesJson, job: ParametersJson): OwnValues {
-  const kind = GUIDANCE_KINDS.find((word) => lookOnWire("guidance", word) === clip.guidance?.kind);
-  const isOtherKind = clip.guidance?.kind !== job.guidance?.kind;
+  const kind = guidanceKindOf(clip.guidance);
   const fields = OWN_FIELDS.flatMap(({ name, json }): [string, string][] => {
     const value = clip[json];
-    // A constant guidance has one scale, which its other end repeats.
-    if (value === undefined || (kind === "constant" && json === "minGuidanceScale")) return [];
+    if (value === undefined || isSaidByGuidance(kind, name)) return [];
     return json !== "seed" && value === job[json] ? [] : [[name, String(value)]];
   });
-  return Object.fromEntries(kind && isOtherKind ? [...fields, ["guidance", kind]] : fields);
+  if (!kind || isSameGuidance(clip.guidance, job.guidance)) return Object.fromEntries(fields);
+  const list = kind === "frames" ? [[SCALES, scalesText(clip.guidance)]] : [];
+  return Object.fromEntries([...fields, ["guidance", kind], ...list]);
 }
 
 /** What one clip of a job was made from. */

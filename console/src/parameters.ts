@@ -110,7 +110,7 @@ export type Format = (typeof FORMATS)[number];
 export const PAIRS = ["auto", "always", "never"] as const;
 export type Pair = (typeof PAIRS)[number];
 
-export const GUIDANCE_KINDS = ["linear", "triangle", "constant"] as const;
+export const GUIDANCE_KINDS = ["linear", "triangle", "constant", "frames"] as const;
 
 /** Choices of a request that are words: the first is what nothing chosen means. */
 export const LOOKS = [
@@ -118,7 +118,7 @@ export const LOOKS = [
     name: "guidance",
     prefix: "GUIDANCE_KIND",
     choices: GUIDANCE_KINDS,
-    help: "How guidance runs between its two scales; triangle: the ends of a loop meet.",
+    help: "How guidance runs between its two scales; triangle: the ends of a loop meet. One a frame: a list.",
   },
   {
     name: "fit",

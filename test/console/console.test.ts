@@ -212,6 +212,41 @@ describeInBrowser("the console", () => {
       await filled.last().getByText(told).waitFor();
     });
 
+    test("may have one guidance scale a frame, as the form may; such a list is checked and comes back", async () => {
+      const page = await openPage(browser, url);
+      const row = await openRow(page);
+      const kindOf = (place: Page | typeof row) =>
+        place.getByRole("combobox", { name: /^guidance/ }).last();
+      await kindOf(page).selectOption("frames");
+      await field(page, "guidance_scales").fill("1, 2, 3");
+      const form = page.locator("label", { has: field(page, "guidance_scales") });
+      await form.getByText("lists 3 scales for 4 frames").waitFor();
+      await field(page, "guidance_scales").fill("1, 1.5, 2, 1.5");
+      await form.locator(".problem").waitFor({ state: "detached" });
+
+      await kindOf(row).selectOption("frames");
+      const own = row.getByLabel("guidance_scales");
+      await own.fill("1 2 101 1");
+      await row.getByText("'101', scale 3 of 4, is no number from 0 to 100").waitFor();
+      expect(await own.getAttribute("aria-invalid")).toBe("true");
+      await own.fill("1 2 2 1");
+      await page.getByText("2 clips").waitFor();
+      const { jobId, card } = await submit(page);
+      await card.getByText("succeeded").waitFor();
+      const kind = "GUIDANCE_KIND_FRAMES";
+      expect(await clipsOf(jobId)).toMatchObject([
+        { guidance: { kind, scales: [1, 1.5, 2, 1.5] } },
+        { guidance: { kind, scales: [1, 2, 2, 1] } },
+      ]);
+
+      await page.getByRole("link", { name: "Gallery" }).click();
+      await clipOf(page, jobId, 2).getByRole("button", { name: "Again with this seed" }).click();
+      const filled = page.getByRole("listitem").filter({ hasText: `of ${jobId.slice(-6)}` });
+      await filled.last().getByText("guidance one a frame, guidance_scales 1, 2, 2, 1").waitFor();
+      expect(await field(page, "guidance_scales").inputValue()).toBe("1, 1.5, 2, 1.5");
+      expect(await field(page, "min_guidance_scale").inputValue()).toBe("");
+    });
+
     test("are told what is wrong at their own field, and the first wrong one gets the focus", async () => {
       const page = await openPage(browser, url);
       const row = await openRow(page);

@@ -3,6 +3,7 @@ import type { BlobRef } from "../../../proto/gen/renderfarm/v1/blob.js";
 import type {
   Clip,
   ClipOverrides,
+  Guidance,
   Job,
   RenderParameters,
 } from "../../../proto/gen/renderfarm/v1/job.js";
@@ -27,6 +28,7 @@ type Json<T> = T extends bigint | Date | Uint8Array
 export type BlobRefJson = Json<BlobRef>;
 export type ClipJson = Json<Clip>;
 export type ClipOverridesJson = Json<ClipOverrides>;
+export type GuidanceJson = Json<Guidance>;
 export type JobJson = Json<Job>;
 export type ParametersJson = Json<RenderParameters>;
 export type DryRunJson = Json<DryRun>;

@@ -3,6 +3,7 @@ import type { RefObject } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { ClipJson, JobJson } from "../api/types.js";
 import { seconds } from "../format.js";
+import { guidanceKindOf, scalesText } from "../guidance.js";
 import { parametersOf } from "../own-values.js";
 import { PARAMETER_FIELDS } from "../parameters.js";
 import { ClipActions, ClipPlayer } from "./clip-parts.js";
@@ -74,5 +75,11 @@ function numbersOf(job: JobJson, clip: ClipJson): [term: string, value: string][
     report.stage.replace("STAGE_", "").toLowerCase(),
     `${seconds(report.seconds)} on ${report.nodeIds.join(", ")}`,
   ]);
-  return [...given, ["checkpoint", job.modelName], ["plan", clip.plan], ...stages];
+  const { guidance, fit } = parameters ?? {};
+  const scales = guidance?.scales.length ? scalesText(guidance) : guidanceKindOf(guidance);
+  const looks: [string, string][] = [
+    ["guidance", scales ?? ""],
+    ["fit", fit?.replace("FIT_", "").toLowerCase() ?? ""],
+  ];
+  return [...given, ...looks, ["checkpoint", job.modelName], ["plan", clip.plan], ...stages];
 }

@@ -1,6 +1,8 @@
 /** @file One number of the form, its help, and what the farm says of it. */
-import type { ParameterField } from "../parameters.js";
-import { chosenModel, problems, setValue, values } from "../state/submission.js";
+
+import { isSaidByGuidance, SCALES } from "../guidance.js";
+import { PARAMETER_FIELDS, type ParameterField } from "../parameters.js";
+import { chosenModel, looks, problems, setValue, values } from "../state/submission.js";
 
 /** What is wrong with a field; nothing while it is right. */
 export function Problem({ name }: { readonly name: string }) {
@@ -61,10 +63,41 @@ export function ParameterInput({ field }: { readonly field: ParameterField }) {
       label={name}
       kind={kind}
       value={values.value[name] ?? ""}
-      placeholder={field.placeholder(chosenModel.value)}
+      placeholder={placeholderOf(field)}
       help={help}
       isWide={name === "sigmas"}
       onText={(text) => setValue(name, text)}
+    />
+  );
+}
+
+/** What an empty field means. */
+function placeholderOf({ name, placeholder }: ParameterField): string {
+  const kind = looks.value.guidance;
+  if (isSaidByGuidance(kind, name)) return kind === "constant" ? "as max" : "in the list";
+  return placeholder(chosenModel.value);
+}
+
+interface ScalesInputProps {
+  readonly name: string;
+  readonly value: string;
+  readonly onText: (text: string) => void;
+}
+
+/** One guidance scale for each frame. */
+export function ScalesInput({ name, value, onText }: ScalesInputProps) {
+  const frames = PARAMETER_FIELDS.find((field) => field.json === "numFrames");
+  const count = values.value["num_frames"]?.trim() || frames?.placeholder(chosenModel.value);
+  return (
+    <NumberInput
+      name={name}
+      label={SCALES}
+      kind="list"
+      value={value}
+      placeholder="1, 1.5, 2, 1.5"
+      help={`One a frame, from 0 to 100: ${count} numbers.`}
+      isWide
+      onText={onText}
     />
   );
 }

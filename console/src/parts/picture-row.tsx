@@ -1,6 +1,7 @@
 /** @file One of several pictures: its row, which opens to what its clip has of its own. */
 import { plural } from "../format.js";
-import { controlName, OWN_FIELDS, OWN_NAMES } from "../own-values.js";
+import { guidanceWord, isSaidByGuidance, SCALES } from "../guidance.js";
+import { controlName, OWN_FIELDS, OWN_NAMES, type OwnValues } from "../own-values.js";
 import { GUIDANCE_KINDS, PARAMETER_FIELDS } from "../parameters.js";
 import {
   chosenModel,
@@ -13,7 +14,7 @@ import {
   setOwnValue,
   values,
 } from "../state/submission.js";
-import { NumberInput, Problem } from "./fields.js";
+import { NumberInput, Problem, ScalesInput } from "./fields.js";
 import { Icon } from "./icon.js";
 import { Picture } from "./media.js";
 
@@ -68,7 +69,7 @@ function Head({ picture }: RowProps) {
 
 /** What is its own in few words, or how much of that is wrong. */
 function OwnLine({ picture: { id, own } }: RowProps) {
-  const told = OWN_NAMES.filter((name) => own[name]).map((name) => `${name} ${own[name]}`);
+  const told = OWN_NAMES.filter((name) => own[name]).map((name) => ownWords(own, name));
   const wrong = OWN_NAMES.filter((name) => problems.value[controlName(id, name)]).length;
   return (
     <span class="own-line">
@@ -77,6 +78,11 @@ function OwnLine({ picture: { id, own } }: RowProps) {
       {wrong === 0 && (told.length > 0 ? <b>{told.join(", ")}</b> : "none")}
     </span>
   );
+}
+
+function ownWords(own: OwnValues, name: string): string {
+  const text = own[name] ?? "";
+  return `${name} ${name === "guidance" ? guidanceWord(text) : text}`;
 }
 
 function OwnValuesForm({ picture }: RowProps) {
@@ -101,6 +107,13 @@ function OwnValuesForm({ picture }: RowProps) {
           />
         ))}
         <OwnGuidance picture={picture} />
+        {own["guidance"] === "frames" && (
+          <ScalesInput
+            name={controlName(id, SCALES)}
+            value={own[SCALES] ?? ""}
+            onText={(text) => setOwnValue(id, SCALES, text)}
+          />
+        )}
       </div>
       {Object.keys(own).length > 0 && (
         <button type="button" class="button button-small" onClick={() => clearOwnValues(id)}>
@@ -122,11 +135,18 @@ function OwnGuidance({ picture: { id, own } }: RowProps) {
         value={own["guidance"] ?? ""}
         aria-invalid={isWrong}
         aria-describedby={isWrong ? `${name}-problem` : undefined}
-        onChange={(event) => setOwnValue(id, "guidance", event.currentTarget.value)}
+        onChange={(event) => {
+          setOwnValue(id, "guidance", event.currentTarget.value);
+          if (event.currentTarget.value !== "frames") setOwnValue(id, SCALES, "");
+        }}
       >
-        <option value="">as the form ({looks.value.guidance ?? GUIDANCE_KINDS[0]})</option>
+        <option value="">
+          as the form ({guidanceWord(looks.value.guidance ?? GUIDANCE_KINDS[0])})
+        </option>
         {GUIDANCE_KINDS.map((kind) => (
-          <option key={kind}>{kind}</option>
+          <option key={kind} value={kind}>
+            {guidanceWord(kind)}
+          </option>
         ))}
       </select>
       <Problem name={name} />
@@ -137,7 +157,7 @@ function OwnGuidance({ picture: { id, own } }: RowProps) {
 /** What an empty field means: the value of the form. */
 function inherited(picture: PictureEntry, name: string): string {
   const kind = picture.own["guidance"] ?? looks.value.guidance;
-  if (name === "min_guidance_scale" && kind === "constant") return "as max";
+  if (isSaidByGuidance(kind, name)) return kind === "constant" ? "as max" : "in the list";
   const field = PARAMETER_FIELDS.find((known) => known.name === name);
   const told = values.value[name]?.trim() || (field?.placeholder(chosenModel.value) ?? "");
   return name === "seed" ? seedOfForm(told, picture.id) : told;

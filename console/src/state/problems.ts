@@ -1,5 +1,6 @@
 /** @file What the farm refused, by the control of the form that it belongs to. */
 import { ApiError } from "../api/client.js";
+import { SCALES } from "../guidance.js";
 import { controlName, OWN_NAMES } from "../own-values.js";
 import { LOOKS, PARAMETER_FIELDS } from "../parameters.js";
 
@@ -13,13 +14,22 @@ const FORM_NAMES: readonly string[] = [
   "model_digest",
 ];
 
-/** @param pictureIds of the request that was refused, in the order of its pictures and clips */
-export function problemsOf(error: unknown, pictureIds: readonly number[]): Problems {
+/** What was asked, as far as it tells where a problem belongs. */
+export interface Asked {
+  /** In the order of the request's pictures and clips. */
+  readonly pictureIds: readonly number[];
+  /** Controls that list one scale a frame: what is wrong with such a guidance is wrong with its list. */
+  readonly lists: readonly string[];
+}
+
+export function problemsOf(error: unknown, { pictureIds, lists }: Asked): Problems {
   const { message, violations } = error as ApiError;
   if (!(error instanceof ApiError) || violations.length === 0) return { "": message };
   const found: Record<string, string> = {};
   for (const { field, description } of violations) {
-    const name = controlOf(field, pictureIds);
+    const control = controlOf(field, pictureIds);
+    const list = control.replace(/guidance$/, SCALES);
+    const name = lists.includes(list) ? list : control;
     const text = name === "" ? `${field}: ${description}` : description;
     found[name] = found[name] === undefined ? text : `${found[name]} ${text}`;
   }

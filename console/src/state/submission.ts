@@ -3,7 +3,21 @@ import { computed, effect, signal } from "@preact/signals";
 import { api, inputPath } from "../api/client.js";
 import type { BlobRefJson, DryRunJson, JobJson } from "../api/types.js";
 import { formatWord } from "../format.js";
-import { clipOnWire, type OwnValues, ownValuesOf, parametersOf } from "../own-values.js";
+import {
+  guidanceKindOf,
+  guidanceOnWire,
+  isSaidByGuidance,
+  listOf,
+  SCALES,
+  scalesText,
+} from "../guidance.js";
+import {
+  clipOnWire,
+  controlName,
+  type OwnValues,
+  ownValuesOf,
+  parametersOf,
+} from "../own-values.js";
 import {
   FORMATS,
   type Format,
@@ -15,7 +29,7 @@ import {
 } from "../parameters.js";
 import { announce } from "./announce.js";
 import { models, put } from "./farm.js";
-import { type Problems, problemsOf } from "./problems.js";
+import { type Asked, type Problems, problemsOf } from "./problems.js";
 import { show } from "./route.js";
 
 export interface Picture {
@@ -118,7 +132,19 @@ export async function setLatents(file: File | null): Promise<void> {
 
 /** What a job of now is made from, in its order. */
 const ready = computed(() => pictures.value.filter(({ ref }) => ref !== null));
-const readyIds = () => ready.value.map(({ id }) => id);
+
+/** Where the farm's words on the request of now belong. */
+function askedNow(): Asked {
+  const lists = ready.value.filter(({ own }) => own["guidance"] === "frames");
+  return {
+    pictureIds: ready.value.map(({ id }) => id),
+    lists: [
+      ...(looks.value.guidance === "frames" ? [SCALES] : []),
+      ...lists.map(({ id }) => controlName(id, SCALES)),
+    ],
+  };
+}
+
 export const isUploading = computed(() =>
   pictures.value.some(({ ref, problem }) => ref === null && problem === ""),
 );
@@ -127,8 +153,8 @@ function looksOnWire(): Record<string, unknown> {
   const chosen = Object.entries(looks.value) as [LookName, string][];
   return Object.fromEntries(
     chosen.map(([name, choice]) => {
-      const word = lookOnWire(name, choice);
-      return [name, name === "guidance" ? { kind: word } : word];
+      if (name !== "guidance") return [name, lookOnWire(name, choice)];
+      return [name, guidanceOnWire(choice, values.value[SCALES])];
     }),
   );
 }
@@ -148,9 +174,8 @@ const body = computed(() => ({
       PARAMETER_FIELDS.flatMap(({ name, json, kind }): [string, unknown][] => {
         const text = values.value[name]?.trim();
         if (text === undefined || text === "") return [];
-        const list = text.split(/[\s,;]+/).filter((part) => part !== "");
-        if (json === "seeds") return [[json, { values: list }]];
-        return [[json, kind === "list" ? list : text]];
+        if (json === "seeds") return [[json, { values: listOf(text) }]];
+        return [[json, kind === "list" ? listOf(text) : text]];
       }),
     ),
     ...looksOnWire(),
@@ -187,7 +212,7 @@ export function planWhileTyping(): void {
 }
 
 async function planNow(asked: object, signal: AbortSignal): Promise<void> {
-  const ids = readyIds();
+  const place = askedNow();
   try {
     const { dryRun } = await api.planJob(asked, signal);
     plan.value = dryRun;
@@ -195,7 +220,7 @@ async function planNow(asked: object, signal: AbortSignal): Promise<void> {
   } catch (error) {
     if (signal.aborted) return;
     plan.value = null;
-    problems.value = problemsOf(error, ids);
+    problems.value = problemsOf(error, place);
   }
 }
 
@@ -203,7 +228,7 @@ async function planNow(asked: object, signal: AbortSignal): Promise<void> {
 export async function submit(): Promise<readonly string[]> {
   if (isSending.value) return [];
   isSending.value = true;
-  const ids = readyIds();
+  const place = askedNow();
   try {
     const requestId = crypto.randomUUID();
     const { job } = await api.createJob({ ...body.value, requestId });
@@ -213,7 +238,7 @@ export async function submit(): Promise<readonly string[]> {
     show("queue");
     return [];
   } catch (error) {
-    const found = problemsOf(error, ids);
+    const found = problemsOf(error, place);
     problems.value = found;
     announce(`The job was refused: ${Object.values(found).join(" ")}`);
     return Object.keys(found);
@@ -237,14 +262,17 @@ export async function fillFrom(job: JobJson, from: Branch | null, seed: string):
     return [{ ...picture, own: clip ? {} : ownOf(job, i, seed !== "") }];
   });
   const parameters = from ? parametersOf(job, from.clipIndex) : job.parameters;
+  const kind = guidanceKindOf(parameters?.guidance);
   const texts = PARAMETER_FIELDS.flatMap(({ name, json }): [string, string][] => {
     if (name === "seed") return seed === "" ? [] : [[name, seed]];
     if (from && name === "num_videos_per_prompt") return [];
     const value = parameters?.[json];
     if (value === undefined || (Array.isArray(value) && value.length === 0)) return [];
+    if (isSaidByGuidance(kind, name)) return [];
     return [[name, Array.isArray(value) ? value.join(", ") : String(value)]];
   });
-  values.value = Object.fromEntries(texts);
+  const scales = kind === "frames" ? [[SCALES, scalesText(parameters?.guidance)]] : [];
+  values.value = Object.fromEntries([...texts, ...scales]);
   looks.value = Object.fromEntries(
     LOOKS.flatMap(({ name, choices }) => {
       const told = name === "guidance" ? parameters?.guidance?.kind : parameters?.[name];

@@ -1,7 +1,9 @@
 /** @file The form of a new job. */
 
+import { Fragment } from "preact";
+import { guidanceWord, SCALES } from "../guidance.js";
 import { FORMATS, LOOKS, PAIRS, PARAMETER_FIELDS } from "../parameters.js";
-import { ParameterInput, Problem } from "../parts/fields.js";
+import { ParameterInput, Problem, ScalesInput } from "../parts/fields.js";
 import { Icon } from "../parts/icon.js";
 import { PictureDrop } from "../parts/picture-drop.js";
 import { PlanNote } from "../parts/plan-note.js";
@@ -22,6 +24,7 @@ import {
   priority,
   problems,
   setLatents,
+  setValue,
   submit,
   values,
   wantsPreview,
@@ -59,11 +62,14 @@ export function SubmitView() {
         <div class="field-grid">
           {fields(rest)}
           {LOOKS.map((look) => (
-            <LookChoice key={look.name} look={look} />
+            <Fragment key={look.name}>
+              <LookChoice look={look} />
+              {look.name === "guidance" && <Scales />}
+            </Fragment>
           ))}
         </div>
         <div class="preset-row">
-          {Object.keys(values.value).length > 0 && (
+          {Object.keys({ ...values.value, ...looks.value }).length > 0 && (
             <button
               type="button"
               class="button button-small"
@@ -199,7 +205,7 @@ function LookChoice({ look }: { readonly look: (typeof LOOKS)[number] }) {
       >
         {choices.map((choice) => (
           <option key={choice} value={choice}>
-            {choice || "none"}
+            {guidanceWord(choice) || "none"}
           </option>
         ))}
       </select>
@@ -209,6 +215,13 @@ function LookChoice({ look }: { readonly look: (typeof LOOKS)[number] }) {
       </small>
     </label>
   );
+}
+
+/** Where the guidance is one scale a frame. */
+function Scales() {
+  if (looks.value.guidance !== "frames") return null;
+  const set = (text: string) => setValue(SCALES, text);
+  return <ScalesInput name={SCALES} value={values.value[SCALES] ?? ""} onText={set} />;
 }
 
 function LatentsInput() {
