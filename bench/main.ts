@@ -3,6 +3,7 @@
  * `npm run bench -- diffusers`: both beside diffusers; `npm run bench -- transport`: what goes between
  * the processes; `npm run bench -- scale`: what one coordinator, NATS server and bucket carry;
  * `npm run bench -- full-size`: SVD's own size with random weights;
+ * `npm run bench -- gpu`: a GPU at that size, beside diffusers on it;
  * `npm run bench -- profile`: where a half of a step goes, operator by operator;
  * `npm run bench -- memory`: what is foreseen of peaks; `npm run bench -- guard`: what got worse;
  * `npm run bench -- cache`: what feature caching saves and changes;
@@ -14,6 +15,7 @@ import { benchDiffusers } from "./diffusers/main.js";
 import { benchEngine } from "./engine-table.js";
 import { benchFarm } from "./farm/main.js";
 import { benchFullSize } from "./full-size/main.js";
+import { benchGpu } from "./gpu/main.js";
 import { benchGuard } from "./guard.js";
 import { benchMemory } from "./memory/main.js";
 import { benchProfile } from "./profile/main.js";
@@ -32,6 +34,7 @@ const BENCHES: Readonly<Record<string, (args: readonly string[]) => Promise<bool
   cache: benchCache,
   batching: benchBatching,
   guard: benchGuard,
+  gpu: benchGpu,
   "full-size": benchFullSize,
 };
 const bench = BENCHES[subject ?? "engine"];
