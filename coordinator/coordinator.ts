@@ -145,7 +145,8 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
   const outer = meters ? [meters.interceptor] : [];
   const server = new Server({ ...serverOptions, interceptors: [...outer, ...interceptors] });
   const api = jobApi({ loop, blobs, janitor, log, quotas: access?.quotas ?? null });
-  server.addService(JobServiceService, jobServiceHandlers(api, callerOf));
+  const stopping = new AbortController();
+  server.addService(JobServiceService, jobServiceHandlers(api, callerOf, stopping.signal));
   server.addService(NodeServiceService, {
     connect: connectHandler({ loop, sessions, clock, callerOf, onError: onBroken }),
   });
@@ -165,6 +166,7 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
       stopCleaning();
       await http?.stop();
       const ended = shutDown(server, clock);
+      stopping.abort();
       sessions.stop();
       await ended;
       hasClosed = true;

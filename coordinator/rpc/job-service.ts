@@ -3,6 +3,7 @@ import type { ServerUnaryCall, ServerWritableStream, sendUnaryData } from "@grpc
 import type * as wire from "../../proto/gen/renderfarm/v1/job_service.js";
 import { encodeJob, encodePreview } from "../../shared/adapters/grpc/job-codec.js";
 import { toServiceError } from "../../shared/adapters/grpc/status.js";
+import { FarmError } from "../../shared/core/errors.js";
 import type { JobView } from "../../shared/farm/job.js";
 import { type ClipPreview, isTerminal } from "../../shared/farm/job.js";
 import type { Caller } from "../access/caller.js";
@@ -11,8 +12,16 @@ import type { CallerOf } from "./guard.js";
 import { piecesOf, sendPieces, written } from "./inputs.js";
 import type { Ask, JobApi } from "./job-api.js";
 
-/** The handlers of JobService; every error leaves as a gRPC status with its details. */
-export function jobServiceHandlers(api: JobApi, callerOf: CallerOf): wire.JobServiceServer {
+/**
+ * The handlers of JobService; every error leaves as a gRPC status with its details.
+ *
+ * @param stopping aborts when the coordinator stops: streams that would stay open end then
+ */
+export function jobServiceHandlers(
+  api: JobApi,
+  callerOf: CallerOf,
+  stopping: AbortSignal,
+): wire.JobServiceServer {
   const unary = <Q, A>(ask: Ask<Q, A>) => {
     return (call: ServerUnaryCall<Q, A>, callback: sendUnaryData<A>): void => {
       answer(
@@ -40,7 +49,8 @@ export function jobServiceHandlers(api: JobApi, callerOf: CallerOf): wire.JobSer
     getOutputLink: unary(api.getOutputLink),
     getFarm: unary(api.getFarm),
     collectGarbage: unary(api.collectGarbage),
-    watchJob: (call) => streaming(call, async () => watchJob(api, call, callerOf(call.metadata))),
+    watchJob: (call) =>
+      streaming(call, async () => watchJob(api, call, callerOf(call.metadata), stopping)),
     uploadInput: (call, callback) => {
       const { metadata } = call;
       const stored = api.uploadInput(piecesOf(call), callerOf(metadata), callContextOf(metadata));
@@ -55,11 +65,16 @@ export function jobServiceHandlers(api: JobApi, callerOf: CallerOf): wire.JobSer
   };
 }
 
-/** State now and after every change; a client that reads slowly gets the newest state, not all. */
+/**
+ * State now and after every change; a client that reads slowly gets the newest state, not all. When
+ * the coordinator stops it is told to ask whoever leads next: a stream that its server closes under
+ * it would say no more than that somebody cancelled it.
+ */
 function watchJob(
   api: JobApi,
   call: ServerWritableStream<wire.WatchJobRequest, wire.WatchJobResponse>,
   caller: Caller,
+  stopping: AbortSignal,
 ): void {
   let newest: JobView | null = null;
   let sending = false;
@@ -72,7 +87,7 @@ function watchJob(
   };
   const sendNewest = async () => {
     sending = true;
-    for (let job = newest; job !== null && !call.cancelled; job = newest) {
+    for (let job = newest; job !== null && !hasEnded; job = newest) {
       newest = null;
       const previews = untoldPreviews(api.previewsOf(job.jobId), told);
       await written(call, { job: encodeJob(job), previews });
@@ -80,14 +95,23 @@ function watchJob(
     }
     sending = false;
   };
-  const finish = () => {
+  const leave = () => {
     hasEnded = true;
     unwatch();
+    stopping.removeEventListener("abort", stop);
+  };
+  const finish = () => {
+    leave();
     call.end();
   };
-  call.on("cancelled", () => unwatch());
+  const stop = () => {
+    leave();
+    call.emit("error", toServiceError(new FarmError("unreachable", "the coordinator stops")));
+  };
+  call.on("cancelled", leave);
   unwatch = api.watchJob(call.request, caller, take);
   if (hasEnded) unwatch();
+  else stopping.addEventListener("abort", stop);
 }
 
 /** Previews in one message; the others come with the next one. */

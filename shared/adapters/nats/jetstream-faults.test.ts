@@ -196,7 +196,7 @@ describe.runIf(natsServerPath)("a journal on JetStream", () => {
     await recordsOf(journal);
     await server.kill();
     await expect(journal.append(["x"])).rejects.toThrow(
-      /\[unreachable\] the lease is lost: it could not be renewed for 2000 ms/,
+      /\[unreachable\] the lease is lost: it could not be renewed for 1600 ms/,
     );
     await server.run();
     await journal.close();

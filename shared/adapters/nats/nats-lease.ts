@@ -23,6 +23,11 @@ const WRONG_LAST_SEQUENCE = 10_071;
 const LEASE_MS = 10_000;
 /** Of the lease: how often it is renewed, and how long before its end the holder stops. */
 const RENEWALS_PER_LEASE = 5;
+/**
+ * Of the lease: how soon a renewal that failed is tried again. While servers elect who leads the
+ * bucket, which may take most of a lease, they refuse at once; the first moment after it counts.
+ */
+const TRIES_PER_LEASE = 40;
 const MARGIN_PART = 0.2;
 
 export interface LeaseOptions {
@@ -46,6 +51,7 @@ export class NatsLease {
   /** Past this the lease may be somebody else's. */
   #endMs: number;
   #isOver = false;
+  #isInTrouble = false;
   #onLost: (reason: string) => void = () => {};
   #cancelRenewal: CancelTimer = () => {};
   #cancelEnd: CancelTimer = () => {};
@@ -98,9 +104,14 @@ export class NatsLease {
   /** Whether this process leads now; a lease that has run out ends here. */
   get isHeld(): boolean {
     if (!this.#isOver && this.#options.clock.nowMs() >= this.#endMs) {
-      this.#lose(`it could not be renewed for ${this.#leaseMs} ms`);
+      this.#lose(`it could not be renewed for ${this.#heldMs} ms`);
     }
     return !this.#isOver;
+  }
+
+  /** How long the holder leads without a renewal. */
+  get #heldMs(): number {
+    return this.#leaseMs * (1 - MARGIN_PART);
   }
 
   /** Sets who hears, at most once, that the lease is lost; not called after `release`. */
@@ -116,24 +127,36 @@ export class NatsLease {
     await this.#bucket.delete(KEY, { previousSeq: this.#revision }).catch(() => {});
   }
 
-  #renewLater(): void {
-    const delayMs = this.#leaseMs / RENEWALS_PER_LEASE;
+  /** @param perLease how often in a lease's time */
+  #renewLater(perLease = RENEWALS_PER_LEASE): void {
+    const delayMs = this.#leaseMs / perLease;
     this.#cancelRenewal = this.#options.clock.after(delayMs, () => void this.#renew());
   }
 
   async #renew(): Promise<void> {
     if (!this.isHeld) return;
-    const { holder, clock, log } = this.#options;
+    const { holder, clock } = this.#options;
     const sentMs = clock.nowMs();
     try {
       this.#revision = await this.#bucket.update(KEY, holder, this.#revision);
+      if (this.#isOver) return;
       this.#extend(sentMs);
+      this.#noteTrouble(null);
+      this.#renewLater();
     } catch (error) {
       if (this.#isOver) return;
-      log.warn(`the lease was not renewed: ${(error as Error).message}`);
+      this.#noteTrouble((error as Error).message);
       if (jetStreamCode(error) === WRONG_LAST_SEQUENCE) await this.#look();
+      if (!this.#isOver) this.#renewLater(TRIES_PER_LEASE);
     }
-    if (!this.#isOver) this.#renewLater();
+  }
+
+  /** Logs the first renewal that failed, and the first one after it. */
+  #noteTrouble(reason: string | null): void {
+    const { log } = this.#options;
+    if (reason !== null && !this.#isInTrouble) log.warn(`the lease was not renewed: ${reason}`);
+    if (reason === null && this.#isInTrouble) log.info("the lease is renewed again");
+    this.#isInTrouble = reason !== null;
   }
 
   /** A renewal whose answer was lost has moved the revision on; or somebody else leads. */
@@ -149,7 +172,7 @@ export class NatsLease {
 
   #extend(sentMs: number): void {
     const { clock } = this.#options;
-    this.#endMs = sentMs + this.#leaseMs * (1 - MARGIN_PART);
+    this.#endMs = sentMs + this.#heldMs;
     this.#cancelEnd();
     this.#cancelEnd = clock.after(Math.max(0, this.#endMs - clock.nowMs()), () => void this.isHeld);
   }
