@@ -105,19 +105,24 @@ export class SleepingRuntime implements OpenedRuntime {
   ): Promise<Record<string, Tensor>> {
     const slept = this.#last.then(() => this.#sleep(graph, inputs));
     this.#last = slept;
-    await slept;
-    return answer(graph, inputs);
+    return slept;
   }
 
   async close(): Promise<void> {}
 
-  async #sleep(graph: GraphSpec, inputs: Readonly<Record<string, Tensor>>): Promise<void> {
+  /** Ends when the answer is there, as a real run does. */
+  async #sleep(
+    graph: GraphSpec,
+    inputs: Readonly<Record<string, Tensor>>,
+  ): Promise<Record<string, Tensor>> {
     const { module } = graph;
     const timestep = inputs["timestep"]?.data[0] ?? null;
     this.#onEvent({ kind: "began", module, timestep });
     const ms = this.#msOf(graph);
     if (ms > 0) await sleep(ms);
+    const answered = answer(graph, inputs);
     this.#onEvent({ kind: "ended", module, timestep });
+    return answered;
   }
 
   #msOf({ module }: GraphSpec): number {

@@ -39,7 +39,10 @@ export async function measureStep(): Promise<Figure[]> {
   return figures;
 }
 
-/** From the end of a node's half to the beginning of its next one. */
+/**
+ * From the end of a step's later half to the beginning of a node's next one: who is done first waits
+ * for what the partner computes, which is not the farm's to shorten.
+ */
 async function timeBetweenHalves(size: {
   readonly height: number;
   readonly width: number;
@@ -51,13 +54,18 @@ async function timeBetweenHalves(size: {
     const halves = () => farm.runs.filter((run) => run.module === "unet");
     await farm.until("the last half", () => halves()[2 * STEPS - 1]?.endedMs);
     await farm.client.cancelJob(jobId);
-    return median([...gapsOf(halves(), "node-1"), ...gapsOf(halves(), "node-2")]);
+    return median(gapsOf(halves()));
   });
 }
 
-function gapsOf(halves: readonly Run[], nodeId: string): number[] {
-  const own = halves.filter((run) => run.nodeId === nodeId).slice(WARM_UP_STEPS);
-  return own.slice(1).map((run, i) => run.beganMs - own[i]!.endedMs!);
+function gapsOf(halves: readonly Run[]): number[] {
+  const [one, other] = ["node-1", "node-2"].map((nodeId) =>
+    halves.filter((run) => run.nodeId === nodeId).slice(WARM_UP_STEPS),
+  ) as [Run[], Run[]];
+  return other.slice(1).flatMap((run, i) => {
+    const endMs = Math.max(one[i]!.endedMs!, other[i]!.endedMs!);
+    return [one[i + 1]!.beganMs - endMs, run.beganMs - endMs];
+  });
 }
 
 /** What any program would have to do between two halves. */

@@ -185,10 +185,14 @@ export class Replica {
     }
   }
 
-  /** Waits for a report of this kind. */
+  /** Waits for a report of this kind; another may follow before whoever waits goes on. */
   async reported<K extends TaskReport["kind"]>(kind: K): Promise<Extract<TaskReport, { kind: K }>> {
-    await this.until(() => this.last?.kind === kind);
-    return this.last as Extract<TaskReport, { kind: K }>;
+    let found: TaskReport | null = null;
+    await this.until(() => {
+      if (this.last?.kind === kind) found = this.last;
+      return found !== null;
+    });
+    return found as unknown as Extract<TaskReport, { kind: K }>;
   }
 
   /** The latents of the finished report, from the store. */

@@ -64,8 +64,7 @@ test.each([0, 1, 2, 3, 4, 5, 6])(
     };
     a.start("a", "uncond", cached);
     b.start("b", "cond", cached);
-    await a.until(() => a.last?.kind === "pair-broken");
-    expect(a.last).toMatchObject({ step });
+    expect(await a.reported("pair-broken")).toMatchObject({ step });
     a.shell.continueAlone(2);
     b.shell.cancel();
     expect(latentsDigest(await a.latents())).toBe(expected);

@@ -104,9 +104,9 @@ test("a pair goes on from a step as one does", async () => {
 test("a pair that is asked in a step: both make it, and both give back the same bytes", async () => {
   const [a, b] = [held("uncond"), held("cond")];
   await Promise.all([finishRuns(a, 1), finishRuns(b, 1)]);
-  await Promise.all(
-    [a, b].map((replica) => replica.until(() => replica.runtime.runs.length === 2)),
-  );
+  // The second step is in hand once the first is reported; its run is begun a moment before.
+  await Promise.all([a, b].map((replica) => replica.until(() => replica.reports.length > 0)));
+  expect([a, b].map((replica) => replica.runtime.runs.length)).toEqual([2, 2]);
   a.shell.yield();
   b.shell.yield();
   a.runtime.runs[1]!.finish();
@@ -116,6 +116,25 @@ test("a pair that is asked in a step: both make it, and both give back the same 
     expect(checkpoint?.step).toBe(2);
     expect(await digestOf(checkpoint)).toBe(expectedDigest(2));
     await replica.shell.idle;
+  }
+});
+
+test("a pair that is asked while a step's latents are hashed: both give back that step", async () => {
+  const [a, b] = [held("uncond"), held("cond")];
+  for (const replica of [a, b]) {
+    // The second run is begun once the first step is made, before its latents are hashed.
+    replica.runtime.onRun = () => {
+      if (replica.runtime.runs.length === 2) queueMicrotask(() => replica.shell.yield());
+    };
+  }
+  await Promise.all([finishRuns(a, 1), finishRuns(b, 1)]);
+  for (const replica of [a, b]) {
+    const { checkpoint } = await replica.reported("yielded");
+    expect(checkpoint?.step).toBe(1);
+    expect(await digestOf(checkpoint)).toBe(expectedDigest(1));
+    replica.runtime.runs[1]!.finish();
+    await replica.shell.idle;
+    expect(replica.reports).toEqual(["progress in epoch 1", "yielded in epoch 1"]);
   }
 });
 

@@ -61,6 +61,30 @@ test("a pair: the next half is under way before the step is reported, while the 
   expect(reportsAtRun).toEqual([0, 0, 1, 2]);
 });
 
+test("a pair: what the runtime is given goes out before the latents are hashed, and the step reported", async () => {
+  const [a, b] = [new Replica(bench), new Replica(bench)];
+  const reportsATurnLater: number[] = [];
+  a.runtime.onRun = () => setImmediate(() => reportsATurnLater.push(a.reports.length));
+  a.start("a", "uncond");
+  b.start("b", "cond");
+  await Promise.all([a.reported("finished"), b.reported("finished")]);
+  expect(reportsATurnLater.slice(1)).toEqual([0, 1, 2]);
+});
+
+test("a pair: a task that is cancelled while its latents are hashed says no more", async () => {
+  const [a, b] = [new Replica(bench), new Replica(bench)];
+  for (const replica of [a, b]) {
+    replica.runtime.onRun = () => {
+      if (replica.runtime.runs.length === 2) queueMicrotask(() => replica.shell.cancel());
+    };
+  }
+  a.start("a", "uncond");
+  b.start("b", "cond");
+  await Promise.all([a.shell.idle, b.shell.idle]);
+  expect([a.reports, b.reports]).toEqual([[], []]);
+  expect([a.runtime.runs.length, b.runtime.runs.length]).toEqual([2, 2]);
+});
+
 test("a pair in float16 sends each half in half the bytes, and stores what one alone does", async () => {
   const sent: string[] = [];
   bench.bus.onSend = (header) => {
@@ -91,8 +115,7 @@ test("a partner that dies in mid-clip: the survivor ends with the same bytes", a
   };
   a.start("a", "uncond");
   b.start("b", "cond");
-  await a.until(() => a.last?.kind === "pair-broken");
-  expect(a.last).toMatchObject({ step: 2, reason: "killed" });
+  expect(await a.reported("pair-broken")).toMatchObject({ step: 2, reason: "killed" });
   a.shell.continueAlone(2);
   b.shell.cancel();
   expect(latentsDigest(await a.latents())).toBe(expectedDigest());
@@ -125,8 +148,9 @@ test.each(spoilt)(
     await a.until(() => a.dropped.length > 0 && a.clock.pendingCount > 0);
     expect(new Set(a.dropped)).toEqual(new Set([why]));
     a.clock.advance(60_000);
-    await a.until(() => a.last?.kind === "pair-broken");
-    expect(a.last).toMatchObject({ reason: "no cond half of step 0 came within 60000 ms" });
+    expect(await a.reported("pair-broken")).toMatchObject({
+      reason: "no cond half of step 0 came within 60000 ms",
+    });
     a.shell.cancel();
     b.shell.cancel();
   },

@@ -12,7 +12,11 @@ import type { CancelTimer } from "../../shared/ports/clock.js";
 import type { BusChannel, FrameHeader } from "../../shared/ports/tensor-bus.js";
 import { elementCount, type Tensor } from "../../shared/tensor/tensor.js";
 import { HalfComputer } from "../stages/compute-half.js";
-import { createReplica, type DenoiseReplica } from "../stages/denoise-maths.js";
+import {
+  createReplica,
+  type DenoiseReplica,
+  latentsDigestInTurns,
+} from "../stages/denoise-maths.js";
 import { clipPlace, latentsKey, stepKey } from "../stages/keys.js";
 import {
   decodeConditioning,
@@ -227,7 +231,7 @@ export class DenoiseShell {
         onFrameDropped(effect.reason);
         return;
       case "apply":
-        this.#apply(effect.step);
+        this.#carry(this.#apply(effect.step));
         return;
       case "store":
         this.#carry(this.#store(effect.epoch));
@@ -297,21 +301,17 @@ export class DenoiseShell {
     this.#channel?.send(header, payload);
   }
 
-  #apply(step: number): void {
+  async #apply(step: number): Promise<void> {
     const replica = this.#started();
     const before = replica.latents;
     const startMs = this.#parts.clock.nowMs();
-    try {
-      const isGuidedStep = isGuided(this.#work.parameters);
-      replica.apply(isGuidedStep ? this.#half("uncond", step) : null, this.#half("cond", step));
-    } catch (error) {
-      this.#fault(error);
-      return;
-    }
+    const isGuidedStep = isGuided(this.#work.parameters);
+    replica.apply(isGuidedStep ? this.#half("uncond", step) : null, this.#half("cond", step));
     for (const half of replica.halves) this.#halves.delete(`${half} ${step}`);
     this.#beginOwnHalf(replica.step, replica.stepCount);
     this.#previews?.stepMade(replica, before, this.#epoch);
-    const digest = this.#isTogether ? replica.digest() : null;
+    const digest = this.#isTogether ? await latentsDigestInTurns(replica.latents) : null;
+    if (this.#state?.kind !== "denoising") return;
     const nowMs = this.#parts.clock.nowMs();
     this.#observeStep(startMs, nowMs);
     this.#feed({ kind: "applied", digest, nowMs });

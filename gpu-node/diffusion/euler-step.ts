@@ -64,20 +64,10 @@ export function eulerStep(step: EulerStep): void {
   const { modelOutput, latents, out } = step;
   assert(modelOutput.length === latents.length, "as many model outputs as latents");
   assert(out.length === latents.length, "as much room as latents");
-  const scaled = modelOutput.slice();
-  finishStep(step, latents, scaled, out);
-}
-
-/** @param outputs the model's; changed */
-function finishStep(
-  step: Noise & Pick<EulerStep, "dtype">,
-  latents: Float32Array,
-  outputs: Float32Array,
-  out: Float32Array,
-): void {
   const factor = outputFactor(step);
-  if (factor !== null) scaleValues(outputs, factor, step.dtype);
-  updateValues(step, latents, outputs, out);
+  const scaled = factor === null ? modelOutput : modelOutput.slice();
+  if (factor !== null) scaleValues(scaled, factor, step.dtype);
+  updateValues(step, latents, scaled, out);
   narrow(out, step.dtype);
 }
 
@@ -116,27 +106,34 @@ export function guideAndStep(step: GuidedStep): void {
     assert(buffer.length === latents.length, `${latents.length} values, not ${buffer.length}`);
   }
 
-  const guided = new Float32Array(frameLength);
+  const guide = step.dtype === "float16" ? guideFrameFloat16 : guideFrame;
+  // Whatever is multiplied with 1 stays the same bits.
+  const factor = outputFactor(step) ?? 1;
+  const scaled = new Float32Array(frameLength);
   for (let frame = 0; frame < frames; frame++) {
     const start = frame * frameLength;
     const end = start + frameLength;
     const halves = [uncond.subarray(start, end), cond.subarray(start, end)] as const;
-    if (step.dtype === "float16") guideFrameFloat16(...halves, guidance[frame]!, guided);
-    else guideFrame(...halves, guidance[frame]!, guided);
-    finishStep(step, latents.subarray(start, end), guided, out.subarray(start, end));
+    guide(...halves, guidance[frame]!, factor, scaled);
+    updateValues(step, latents.subarray(start, end), scaled, out.subarray(start, end));
   }
+  narrow(out, step.dtype);
 }
 
-/** A function of its own, since what is called once a step stays uncompiled for half a clip. */
+/**
+ * The guided output of one frame, times the factor that the step begins with. A function of its own,
+ * since what is called once a step stays uncompiled for half a clip.
+ */
 function guideFrame(
   uncond: Float32Array,
   cond: Float32Array,
   scale: number,
+  factor: number,
   out: Float32Array,
 ): void {
   for (let i = 0; i < out.length; i++) {
     const base = uncond[i]!;
-    out[i] = base + fround(scale * fround(cond[i]! - base));
+    out[i] = fround(base + fround(scale * fround(cond[i]! - base))) * factor;
   }
 }
 
@@ -145,6 +142,7 @@ function guideFrameFloat16(
   uncond: Float32Array,
   cond: Float32Array,
   scale: number,
+  factor: number,
   out: Float32Array,
 ): void {
   for (let i = 0; i < out.length; i++) out[i] = cond[i]! - uncond[i]!;
@@ -152,6 +150,7 @@ function guideFrameFloat16(
   scaleValues(out, scale, "float16");
   for (let i = 0; i < out.length; i++) out[i] = uncond[i]! + out[i]!;
   roundToFloat16(out);
+  scaleValues(out, factor, "float16");
 }
 
 type Noise = Pick<EulerStep, "sigma" | "sigmaNext" | "predictionType">;

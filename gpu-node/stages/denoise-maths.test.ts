@@ -2,7 +2,12 @@ import { describe, expect, test } from "vitest";
 import type { ClipParameters } from "../../shared/farm/parameters.js";
 import { type Tensor, tensor } from "../../shared/tensor/tensor.js";
 import { EULER_DISCRETE_DEFAULTS, type EulerDiscreteConfig } from "../diffusion/euler-discrete.js";
-import { createReplica, type DenoiseReplica, latentsDigest } from "./denoise-maths.js";
+import {
+  createReplica,
+  type DenoiseReplica,
+  latentsDigest,
+  latentsDigestInTurns,
+} from "./denoise-maths.js";
 import type { Conditioning } from "./tensor-blobs.js";
 
 const FRAMES = 3;
@@ -147,4 +152,27 @@ test.each([
   ["two embeddings", { ...conditioning, imageEmbedding: wave([2, 1, 5], 1) }],
 ])("conditioning of %s is refused", (_name, wrong) => {
   expect(() => createReplica(wrong, guided, config)).toThrow("[blob-corrupt]");
+});
+
+test.each([1, 65_535, 65_536, 65_537, 921_600])(
+  "the digest of %i values is the same in turns",
+  async (length) => {
+    const values = wave([length], 1);
+    expect(await latentsDigestInTurns(values)).toBe(latentsDigest(values));
+  },
+);
+
+test("a digest in turns lets what is ready go first, and what becomes ready come between", async () => {
+  let turns = 0;
+  let isDone = false;
+  const turn = () => {
+    turns += 1;
+    if (!isDone) setImmediate(turn);
+  };
+  const digest = latentsDigestInTurns(wave([4 * 65_536], 1)).then(() => {
+    isDone = true;
+  });
+  setImmediate(turn);
+  await digest;
+  expect(turns).toBeGreaterThanOrEqual(3);
 });
