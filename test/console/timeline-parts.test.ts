@@ -46,7 +46,7 @@ test("the same in words", () => {
     "computed 2 s, waited for the partner's half 1 s, rest 1 s",
   );
   expect(restWords(spent, shown)).toBe(
-    "8 steps: guidance and Euler step 0.25 s, latents saved on the way 0.5 s",
+    "8 steps: guidance and Euler step 0.25 s; saving latents meanwhile 0.5 s",
   );
   expect(restWords({ ...spent, steps: 1, saveSeconds: 0 }, shown)).toBe(
     "1 step: guidance and Euler step 0.25 s",

@@ -31,6 +31,7 @@ interface TimelineChartProps {
 export function TimelineChart({ told, spanSeconds }: TimelineChartProps) {
   const element = useRef<HTMLDivElement>(null);
   const chart = useRef<ReturnType<typeof init> | null>(null);
+  const pointer = useRef<{ readonly x: number; readonly y: number } | null>(null);
   const lanes = [...byNode(told.intervals).keys()].sort((a, b) =>
     a.localeCompare(b, undefined, { numeric: true }),
   );
@@ -40,6 +41,12 @@ export function TimelineChart({ told, spanSeconds }: TimelineChartProps) {
     if (!element.current) return undefined;
     const drawn = init(element.current);
     chart.current = drawn;
+    drawn.getZr().on("mousemove", ({ offsetX, offsetY }) => {
+      pointer.current = { x: offsetX, y: offsetY };
+    });
+    drawn.getZr().on("globalout", () => {
+      pointer.current = null;
+    });
     const resized = new ResizeObserver(() => drawn.resize());
     resized.observe(element.current);
     return () => {
@@ -57,6 +64,8 @@ export function TimelineChart({ told, spanSeconds }: TimelineChartProps) {
         lazyUpdate: false,
       },
     );
+    // Drawing anew, as while a bar grows, takes the words away from whoever reads them.
+    if (pointer.current) chart.current?.dispatchAction({ type: "showTip", ...pointer.current });
   }, [told, spanSeconds, dark]);
 
   const height = lanes.length * LANE_PIXELS + AROUND_PIXELS;

@@ -65,10 +65,10 @@ export function spentWords(
   return [`computed ${shown(compute)}`, ...waited, `rest ${shown(rest)}`].join(", ");
 }
 
-/** What the rest holds, as far as it was measured. */
+/** What else was measured: part of the rest, and saves, which run beside the steps and which nobody waits for. */
 export function restWords(spent: DenoiseTimeJson, shown: (seconds: number) => string): string {
   const { combineSeconds, saveSeconds, steps } = spent;
-  const saved = saveSeconds > 0 ? `, latents saved on the way ${shown(saveSeconds)}` : "";
+  const saved = saveSeconds > 0 ? `; saving latents meanwhile ${shown(saveSeconds)}` : "";
   const made = steps === 1 ? "1 step" : `${steps} steps`;
   return `${made}: guidance and Euler step ${shown(combineSeconds)}${saved}`;
 }
