@@ -9,7 +9,7 @@ import {
   type InProcessRuntime,
   openInProcessRuntime,
 } from "../gpu-node/runtime/in-process-runtime.js";
-import { elementCount, type Tensor, tensor } from "../shared/tensor/tensor.js";
+import { type CallSize, moduleCalls } from "./module-calls.js";
 import { SUBJECTS } from "./subjects.js";
 
 const BATCHES = [1, 2, 4] as const;
@@ -43,29 +43,9 @@ export async function benchBatching(args: readonly string[]): Promise<boolean> {
   return true;
 }
 
-async function run(
-  runtime: InProcessRuntime,
-  clip: { readonly frames: number; readonly height: number; readonly width: number },
-): Promise<number> {
-  const { configs, model } = runtime.info;
-  const { in_channels: channels, cross_attention_dim: widths } = configs.unet;
-  const [height, width] = [clip.height, clip.width].map((side) => side / model.vaeScaleFactor);
-  const size = { frames: clip.frames, height: height!, width: width! };
-  const inputs = {
-    sample: wave(1, clip.frames, channels, height!, width!),
-    timestep: wave(1),
-    encoder_hidden_states: wave(1, 1, widths.at(-1)!),
-    added_time_ids: wave(1, 3),
-  };
+async function run(runtime: InProcessRuntime, clip: CallSize): Promise<number> {
+  const [graph, inputs] = moduleCalls(runtime.info.configs, clip).unet;
   const startMs = performance.now();
-  await runtime.run({ module: "unet", ...size }, inputs);
+  await runtime.run(graph, inputs);
   return (performance.now() - startMs) / 1_000;
-}
-
-function wave(...shape: number[]): Tensor {
-  const length = elementCount(shape);
-  return tensor(
-    shape,
-    Float32Array.from({ length }, (_, i) => Math.sin(i)),
-  );
 }

@@ -1,8 +1,8 @@
 """diffusers' side of the GPU bench, on the first CUDA device.
 
-usage: theirs.py WORK CHECKPOINT DTYPE FRAMES HEIGHT WIDTH CHUNK STEPS IMAGE
-Prints a line of JSON: seconds and bytes, as bench/gpu/work.ts has them. "unet" is both halves of a
-step in one call, as the pipeline makes it, and "half" is one of them.
+usage: theirs.py STAGE CHECKPOINT DTYPE IMAGE FRAMES HEIGHT WIDTH CHUNK STEPS
+Prints a line of JSON: seconds and bytes, as bench/gpu/work.ts has them. "step" is both halves in
+one call, as the pipeline makes it, and "half" is one of them.
 """
 
 import json
@@ -19,9 +19,8 @@ from diffusers import StableVideoDiffusionPipeline
 from PIL import Image
 
 ROUNDS = 5
-work, checkpoint, dtype = sys.argv[1:4]
-frames, height, width, chunk, steps = map(int, sys.argv[4:9])
-image = sys.argv[9]
+stage, checkpoint, dtype, image = sys.argv[1:5]
+frames, height, width, chunk, steps = map(int, sys.argv[5:])
 compute = {"float16": torch.float16, "float32": torch.float32}[dtype]
 device = "cuda"
 
@@ -45,21 +44,21 @@ pipe.set_progress_bar_config(disable=True)
 h, w = height // pipe.vae_scale_factor, width // pipe.vae_scale_factor
 random = lambda *shape: torch.randn(shape, dtype=compute, device=device)
 answer = {}
-if work == "unet":
+if stage == "unet":
     unet = pipe.unet.to(device)
     embedding = random(2, 1, pipe.image_encoder.config.projection_dim)
     ids = torch.tensor([[6.0, 127.0, 0.02]] * 2, dtype=compute, device=device)
     sample = random(2, frames, unet.config.in_channels, h, w)
     call = lambda n: unet(sample[:n], 0.5, embedding[:n], ids[:n], return_dict=False)
-    answer["unet"] = timed(lambda: call(2))
+    answer["step"] = timed(lambda: call(2))
     answer["deviceBytes"] = torch.cuda.max_memory_reserved()
     answer["half"] = timed(lambda: call(1))
-elif work == "decode":
+elif stage == "decode":
     vae = pipe.vae.to(device)
     latents = random(chunk, pipe.unet.config.out_channels, h, w)
     answer["decode"] = timed(lambda: vae.decode(latents, num_frames=chunk))
     answer["deviceBytes"] = torch.cuda.max_memory_reserved()
-elif work == "condition":
+elif stage == "condition":
     encoder = pipe.image_encoder.to(device)
     answer["clip"] = timed(lambda: encoder(random(1, 3, 224, 224)))
     vae = pipe.vae.to(device=device, dtype=torch.float32)

@@ -1,17 +1,14 @@
 /** @file What both sides of the GPU bench are asked for, and what they answer: lines of JSON. */
 
-/** Size of the clip, in frames and pixels. */
-export interface ClipSize {
-  readonly frames: number;
-  readonly height: number;
-  readonly width: number;
-  /** Frames decoded at a time. */
-  readonly chunk: number;
-  readonly steps: number;
-}
+/** Published SVD-XT at its own size: frames, pixels, frames decoded at a time, steps. */
+export const XT_CLIP = { frames: 25, height: 576, width: 1024, chunk: 8, steps: 25 } as const;
 
-/** Published SVD-XT at its own size, as diffusers' example has it. */
-export const XT_CLIP: ClipSize = { frames: 25, height: 576, width: 1024, chunk: 8, steps: 25 };
+/** What is measured, each in a process of its own. */
+export const STAGES = ["unet", "decode", "condition", "whole"] as const;
+export type Stage = (typeof STAGES)[number];
+
+/** Of the processor; the device has its own. */
+export const THREADS = 4;
 
 /** Seconds of the first run, which loads and chooses algorithms, and the median of those after it. */
 export interface Timed {
@@ -21,15 +18,17 @@ export interface Timed {
 
 /** One process's answer; what it was not asked for is absent. */
 export interface Measured {
-  /** Both halves of a step for diffusers' side, one half for ours. */
-  readonly unet?: Timed;
+  /** One half of a step. */
+  readonly half?: Timed;
+  /** Both halves in one call, as diffusers makes a step; theirs only. */
+  readonly step?: Timed;
   readonly decode?: Timed;
   readonly encode?: Timed;
   readonly clip?: Timed;
-  /** A whole clip after the models are loaded. */
+  /** Seconds of a whole clip after the models are loaded. */
   readonly whole?: number;
-  /** Bytes of the device that this process held at the most. */
+  /** Bytes of the device at the end: ours, all that is taken; theirs, the most that was reserved. */
   readonly deviceBytes?: number;
-  /** sha256 of the first and of the last result of the same call. */
+  /** sha256 of the results of one call, each that came: one, when all runs gave the same bytes. */
   readonly digests?: readonly string[];
 }

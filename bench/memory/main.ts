@@ -5,13 +5,12 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { type Checkpoint, openCheckpoint } from "../../gpu-node/checkpoint/open-checkpoint.js";
+import { openCheckpoint } from "../../gpu-node/checkpoint/open-checkpoint.js";
 import { planMemory } from "../../gpu-node/model/memory-plan.js";
 import { type ChildRuntime, startChildRuntime } from "../../gpu-node/runtime/child-runtime.js";
-import type { GraphSpec } from "../../gpu-node/runtime/runtime.js";
 import { formatBytes } from "../../shared/core/bytes.js";
-import { elementCount, type Tensor, tensor } from "../../shared/tensor/tensor.js";
 import { mediumCheckpoint, pythonWithDiffusers } from "../diffusers/python-environment.js";
+import { type Call, moduleCalls } from "../module-calls.js";
 import { root, SUBJECTS, type Subject } from "../subjects.js";
 
 /** What the planner may be off by. */
@@ -20,7 +19,6 @@ const TOLERANCE = 0.15;
 const RUNS = 2;
 
 type Part = "condition" | "denoise" | "decode" | "together" | "together, --offload";
-type Call = readonly [GraphSpec, Readonly<Record<string, Tensor>>];
 
 interface Row {
   readonly checkpoint: string;
@@ -62,12 +60,17 @@ async function medium(): Promise<Subject> {
 }
 
 async function measure(subject: Subject): Promise<Row[]> {
-  const checkpoint = await openCheckpoint(subject.checkpoint);
-  const { configs, components } = checkpoint;
+  const { configs, components } = await openCheckpoint(subject.checkpoint);
   const { unet, vae, image_encoder } = components;
   const weights = { unet: unet.weights, vae: vae.weights, image_encoder: image_encoder.weights };
   const plan = planMemory(configs, weights, { ...subject, decodeChunk: subject.frames });
-  const calls = callsOf(checkpoint, subject);
+  const {
+    image_encoder: encoder,
+    vae_encoder,
+    unet: half,
+    vae_decoder,
+  } = moduleCalls(configs, subject);
+  const calls = { condition: [encoder, vae_encoder], denoise: [half], decode: [vae_decoder] };
   const all = [...calls.condition, ...calls.denoise, ...calls.decode];
   const rows: Row[] = [];
   const add = async (part: Part, predicted: number | null, run: readonly Call[]) => {
@@ -99,44 +102,4 @@ async function peakOf(
   } finally {
     await runtime.close();
   }
-}
-
-function callsOf(
-  { configs }: Checkpoint,
-  { frames, height, width }: Subject,
-): Record<"condition" | "denoise" | "decode", readonly Call[]> {
-  const { unet, vae, image_encoder } = configs;
-  const factor = 2 ** (vae.block_out_channels.length - 1);
-  const cells = { height: height / factor, width: width / factor };
-  const side = image_encoder.image_size;
-  const ids = unet.projection_class_embeddings_input_dim / unet.addition_time_embed_dim;
-  const { height: h, width: w } = cells;
-  return {
-    condition: [
-      [{ module: "image_encoder" }, { pixel_values: wave(1, 3, side, side) }],
-      [{ module: "vae_encoder", height, width }, { x: wave(1, 3, height, width) }],
-    ],
-    denoise: [
-      [
-        { module: "unet", frames, ...cells },
-        {
-          sample: wave(1, frames, unet.in_channels, h, w),
-          timestep: wave(1),
-          encoder_hidden_states: wave(1, 1, image_encoder.projection_dim),
-          added_time_ids: wave(1, ids),
-        },
-      ],
-    ],
-    decode: [
-      [{ module: "vae_decoder", frames, ...cells }, { z: wave(frames, vae.latent_channels, h, w) }],
-    ],
-  };
-}
-
-function wave(...shape: number[]): Tensor {
-  const length = elementCount(shape);
-  return tensor(
-    shape,
-    Float32Array.from({ length }, (_, i) => Math.sin(i)),
-  );
 }

@@ -2,20 +2,14 @@
  * @file `npm run bench -- profile [--checkpoint NAME|FOLDER] [--threads N] [--rows N]`: where a half
  * of a step goes, by the engine's own profiler: operators, and then their most expensive shapes.
  */
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { InferenceSession, Tensor } from "onnxruntime-node";
 import { openCheckpoint } from "../../gpu-node/checkpoint/open-checkpoint.js";
-import type { BuiltGraph } from "../../gpu-node/model/graph.js";
 import { buildUnet } from "../../gpu-node/model/unet-spatio-temporal-condition.js";
-import { engineOptions } from "../../gpu-node/runtime/session.js";
-import { elementCount } from "../../shared/tensor/tensor.js";
 import { mediumCheckpoint, pythonWithDiffusers } from "../diffusers/python-environment.js";
 import { GEMM_OPERATIONS, openGemm } from "../gemm-rate.js";
 import { SUBJECTS } from "../subjects.js";
-import { type Kernel, kernelsOf, sumBy } from "./kernels.js";
+import { sumBy } from "./kernels.js";
+import { runProfiler } from "./run-profiler.js";
 
 /** Each kernel counts with the fastest of these: what else the machine does only adds time. */
 const RUNS = 12;
@@ -36,7 +30,8 @@ export async function benchProfile(args: readonly string[]): Promise<boolean> {
   const gemm = await openGemm(threads);
   const gemmSeconds: number[] = [];
   for (let i = 0; i < RUNS; i++) gemmSeconds.push(await gemm());
-  const kernels = await profile(built, components.unet.folder, threads);
+  const settings = { provider: "cpu", intraOpThreads: threads } as const;
+  const kernels = await runProfiler(built, components.unet.folder, settings, RUNS);
 
   const totalMs = kernels.reduce((sum, { ms }) => sum + ms, 0);
   const rate = (2 * built.costs.multiplications) / (totalMs / 1_000);
@@ -69,31 +64,6 @@ async function subjectOf(name: string) {
   const { configs } = await openCheckpoint(checkpoint);
   const factor = 2 ** (configs.vae.block_out_channels.length - 1);
   return { checkpoint, frames, height: height / factor, width: width / factor };
-}
-
-async function profile(graph: BuiltGraph, folder: string, threads: number): Promise<Kernel[]> {
-  const out = await mkdtemp(join(tmpdir(), "renderfarm-profile-"));
-  try {
-    const engine = await InferenceSession.create(graph.bytes, {
-      ...engineOptions(folder, { provider: "cpu", intraOpThreads: threads }),
-      enableProfiling: true,
-      profileFilePrefix: join(out, "profile"),
-    });
-    const feeds = Object.fromEntries(
-      graph.inputs.map(({ name, shape }) => [name, new Tensor("float32", wave(shape), shape)]),
-    );
-    for (let i = 0; i < RUNS; i++) await engine.run(feeds);
-    engine.endProfiling();
-    await engine.release();
-    const [file] = await readdir(out);
-    return kernelsOf(await readFile(join(out, file!), "utf8"));
-  } finally {
-    await rm(out, { recursive: true, force: true });
-  }
-}
-
-function wave(shape: readonly number[]): Float32Array {
-  return Float32Array.from({ length: elementCount(shape) }, (_, i) => Math.sin(12.9898 * i));
 }
 
 function writeTable(title: string, rows: ReturnType<typeof sumBy>, totalMs: number): void {
