@@ -1,11 +1,17 @@
 // `npm test`: installs and builds where needed, then every check there is, each with its time.
 // `--only a,b` runs some of them. The last line counts: each vitest test and each other check is one.
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { prepare, root } from "./prepare.mjs";
 
 const bin = (name) => join(root, "node_modules/.bin", name);
+
+const SURROUNDINGS = {
+  cwd: root,
+  env: process.stdout.isTTY ? process.env : { ...process.env, NO_COLOR: "1" },
+};
 
 /** In the order of a reader's patience: what is quick and often wrong comes first. */
 const CHECKS = [
@@ -24,23 +30,19 @@ const CHECKS = [
   tests("fuzz", ["test/fuzz"]),
   servers("servers"),
   tests("transport", ["test/transport"]),
-  tests("deploy", ["test/deploy"]),
-  tests("console", ["test/console"]),
-  tests("documents", ["test/docs"]),
+  // Few long files: in one run the cores are busy to its end.
+  tests("surfaces", ["test/deploy", "test/console", "test/docs"]),
 ];
 
 const wanted = chosenChecks(process.argv.slice(2));
 prepare();
 let passed = 0;
 let failed = 0;
-for (const check of wanted) {
-  console.log(`\n== ${check.name}`);
+await sideBySide(wanted.filter(({ isTool }) => isTool));
+for (const { name, run } of wanted.filter(({ isTool }) => !isTool)) {
+  console.log(`\n== ${name}`);
   const startMs = Date.now();
-  const result = check.run();
-  passed += result.passed;
-  failed += result.failed;
-  const outcome = result.failed === 0 ? "ok" : `FAILED (${result.failed})`;
-  console.log(`== ${check.name}: ${outcome}, ${((Date.now() - startMs) / 1000).toFixed(1)} s`);
+  count(name, run(), startMs);
 }
 console.log(`\n${passed} passed, ${failed} failed`);
 process.exit(failed === 0 && passed > 0 ? 0 : 1);
@@ -57,11 +59,42 @@ function chosenChecks(args) {
   return CHECKS.filter((check) => chosen.includes(check.name));
 }
 
+function count(name, result, startMs) {
+  passed += result.passed;
+  failed += result.failed;
+  const outcome = result.failed === 0 ? "ok" : `FAILED (${result.failed})`;
+  console.log(`== ${name}: ${outcome}, ${((Date.now() - startMs) / 1000).toFixed(1)} s`);
+}
+
+/** Tools have a core each and change nothing; what one says is shown when it has ended. */
+async function sideBySide(tools) {
+  const waiting = [...tools];
+  const lane = async () => {
+    for (let next = waiting.shift(); next; next = waiting.shift()) {
+      const startMs = Date.now();
+      const { status, said } = await next.run();
+      console.log(`\n== ${next.name}\n${said}`);
+      count(next.name, status === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 }, startMs);
+    }
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, lane));
+}
+
 /** A check that is one program: it counts as one. */
 function tool(name, command, args) {
   const run = () =>
-    exec(command, args) === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
-  return { name, run };
+    new Promise((resolve) => {
+      let said = "";
+      const child = spawn(command, args, { ...SURROUNDINGS, stdio: ["ignore", "pipe", "pipe"] });
+      for (const stream of [child.stdout, child.stderr]) {
+        stream.setEncoding("utf8").on("data", (text) => {
+          said += text;
+        });
+      }
+      child.on("error", (error) => resolve({ status: null, said: error.message }));
+      child.on("close", (status) => resolve({ status, said: said.trimEnd() }));
+    });
+  return { name, run, isTool: true };
 }
 
 /** Test files under some folders; a vitest that breaks down or finds no test is a failure. */
@@ -108,11 +141,8 @@ function servers(name) {
 }
 
 function exec(command, args) {
-  const { status, error } = spawnSync(command, args, {
-    cwd: root,
-    stdio: ["ignore", "inherit", "inherit"],
-    env: process.stdout.isTTY ? process.env : { ...process.env, NO_COLOR: "1" },
-  });
+  const stdio = ["ignore", "inherit", "inherit"];
+  const { status, error } = spawnSync(command, args, { ...SURROUNDINGS, stdio });
   if (error) console.error(error.message);
   return status;
 }

@@ -5,6 +5,7 @@
 import { createHash, randomBytes, randomUUID } from "node:crypto";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import type { S3BlobStore } from "../../shared/adapters/s3/s3-blob-store.js";
+import { CALL_LIMITS_DEFAULT } from "../../shared/adapters/s3/s3-calls.js";
 import type { BlobRef } from "../../shared/ports/blob-store.js";
 import { TcpProxy } from "../farm/tcp-proxy.js";
 import { TestS3Server } from "../servers/s3-server.js";
@@ -123,8 +124,9 @@ describe.each(kinds)("%s", (kind) => {
 
   test("a bit that turned over on the server's disk is blob-corrupt", async () => {
     const bytes = randomBytes(3_000);
-    // SeaweedFS looks for another copy for some seconds before it says so.
-    const patient = await openStore(server, { role: "uses" });
+    // SeaweedFS looks for another copy for some seconds before it says so, at every try.
+    const limits = { ...CALL_LIMITS_DEFAULT, triesMax: 1 };
+    const patient = await openStore(server, { role: "uses", limits });
     const ref = await patient.put(`damaged/${randomUUID()}`, bytes);
     expect(damageOnDisk(server.dataFolder, bytes.subarray(100, 200))).toBeGreaterThan(0);
     await expect(patient.get(ref)).rejects.toMatchObject({ code: "blob-corrupt" });
@@ -134,7 +136,8 @@ describe.each(kinds)("%s", (kind) => {
   test("twenty publishers race for one manifest, again and again: one wins, and the store has its bytes", async () => {
     // SeaweedFS lets racers wait for a lock, a second at a time.
     const rounds = kind === "seaweedfs" ? 3 : 20;
-    const stores = await Promise.all([openStore(server), openStore(server)]);
+    const open = () => openStore(server, { role: "uses" });
+    const stores = await Promise.all([open(), open()]);
     for (let round = 0; round < rounds; round++) {
       const key = `v1/race/${round}/manifest-1.json`;
       const texts = Array.from({ length: 20 }, (_, i) => Buffer.from(`publisher ${i}`));
