@@ -28,6 +28,8 @@ export class NatsJournalSource implements JournalSource {
   readonly #replicas: number;
   readonly #options: SourceOptions;
   #hasLed = false;
+  /** The newest; over whenever another one is asked for. */
+  #lease: NatsLease | null = null;
   #closed = false;
 
   private constructor(client: NatsClient, location: NatsLocation, options: SourceOptions) {
@@ -48,7 +50,7 @@ export class NatsJournalSource implements JournalSource {
     const limits = { replicas: this.#replicas };
     let standby: Standby<JetStreamTail> | null = null;
     try {
-      const lease = await this.#lease((heldBy) => {
+      const lease = await this.#waitForLease((heldBy) => {
         standby = new Standby({ ...parts, openTail: () => JetStreamTail.open(parts) });
         onStandby(heldBy);
       });
@@ -72,12 +74,15 @@ export class NatsJournalSource implements JournalSource {
     await this.#client.close();
   }
 
-  async #lease(onStandby: (heldBy: string) => void): Promise<NatsLease> {
+  async #waitForLease(onStandby: (heldBy: string) => void): Promise<NatsLease> {
     const { clock, log } = this.#options;
     let isStandby = false;
     while (!this.#closed) {
       const taken = await this.#ask();
-      if (taken instanceof NatsLease) return taken;
+      if (taken instanceof NatsLease) {
+        this.#lease = taken;
+        return taken;
+      }
       if (!isStandby && taken !== null) {
         isStandby = true;
         log.info(`farm ${this.#names.farm} is led by ${taken.heldBy}; waiting as a standby`);
@@ -93,7 +98,7 @@ export class NatsJournalSource implements JournalSource {
     const { log } = this.#options;
     try {
       const farm = { client: this.#client, names: this.#names, replicas: this.#replicas };
-      return await NatsLease.take({ ...this.#options, ...farm });
+      return await NatsLease.take({ ...this.#options, ...farm, before: this.#lease });
     } catch (error) {
       if (!this.#hasLed || !(error instanceof FarmError)) throw error;
       log.warn(error.detail);

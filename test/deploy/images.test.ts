@@ -1,6 +1,5 @@
 /** The steps of the Dockerfile outside Docker: what an image would hold is built and started here. */
 import { execFileSync, spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
 import {
   cpSync,
   existsSync,
@@ -27,6 +26,22 @@ describe("the Dockerfile", () => {
     for (const name of ["coordinator", "gpu-node-cpu", "gpu-node-cuda"]) {
       expect(stageOf(name), name).toContain("CMD [");
     }
+  });
+
+  test("and the guide build images under the names that the overlays have", () => {
+    const overlays = ["local-cpu", "nvidia-gpu", "production"].map((name) =>
+      readText(`deploy/k8s/overlays/${name}/kustomization.yaml`),
+    );
+    const wanted = overlays.flatMap((text) =>
+      [...text.matchAll(/name: (renderfarm\/\S+),(?: newName: (\S+),)? newTag: (\S+) /g)].map(
+        ([, name, newName, tag]) => `${newName ?? name}:${tag}`,
+      ),
+    );
+    const built = (path: string) =>
+      new Set([...readText(path).matchAll(/docker build .* -t (\S+)/g)].map(([, tag]) => tag!));
+    expect(built("deploy/docker/Dockerfile")).toEqual(new Set(wanted));
+    expect(built("docs/guide.md").size).toBe(2);
+    expect([...built("docs/guide.md")].filter((tag) => !wanted.includes(tag))).toEqual([]);
   });
 
   test("names its bases with a version, never the latest", () => {
@@ -110,30 +125,6 @@ describe("the steps", () => {
       expect(devDependencies).toHaveProperty(name);
       expect(listed.has(name)).toBe(false);
     }
-  });
-
-  test("refuse to fetch a CUDA provider where the builder told no hash", () => {
-    expect(stageOf("cuda-provider")).toMatch(/^ARG CUDA_PROVIDER_SHA256$/m);
-  });
-
-  const library = "the CUDA provider";
-  const right = createHash("sha256").update(library).digest("hex");
-  test.each([
-    ["the expected one", right, "true", 0, ""],
-    ["another one", "0".repeat(64), "true", 1, `has sha256 ${right}`],
-    ["none told", "", "true", 2, "give the sha256"],
-    ["a script that fails", right, "false", 1, ""],
-  ])("a CUDA provider whose hash is %s", (_name, expected, install, status, said) => {
-    const where = join(folder, "cuda", "node_modules/onnxruntime-node/bin/x64");
-    mkdirSync(where, { recursive: true });
-    writeFileSync(join(where, "libonnxruntime_providers_cuda.so"), library);
-    const run = spawnSync("sh", [join(root, "deploy/docker/cuda-provider.sh")], {
-      cwd: join(folder, "cuda"),
-      env: { PATH: process.env["PATH"], CUDA_PROVIDER_SHA256: expected, INSTALL: install },
-      encoding: "utf8",
-    });
-    expect(run.status).toBe(status);
-    expect(run.stderr).toContain(said);
   });
 });
 

@@ -32,7 +32,7 @@ import {
 } from "./farm-harness.js";
 import { logEntries } from "./log-entries.js";
 import { descendantsOf, waitUntilGone } from "./processes.js";
-import { publishedOnce } from "./published.js";
+import { folderStore, publishedOnce } from "./published.js";
 import type { Room } from "./room.js";
 import { TcpProxy } from "./tcp-proxy.js";
 
@@ -308,7 +308,7 @@ export class FaultFarm {
    * @returns sha256 by file name
    */
   async published(job: JobView, clipIndex = 0): Promise<FileHashes> {
-    return publishedOnce(join(this.data, "blobs"), job, clipIndex);
+    return publishedOnce(await folderStore(join(this.data, "blobs")), job, clipIndex);
   }
 
   /** Shows the last log lines of every process when the test that calls this fails. */

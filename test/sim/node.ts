@@ -1,4 +1,5 @@
 /** @file A node as a process: agent, runtime child, link, bus and tasks, and what can go wrong with it. */
+import { GIVE_BACK_MS_MAX, WORK_MS_MAX } from "../../gpu-node/agent/drain.js";
 import type { NodeOrder } from "../../shared/adapters/grpc/node-codec.js";
 import { FarmError } from "../../shared/core/errors.js";
 import { isGuided } from "../../shared/farm/parameters.js";
@@ -35,10 +36,6 @@ export interface NodeTraits {
   /** Nodes of another plan hash make other bytes, so they are not paired. */
   readonly planHash: string;
 }
-
-/** As in `agent/drain.ts`. */
-const WORK_MS_MAX = 25_000;
-const GIVE_BACK_MS_MAX = 3_000;
 
 export class SimNode implements BusHost {
   readonly process: SimProcess;

@@ -5,7 +5,7 @@
 import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { CLIP, type FileHashes, isMidDenoise, undisturbed } from "../farm/farm-harness.js";
-import { publishedOnce } from "../farm/published.js";
+import { folderStore, publishedOnce } from "../farm/published.js";
 import { natsServerPath, TestNatsServer } from "../servers/nats-server.js";
 import { NatsFarm } from "./nats-farm.js";
 
@@ -23,7 +23,7 @@ describe.runIf(natsServerPath)("a farm on three NATS servers", () => {
     expected = (await undisturbed(CLIP))[0]!;
   }, 60_000);
   beforeEach(async () => {
-    farm = await NatsFarm.start(1, await TestNatsServer.startCluster());
+    farm = await NatsFarm.start(1, { servers: await TestNatsServer.startCluster() });
     farm.explainFailure();
     await farm.startCoordinator(0);
     await Promise.all(["node-1", "node-2"].map((nodeId) => farm.startNode(nodeId)));
@@ -48,7 +48,9 @@ describe.runIf(natsServerPath)("a farm on three NATS servers", () => {
 
   async function wentWell(jobId: string): Promise<void> {
     const job = await farm.ended(jobId);
-    expect(await publishedOnce(join(farm.folder, "blobs"), job)).toEqual(expected);
+    expect(await publishedOnce(await folderStore(join(farm.folder, "blobs")), job)).toEqual(
+      expected,
+    );
   }
 
   test.each(["the leader of the stream", "another server"])(

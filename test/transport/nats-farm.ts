@@ -1,6 +1,7 @@
 /**
  * @file A farm on a real nats-server: coordinators that lead or stand by, nodes that exchange halves
- * by the server, and a proxy between every process and the server.
+ * by the server, and a proxy between every process and the server. Blobs lie in a folder, or in a
+ * real S3.
  */
 import { randomUUID } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
@@ -17,6 +18,8 @@ import type { BlobRef } from "../../shared/ports/blob-store.js";
 import { CHECKPOINT, CLIP, Following, PICTURE } from "../farm/farm-harness.js";
 import { TcpProxy } from "../farm/tcp-proxy.js";
 import { freePort, TEST_FARM, TestNatsServer } from "../servers/nats-server.js";
+import type { TestS3Server } from "../servers/s3-server.js";
+import { s3Url, s3Variables } from "./s3-farm.js";
 
 const READY_MS = 60_000;
 /** Longer than a lease, a restart and the steps that are made again. */
@@ -38,12 +41,20 @@ export interface CoordinatorMember extends Member {
   readonly said: Promise<"ready" | "standby">;
 }
 
+export interface NatsFarmOptions {
+  /** Default: one of the farm's own. They are closed with the farm. */
+  readonly servers?: readonly TestNatsServer[];
+  /** Where blobs lie, with the users of S3_ROLES; default: a folder. It outlives the farm. */
+  readonly store?: TestS3Server | null;
+}
+
 export class NatsFarm {
   /** The only server, or the first of a cluster. */
   readonly server: TestNatsServer;
   /** More than one: processes reach all of them, without a proxy. */
   readonly servers: readonly TestNatsServer[];
   readonly folder: string;
+  readonly #store: TestS3Server | null;
   readonly coordinators: CoordinatorMember[] = [];
   readonly nodes: Member[] = [];
   readonly #addresses: string[] = [];
@@ -57,17 +68,25 @@ export class NatsFarm {
   /** When a coordinator answered last. */
   #heardMs = 0;
 
-  private constructor(servers: readonly TestNatsServer[], folder: string) {
+  private constructor(
+    servers: readonly TestNatsServer[],
+    folder: string,
+    store: TestS3Server | null,
+  ) {
     this.server = servers[0]!;
     this.servers = servers;
     this.folder = folder;
+    this.#store = store;
   }
 
   /** Where so many coordinators may listen is known from the start; none is started yet. */
-  static async start(coordinatorCount = 1, servers?: readonly TestNatsServer[]): Promise<NatsFarm> {
+  static async start(
+    coordinatorCount = 1,
+    { servers, store = null }: NatsFarmOptions = {},
+  ): Promise<NatsFarm> {
     const reached = servers ?? [await TestNatsServer.start()];
     const folder = realpathSync(mkdtempSync(join(tmpdir(), "nats-farm-")));
-    const farm = new NatsFarm(reached, folder);
+    const farm = new NatsFarm(reached, folder, store);
     mkdirSync(join(folder, "blobs"));
     writeFileSync(join(folder, "ca.crt"), farm.server.ca);
     for (let i = 0; i < coordinatorCount; i++) {
@@ -84,7 +103,7 @@ export class NatsFarm {
     const name = `coordinator-${index}`;
     const broker = known?.broker ?? (await TcpProxy.start(this.server.address));
     const data = join(this.folder, name);
-    const args = ["--listen", address, "--data", data, "--blobs", `file:${this.folder}/blobs`];
+    const args = ["--listen", address, "--data", data, "--blobs", this.#blobsUrl];
     const replicas = `replicas=${this.servers.length}`;
     const journal = `${TEST_FARM.farm}?ca=${this.folder}/ca.crt&${replicas}`;
     args.push("--journal", `nats://${this.#reachedBy(broker)}/${journal}`);
@@ -107,7 +126,7 @@ export class NatsFarm {
     const known = this.nodes.find(({ name }) => name === nodeId);
     const broker = known?.broker ?? (await TcpProxy.start(this.server.address));
     const args = ["--coordinator", this.#addresses.join(","), "--node-id", nodeId];
-    args.push("--checkpoint", CHECKPOINT, "--blobs", `file:${this.folder}/blobs`);
+    args.push("--checkpoint", CHECKPOINT, "--blobs", this.#blobsUrl);
     args.push("--bus", `nats://${this.#reachedBy(broker)}?ca=${this.folder}/ca.crt`);
     const process = this.#launch(nodeId, "gpu-node", args);
     const member = { name: nodeId, broker, process, logPath: this.#logPath(nodeId) };
@@ -236,6 +255,10 @@ export class NatsFarm {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
+  get #blobsUrl(): string {
+    return this.#store ? s3Url(this.#store) : `file:${this.folder}/blobs`;
+  }
+
   #reachedBy(broker: TcpProxy): string {
     const addresses = this.servers.map(({ address }) => address);
     return addresses.length === 1 ? broker.address : addresses.join(",");
@@ -248,7 +271,10 @@ export class NatsFarm {
     onMessage: (message: unknown) => void = () => {},
   ): FarmProcess {
     const role: NatsRole = entry === "coordinator" ? "coordinator" : "node";
-    const env = { RENDERFARM_NATS_NKEY_SEED: this.server.seedOf(role) };
+    const env = {
+      RENDERFARM_NATS_NKEY_SEED: this.server.seedOf(role),
+      ...(this.#store && s3Variables(this.#store, entry)),
+    };
     const logPath = this.#logPath(name);
     return new FarmProcess({ name, entry, args, logPath, env, readyMs: READY_MS, onMessage });
   }

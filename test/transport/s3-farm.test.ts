@@ -3,16 +3,11 @@ import { createHash } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { JobView } from "../../shared/farm/job.js";
 import { runCli } from "../farm/cli-process.js";
-import {
-  CLIP,
-  type FileHashes,
-  hashesOf,
-  isMidDenoise,
-  undisturbed,
-} from "../farm/farm-harness.js";
+import { CLIP, type FileHashes, isMidDenoise, undisturbed } from "../farm/farm-harness.js";
+import { publishedOnce } from "../farm/published.js";
 import { TestS3Server } from "../servers/s3-server.js";
 import { S3Farm } from "./s3-farm.js";
-import { openStore, S3_ROLES, serversAtHand } from "./s3-stores.js";
+import { lookInto, S3_ROLES, serversAtHand } from "./s3-stores.js";
 
 const kinds = await serversAtHand();
 /** Each task of the clip granted once; its frames are decoded in two chunks. */
@@ -35,15 +30,11 @@ describe.each(kinds)("a farm on %s", (kind) => {
     await server.stop();
   });
 
-  /** Whatever a job names lies in the store, and one manifest names the same. */
   async function published(job: JobView): Promise<FileHashes> {
-    const store = await openStore(server);
-    const manifests = [];
-    for await (const { key } of store.list(`v1/${job.jobId}/0/manifest-`)) manifests.push(key);
-    expect(manifests).toEqual([`v1/${job.jobId}/0/manifest-${job.run}.json`]);
-    for (const { blob } of job.clips[0]!.outputs) await store.get(blob);
+    const store = await lookInto(server);
+    const hashes = await publishedOnce(store, job);
     store.close();
-    return hashesOf(job);
+    return hashes;
   }
 
   test("renders the bytes that a farm on a folder renders", async () => {

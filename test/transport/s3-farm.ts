@@ -64,8 +64,7 @@ export class S3Farm {
   }
 
   get blobsUrl(): string {
-    const { endpoint, prefix } = this.#server.location(this.proxy.address);
-    return `s3://${BUCKET}/${prefix}?endpoint=${endpoint}`;
+    return s3Url(this.#server, this.proxy.address);
   }
 
   async submit(parameters: Partial<JobParameters> = {}): Promise<JobView> {
@@ -104,12 +103,7 @@ export class S3Farm {
   }
 
   #launch(name: string, entry: "coordinator" | "gpu-node", args: readonly string[]): FarmProcess {
-    const own = this.#server.credentials(entry === "coordinator" ? "coordinator" : "node");
-    const signer = this.#server.credentials("signer");
-    const env = {
-      ...keyVariables("RENDERFARM_S3", own),
-      ...(entry === "coordinator" && keyVariables("RENDERFARM_S3_SIGNER", signer)),
-    };
+    const env = s3Variables(this.#server, entry);
     const logPath = this.#logPath(name);
     const started = new FarmProcess({ name, entry, args, logPath, env, readyMs: READY_MS });
     this.#processes.set(name, started);
@@ -119,6 +113,25 @@ export class S3Farm {
   #logPath(name: string): string {
     return join(this.#folder, `${name}.log`);
   }
+}
+
+/** What `--blobs` of a farm on the server is. */
+export function s3Url(server: TestS3Server, address = server.address): string {
+  const { endpoint, prefix } = server.location(address);
+  return `s3://${BUCKET}/${prefix}?endpoint=${endpoint}`;
+}
+
+/** The keys that a program of a farm has of a server that was started with S3_ROLES. */
+export function s3Variables(
+  server: TestS3Server,
+  entry: "coordinator" | "gpu-node",
+): Record<string, string> {
+  const own = server.credentials(entry === "coordinator" ? "coordinator" : "node");
+  return {
+    ...keyVariables("RENDERFARM_S3", own),
+    ...(entry === "coordinator" &&
+      keyVariables("RENDERFARM_S3_SIGNER", server.credentials("signer"))),
+  };
 }
 
 function keyVariables(prefix: string, keys: S3KeyPair): Record<string, string> {

@@ -1,9 +1,12 @@
 /** @file What tests with real S3 servers share: which there are, and stores that give up soon. */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { S3BlobStore, type S3BlobStoreParts } from "../../shared/adapters/s3/s3-blob-store.js";
 import { CALL_LIMITS_DEFAULT, type CallLimits } from "../../shared/adapters/s3/s3-calls.js";
+import { S3Client } from "../../shared/adapters/s3/s3-client.js";
 import { silentLog } from "../../shared/ports/log.js";
+import type { LookedInto } from "../farm/published.js";
 import {
   BUCKET,
   type S3Identity,
@@ -55,6 +58,26 @@ export function openStore(
     ...{ location: server.location(), credentials: server.credentials(), log: silentLog },
     ...{ role: "publishes", ...more },
   });
+}
+
+/** A look into a server's store, with every right. Whoever takes it closes it. */
+export async function lookInto(
+  server: TestS3Server,
+): Promise<LookedInto & { readonly close: () => void }> {
+  const blobs = await openStore(server, { role: "uses" });
+  const client = new S3Client(server.location(), server.credentials());
+  const { prefix } = server.location();
+  return {
+    blobs,
+    textOf: async (key) => {
+      const signal = AbortSignal.timeout(CALL_LIMITS_DEFAULT.answerMsMax);
+      return text((await client.get(`${prefix}/${key}`, 0, signal)).body);
+    },
+    close: () => {
+      blobs.close();
+      client.close();
+    },
+  };
 }
 
 /** Turns over a bit of some bytes wherever they lie in a folder; returns in how many files. */

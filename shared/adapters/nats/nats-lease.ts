@@ -6,6 +6,7 @@
  * anybody else can begin. What fences in the end is the journal: it takes an append only from
  * whoever knows its last one.
  */
+import { assert } from "../../core/assert.js";
 import { FarmError } from "../../core/errors.js";
 import type { CancelTimer, Clock } from "../../ports/clock.js";
 import type { Log } from "../../ports/log.js";
@@ -39,6 +40,8 @@ export interface LeaseOptions {
   readonly log: Log;
   /** Servers that keep a copy of it; 1 unless told. */
   readonly replicas?: number;
+  /** The lease that this process has had and lost: where it still stands, it is taken over at once. */
+  readonly before?: NatsLease | null;
   /** How long a lease lasts without a renewal; 10 s unless told. */
   readonly leaseMs?: number;
 }
@@ -71,13 +74,14 @@ export class NatsLease {
   }
 
   /**
-   * Takes the lease where it is free.
+   * Takes the lease where it is free, or still this process's own.
    *
    * @returns the holder's name where it is not
    * @throws FarmError "unreachable"
    */
   static async take(options: LeaseOptions): Promise<NatsLease | { readonly heldBy: string }> {
     const { client, names, holder, clock, leaseMs = LEASE_MS } = options;
+    assert(!options.before?.isHeld, "a lease of before that is over");
     try {
       const views = client.jetstream(leaseMs / RENEWALS_PER_LEASE).views;
       const bucket = await views.kv(leaseBucket(names), {
@@ -93,11 +97,34 @@ export class NatsLease {
         return new NatsLease(options, bucket, { revision, sentMs });
       } catch (error) {
         if (jetStreamCode(error) !== WRONG_LAST_SEQUENCE) throw error;
-        const entry = await bucket.get(KEY);
-        return { heldBy: entry?.string() || "another coordinator" };
+        return await NatsLease.#takeAgain(options, bucket);
       }
     } catch (error) {
       throw unreachable(`the lease of farm ${names.farm} cannot be taken`, error);
+    }
+  }
+
+  /**
+   * Our own of before may be kept alive by renewals that were still on their way when it was lost.
+   * Nobody else leads while it stands, and it is taken from the very revision that was looked at: of
+   * a late renewal and this, the server takes one.
+   */
+  static async #takeAgain(
+    options: LeaseOptions,
+    bucket: KV,
+  ): Promise<NatsLease | { readonly heldBy: string }> {
+    const { holder, clock, before } = options;
+    for (;;) {
+      const entry = await bucket.get(KEY);
+      const isOurs = before && entry?.string() === holder && entry.revision >= before.#revision;
+      if (!isOurs) return { heldBy: entry?.string() || "another coordinator" };
+      const sentMs = clock.nowMs();
+      try {
+        const revision = await bucket.update(KEY, holder, entry.revision);
+        return new NatsLease(options, bucket, { revision, sentMs });
+      } catch (error) {
+        if (jetStreamCode(error) !== WRONG_LAST_SEQUENCE) throw error;
+      }
     }
   }
 
