@@ -9,6 +9,7 @@
  * `npm run bench -- cache`: what feature caching saves and changes;
  * `npm run bench -- batching`: whether several clips in one run of the UNet would be faster.
  */
+import { FarmError } from "../shared/core/errors.js";
 import { benchBatching } from "./batching.js";
 import { benchCache } from "./cache/main.js";
 import { benchDiffusers } from "./diffusers/main.js";
@@ -44,4 +45,18 @@ if (!bench) {
   );
   process.exit(2);
 }
-process.exitCode = (await bench(args)) ? 0 : 1;
+try {
+  process.exitCode = (await bench(args)) ? 0 : 1;
+} catch (error) {
+  const said = misuse(error);
+  if (said === null) throw error;
+  process.stderr.write(`${said}\n`);
+  process.exitCode = 2;
+}
+
+/** What is wrong with the flags; null where something else is wrong. */
+function misuse(error: unknown): string | null {
+  if (error instanceof FarmError) return error.code === "invalid-argument" ? error.detail : null;
+  const { code, message } = error as NodeJS.ErrnoException;
+  return code?.startsWith("ERR_PARSE_ARGS") ? message : null;
+}

@@ -60,11 +60,30 @@ describe("a batch", () => {
     const keys =
       "there are image, seed, fps, motion_bucket_id, noise_aug_strength, min_guidance_scale, max_guidance_scale, guidance";
     expect(problems).toEqual([
-      'batch.jsonl:2: is no JSON object such as {"image": "a.png", "seed": 7}',
+      expect.stringMatching(/^batch.jsonl:2: is no JSON object: .*; a line is such as /),
       "batch.jsonl:3 image: is missing; name a png, jpeg or webp file",
       `batch.jsonl:4 sede: is no key of a clip, did you mean 'seed'?; ${keys}`,
       "batch.jsonl:4 fps: null is neither a number nor a text",
-      'batch.jsonl:5: is no JSON object such as {"image": "a.png", "seed": 7}',
+      'batch.jsonl:5: is no JSON object; a line is such as {"image": "a.png", "seed": 7}',
+    ]);
+  });
+
+  test("names a seed that JSON has rounded, and a key that is there twice", async () => {
+    const { problems } = await read(
+      '{"image": "a.png", "seed": 9007199254740993}\n{"image": "a.png", "seed": 1, "seed": 2}\n',
+    );
+    expect(problems).toEqual([
+      expect.stringMatching(/^batch.jsonl:1 seed: .* has lost digits, .*; write it as a text/),
+      expect.stringMatching(/^batch.jsonl:2: is no JSON object: key "seed" twice in one object/),
+    ]);
+  });
+
+  test("tells which line named a picture first", async () => {
+    const { batch } = await read('\n{"image": "a.png"}\n{"image": "b.png"}\n{"image": "a.png"}\n');
+    const [a, b] = batch!.picturePaths;
+    expect([batch!.placeOf(a!), batch!.placeOf(b!)]).toEqual([
+      "batch.jsonl:2 image",
+      "batch.jsonl:3 image",
     ]);
   });
 

@@ -6,6 +6,7 @@ import { readdir } from "node:fs/promises";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import { didYouMean } from "../shared/core/closest-name.js";
 import { asFarmError, type Violation } from "../shared/core/errors.js";
+import { parseStrictJson } from "../shared/core/strict-json.js";
 import { CLIPS_MAX } from "../shared/farm/limits.js";
 import type { RawClip } from "../shared/farm/request-clips.js";
 import { readTextFile } from "./input-files.js";
@@ -19,10 +20,14 @@ export interface Batch {
   readonly clips: readonly RawClip[];
   /** How messages name a field of a clip: "batch.jsonl:3 fps". */
   readonly spell: (field: string) => string | null;
+  /** The first line that names a picture: "batch.jsonl:3 image". */
+  readonly placeOf: (picturePath: string) => string;
 }
 
 /** Far more than 1000 lines with a list of 256 scales each. */
 const FILE_BYTES_MAX = 16 * 1024 * 1024;
+/** A line, and a list of scales in it. */
+const LINE_DEPTH_MAX = 2;
 const PICTURE_EXTENSIONS = [".png", ".jpg", ".jpeg", ".webp"];
 
 /** Keys of a line, and what each is in a request. */
@@ -63,15 +68,20 @@ export async function readBatchFile(path: string, violations: Violation[]): Prom
   const name = path === STANDARD_STREAM ? "stdin" : basename(path);
   const place = (line: number) => `${name}:${line}`;
   const images = new Map<string, number>();
+  const lineOf = new Map<string, number>();
   const clips = lines.map(({ text, number }): RawClip => {
     const { image, clip } = readLine(text, place(number), violations);
     const at = resolve(dirname(path), image ?? "");
-    if (image !== null && !images.has(at)) images.set(at, images.size);
+    if (image !== null && !images.has(at)) {
+      images.set(at, images.size);
+      lineOf.set(at, number);
+    }
     return { ...clip, imageIndex: image === null ? 0 : images.get(at)! };
   });
   return {
     picturePaths: [...images.keys()],
     clips,
+    placeOf: (path) => `${place(lineOf.get(path)!)} image`,
     spell: (field) => {
       const [, index, name] = /^clips\[(\d+)\]\.(\w+)$/.exec(field) ?? [];
       return index === undefined ? null : `${place(lines[Number(index)]!.number)} ${name}`;
@@ -88,8 +98,8 @@ function readLine(
   const refuse = (key: string, description: string) =>
     violations.push({ field: key === "" ? place : `${place} ${key}`, description });
   const line = parseObject(text);
-  if (line === null) {
-    refuse("", 'is no JSON object such as {"image": "a.png", "seed": 7}');
+  if (typeof line === "string") {
+    refuse("", `${line}; a line is such as {"image": "a.png", "seed": 7}`);
     return { image: null, clip: {} };
   }
   const clip: Record<string, unknown> = {};
@@ -98,6 +108,15 @@ function readLine(
     const name = Object.hasOwn(CLIP_KEYS, key) ? CLIP_KEYS[key] : undefined;
     if (name === undefined) {
       refuse(key, `is no key of a clip${didYouMean(key, KEYS)}; there are ${KEYS.join(", ")}`);
+    } else if (
+      name === "seed" &&
+      Number(value) > Number.MAX_SAFE_INTEGER &&
+      typeof value === "number"
+    ) {
+      refuse(
+        key,
+        `${value} has lost digits, as JSON's numbers above 2^53 do; write it as a text, "..."`,
+      );
     } else if (name === "guidance" && Array.isArray(value)) {
       clip[name] = { kind: "frames", scales: value };
     } else if (typeof value === "string" || typeof value === "number") clip[name] = value;
@@ -109,13 +128,14 @@ function readLine(
   return { image: null, clip };
 }
 
-function parseObject(text: string): Record<string, unknown> | null {
+/** @returns what is wrong with a text that is no object, or names a key twice */
+function parseObject(text: string): Record<string, unknown> | string {
   try {
-    const value: unknown = JSON.parse(text);
+    const value = parseStrictJson(text, { depthMax: LINE_DEPTH_MAX });
     const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
-    return isObject ? (value as Record<string, unknown>) : null;
-  } catch {
-    return null;
+    return isObject ? (value as Record<string, unknown>) : "is no JSON object";
+  } catch (error) {
+    return `is no JSON object: ${(error as SyntaxError).message.slice(0, 80)}`;
   }
 }
 

@@ -30,6 +30,24 @@ export class JobFailure extends FarmError {}
 /** A wait that took longer than it was allowed to; the job goes on. */
 export class WaitTimeout extends FarmError {}
 
+/** Finished files that have no place on this machine; the farm still has them. */
+export class OutputFailure extends FarmError {
+  /** @param reason as the system has it: "ENOSPC: no space left on device, write" */
+  constructor(reason: string, options: ErrorOptions) {
+    const violations = [{ field: "--out", description: `cannot be written: ${reason}` }];
+    super("invalid-argument", `--out: cannot be written: ${reason}`, { ...options, violations });
+  }
+}
+
+/** The error, and for files that have no place here how to fetch them to another one. */
+export function withFilesElsewhere(error: unknown, jobId: string): unknown {
+  if (!(error instanceof OutputFailure)) return error;
+  const way = `the job is done; renderfarm watch ${jobId} --out ELSEWHERE fetches its files`;
+  return new OutputFailure(`${error.detail.replace("--out: cannot be written: ", "")}; ${way}`, {
+    cause: error,
+  });
+}
+
 /** The exit code of a command that ended with this error. */
 export function exitCodeOf(error: unknown): number {
   if (!(error instanceof FarmError) || error instanceof JobFailure) return EXIT.jobFailed;
@@ -42,7 +60,13 @@ export function explain(error: unknown): string {
   if (!(error instanceof FarmError)) return error instanceof Error ? `${error.stack}` : `${error}`;
   if (error instanceof WaitTimeout) return error.detail;
   const { code, detail, violations } = error;
-  if (violations.length === 0) return `error (${code}): ${detail}`;
+  if (violations.length === 0) return `error (${code}): ${visible(detail)}`;
   const count = violations.length === 1 ? "1 problem" : `${violations.length} problems`;
-  return [`error: ${count}`, ...violations.map((v) => `  ${v.field}: ${v.description}`)].join("\n");
+  const lines = violations.map((v) => `  ${visible(v.field)}: ${visible(v.description)}`);
+  return [`error: ${count}`, ...lines].join("\n");
+}
+
+/** Names of files may hold anything, also what would move a terminal's cursor. */
+function visible(text: string): string {
+  return text.replace(/\p{Cc}/gu, (sign) => JSON.stringify(sign).slice(1, -1));
 }

@@ -14,17 +14,22 @@ const PICTURE_BYTES_MAX = 128 * 1024 * 1024;
 /**
  * Reads and decodes every picture; no more than one is in memory at a time.
  *
+ * @param fieldOf how the user named a picture: its path, or the line of a batch that names it
  * @param violations gets one entry for each that cannot be used
  */
 export async function checkPictures(
   paths: readonly string[],
+  fieldOf: (path: string) => string,
   violations: Violation[],
 ): Promise<void> {
   for (const path of paths) {
     try {
       await decodePicture(await readPicture(path), path);
     } catch (error) {
-      violations.push({ field: path, description: problemOf(error) });
+      const field = fieldOf(path);
+      const problem = problemOf(error);
+      const description = field === path ? problem : `'${path}' ${problem}`;
+      violations.push({ field, description });
     }
   }
 }

@@ -1,3 +1,6 @@
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import type { Violation } from "../shared/core/errors.js";
 import { placeOutputs } from "./output-place.js";
@@ -27,4 +30,23 @@ test("stdout is not shared with the object of --json", async () => {
   const { plan, violations } = await place({ out: "-", json: true }, false);
   expect(plan).toBeNull();
   expect(violations[0]?.description).toBe("'-' and --json both want stdout; name a file");
+});
+
+test("a place that takes no files is refused before anything is made", async () => {
+  // Not by its rights: root may write there as well, and cannot.
+  const { plan, violations } = await place({ out: "/proc/clip.mp4" }, false);
+  expect(plan).toBeNull();
+  expect(violations).toEqual([
+    {
+      field: "--out",
+      description: expect.stringMatching(/^folder '\/proc' cannot be written to \(E/),
+    },
+  ]);
+});
+
+test("nothing is left where files can be made", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "place-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const { violations } = await place({ out: join(folder, "new", "clip.mp4") }, false);
+  expect([violations, readdirSync(folder)]).toEqual([[], []]);
 });

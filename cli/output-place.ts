@@ -1,9 +1,11 @@
-/** @file Whether the files of a job can be made where `--out` wants them; nothing is made yet. */
-import { constants } from "node:fs";
-import { access, stat } from "node:fs/promises";
-import { dirname, resolve } from "node:path";
+/** @file Whether the files of a job can be made where `--out` wants them; nothing stays there yet. */
+import { mkdtemp, rmdir, stat } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
 import type { Violation } from "../shared/core/errors.js";
 import { type OutputPlan, type PathKind, planOutputs } from "./output-plan.js";
+
+/** Of the folder beside `--out` in which files are made. */
+export const STAGING_PREFIX = ".renderfarm-";
 
 /**
  * @param violations gets what is wrong with `--out`; the result is null exactly then
@@ -33,11 +35,18 @@ async function placeProblem(plan: OutputPlan, json: boolean): Promise<string | n
   }
   const folder = await nearestFolder(plan.kind === "file" ? dirname(plan.path) : plan.path);
   if (!(await stat(folder)).isDirectory()) return `'${folder}' is a file and no folder`;
-  const isWritable = await access(folder, constants.W_OK).then(
-    () => true,
-    () => false,
-  );
-  return isWritable ? null : `folder '${folder}' cannot be written to`;
+  return writeProblem(folder);
+}
+
+/** Rights do not tell all: file systems are read-only, full, or take no files, as /proc. */
+async function writeProblem(folder: string): Promise<string | null> {
+  try {
+    await rmdir(await mkdtemp(join(folder, STAGING_PREFIX)));
+    return null;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    return `folder '${folder}' cannot be written to (${code}); name a path elsewhere`;
+  }
 }
 
 /** The path itself, or the first one above it that exists. */

@@ -82,7 +82,10 @@ export async function prepareRequest(
   const parameters = "parameters" in resolved ? resolved.parameters : resolved.assumed;
 
   // Too many are refused above, and not read one by one to find more.
-  if (picturePaths.length <= CLIPS_MAX) await checkPictures(picturePaths, violations);
+  if (picturePaths.length <= CLIPS_MAX) {
+    const fieldOf = (path: string) => listed?.placeOf(path) ?? (path || "IMAGE");
+    await checkPictures(picturePaths, fieldOf, violations);
+  }
   const clipCount = clipCountOf(parameters, picturePaths.length);
   const needed = model && "parameters" in resolved ? { parameters, clipCount, model } : null;
   const latents =

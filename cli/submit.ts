@@ -1,12 +1,13 @@
 /** @file `renderfarm submit`: a job for a farm that is up. */
 import { createHash, randomUUID } from "node:crypto";
+import { tmpdir } from "node:os";
 import type { FarmView } from "../client/farm-view.js";
 import { FarmError, refuseViolations, type Violation } from "../shared/core/errors.js";
 import { REQUEST_ID_LENGTH_MAX, REQUEST_ID_PATTERN } from "../shared/farm/job.js";
 import type { ModelInfo } from "../shared/farm/work.js";
 import { type ConnectionFlags, connect, withWayOut } from "./connection.js";
 import { printDryRun } from "./dry-run.js";
-import { WaitTimeout } from "./failures.js";
+import { WaitTimeout, withFilesElsewhere } from "./failures.js";
 import { type JobOptionFlags, readJobOptions } from "./job-options.js";
 import { drawSeed, prepareRequest } from "./prepare-request.js";
 import { showProgress } from "./progress.js";
@@ -41,7 +42,8 @@ export async function submit(
     const requestId = readRequestId(flags.requestId, violations);
     const drawnSeed = requestId === undefined ? drawSeed() : seedOf(requestId);
     const surroundings = { model, hasFfmpeg: true, drawnSeed };
-    const out = flags.detach || flags.dryRun ? (flags.out ?? "clips") : flags.out;
+    // What writes nothing needs no place; that of another command is not asked for.
+    const out = flags.detach || flags.dryRun ? (flags.out ?? tmpdir()) : flags.out;
     const given = out === undefined ? flags : { ...flags, out };
     const options = readJobOptions(flags, Date.now(), violations);
     const limit = waitLimit(flags, violations);
@@ -69,7 +71,8 @@ export async function submit(
       signal: AbortSignal.any([signal, limit]),
     }).catch((error: unknown) => {
       if (signal.aborted) throw new FarmError("cancelled", detached(jobId, flags));
-      throw limit.aborted ? new WaitTimeout("deadline", detached(jobId, flags)) : error;
+      if (limit.aborted) throw new WaitTimeout("deadline", detached(jobId, flags));
+      throw withFilesElsewhere(error, jobId);
     });
     reportJob(finished, request!.picturePaths, flags.json ?? false);
   } finally {

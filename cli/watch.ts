@@ -2,7 +2,7 @@
 import { refuseViolations, type Violation } from "../shared/core/errors.js";
 import { ID_PATTERN } from "../shared/core/ids.js";
 import { type ConnectionFlags, connect, withWayOut } from "./connection.js";
-import { WaitTimeout } from "./failures.js";
+import { WaitTimeout, withFilesElsewhere } from "./failures.js";
 import { placeOutputs } from "./output-place.js";
 import { showProgress } from "./progress.js";
 import { finishJob, reportJob } from "./render-job.js";
@@ -32,7 +32,8 @@ export async function watch(jobId: string, flags: WatchFlags, signal: AbortSigna
       signal: AbortSignal.any([signal, limit]),
     }).catch((error: unknown) => {
       const isLate = limit.aborted && !signal.aborted;
-      throw isLate ? new WaitTimeout("deadline", `job ${jobId} goes on`) : error;
+      if (isLate) throw new WaitTimeout("deadline", `job ${jobId} goes on`);
+      throw withFilesElsewhere(error, jobId);
     });
     reportJob(finished, [], flags.json ?? false);
   } finally {

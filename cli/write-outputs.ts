@@ -10,10 +10,12 @@ import { basename, dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { FarmClient } from "../client/farm-client.js";
+import { FarmError } from "../shared/core/errors.js";
 import type { JobView } from "../shared/farm/job.js";
 import type { OutputFormat } from "../shared/farm/parameters.js";
 import { joinClips } from "./clips-safetensors.js";
-import { nearestFolder } from "./output-place.js";
+import { OutputFailure } from "./failures.js";
+import { nearestFolder, STAGING_PREFIX } from "./output-place.js";
 import { type OutputPlan, outputPath } from "./output-plan.js";
 
 /** A file at its final place. */
@@ -37,7 +39,8 @@ interface StagedFile extends WrittenFile {
  * Fetches and places every output of a job that has ended; clips that failed have none.
  *
  * @returns the files at their places; none for stdout, which has got the bytes
- * @throws FarmError "cancelled" after an abort, "blob-corrupt", "unreachable"; nothing is left then
+ * @throws FarmError "cancelled" after an abort, "blob-corrupt", "unreachable"; OutputFailure when a file
+ *   cannot be written; nothing is left then
  */
 export async function writeOutputs(
   client: FarmClient,
@@ -45,7 +48,19 @@ export async function writeOutputs(
   plan: OutputPlan,
   signal: AbortSignal,
 ): Promise<WrittenFile[]> {
-  const staging = await mkdtemp(join(await stagingPlace(plan), ".renderfarm-"));
+  return fetchAndPlace(client, job, plan, signal).catch((error: unknown) => {
+    if (error instanceof FarmError || !(error instanceof Error && "syscall" in error)) throw error;
+    throw new OutputFailure(error.message, { cause: error });
+  });
+}
+
+async function fetchAndPlace(
+  client: FarmClient,
+  job: JobView,
+  plan: OutputPlan,
+  signal: AbortSignal,
+): Promise<WrittenFile[]> {
+  const staging = await mkdtemp(join(await stagingPlace(plan), STAGING_PREFIX));
   try {
     const staged = await fetchAll(client, job, plan, { staging, signal });
     if (plan.kind === "stdout") {

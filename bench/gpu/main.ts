@@ -11,7 +11,7 @@ import { parseArgs, promisify } from "node:util";
 import { chooseProvider, providerSurroundings } from "../../gpu-node/runtime/choose-provider.js";
 import { PROVIDERS } from "../../gpu-node/runtime/provider.js";
 import { formatBytes } from "../../shared/core/bytes.js";
-import { asFarmError } from "../../shared/core/errors.js";
+import { asFarmError, refusal } from "../../shared/core/errors.js";
 import { COMPUTE_TYPES } from "../../shared/tensor/tensor.js";
 import { pythonWithDiffusers } from "../diffusers/python-environment.js";
 import { fullSizeCheckpoint } from "../full-size/make-checkpoint.js";
@@ -71,10 +71,13 @@ export async function benchGpu(args: readonly string[]): Promise<boolean> {
 const OURS = fileURLToPath(new URL("./ours.js", import.meta.url));
 const THEIRS = join(root, "bench", "gpu", "theirs.py");
 
-/** @throws Error that lists what is legal */
+/** @throws FarmError "invalid-argument" that lists what is legal */
 function oneOf<T extends string>(flag: string, value: string, legal: readonly T[]): T {
   const found = legal.find((each) => each === value);
-  if (found === undefined) throw new Error(`${flag} ${value}: legal are ${legal.join(", ")}`);
+  if (found === undefined) {
+    const description = `'${value}' is unknown; legal are ${legal.join(", ")}`;
+    throw refusal([{ field: flag, description }]);
+  }
   return found;
 }
 

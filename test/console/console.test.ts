@@ -5,6 +5,17 @@ import type { LocalFarm } from "../../cli/local-farm.js";
 import { describeInBrowser, openPage, startChromium } from "./browser.js";
 import { OTHER_PICTURE, PICTURE, renderClip, startConsoleFarm } from "./console-farm.js";
 
+/** Notes every text that a canvas of the page draws. */
+const DRAWN_TEXTS = `(() => {
+  globalThis.drawnTexts = [];
+  const { prototype } = CanvasRenderingContext2D;
+  const fillText = prototype.fillText;
+  prototype.fillText = function (text, ...place) {
+    drawnTexts.push(text);
+    return fillText.call(this, text, ...place);
+  };
+})()`;
+
 describeInBrowser("the console", () => {
   let farm: LocalFarm;
   let browser: Browser;
@@ -328,6 +339,35 @@ describeInBrowser("the console", () => {
       await told.first().waitFor();
     }
     await page.getByText("waiting for the partner's half", { exact: true }).waitFor();
+  });
+
+  test("the words of a bar stay while it grows under the pointer", async () => {
+    const page = await openPage(browser, `${url}#submit`);
+    await fill(page, { num_inference_steps: "900" });
+    const { card } = await submit(page);
+    await card
+      .getByText(/^step [1-9]/)
+      .first()
+      .waitFor();
+    await page.getByRole("link", { name: "Farm", exact: true }).click();
+    const chart = page.getByRole("img", { name: "Work of 2 nodes over time" });
+    await chart.waitFor();
+    // They are drawn on a canvas: what is drawn from now on.
+    await page.evaluate(DRAWN_TEXTS);
+    const box = (await chart.boundingBox())!;
+    // The first lane, where its bar is high: the denoising goes on, and fills most of the chart.
+    await page.mouse.move(box.x + box.width * 0.6, box.y + 28);
+    await page.mouse.move(box.x + box.width * 0.6, box.y + 30);
+    const words = async () => {
+      const drawn = await page.evaluate<string[]>("drawnTexts");
+      return new Set(drawn.filter((text) => /^.+ on node-\d, goes on$/.test(text)));
+    };
+    await eventually(async () => (await words()).size)
+      // A bar that is drawn anew tells a longer time; the pointer rests.
+      .toBeGreaterThan(2);
+    await page.getByRole("link", { name: /^Queue/ }).click();
+    await card.getByRole("button", { name: "Cancel" }).click();
+    await card.getByText("cancelled").first().waitFor();
   });
 
   test("the key of a farm that wants one goes along with everything, also with the events", async () => {

@@ -1,5 +1,5 @@
 /** @file Processes that cannot start say why, by name, and leave what runs alone. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
@@ -174,4 +174,19 @@ describe("a node", () => {
     node.child.kill("SIGTERM");
     expect(await node.ended).toBe(0);
   });
+});
+
+test("a bench with a wrong flag says which are right, and exits as for bad usage", async () => {
+  const main = fileURLToPath(new URL("../../dist/bench/main.js", import.meta.url));
+  const wrong: [flag: string, said: RegExp][] = [
+    ["--provider=none", /^--provider: 'none' is unknown; legal are cpu, .*\n$/],
+    ["--nope", /^Unknown option '--nope'.*\n$/],
+  ];
+  for (const [flag, said] of wrong) {
+    const { status, stderr } = spawnSync(process.execPath, [main, "gpu", flag], {
+      encoding: "utf8",
+    });
+    expect(status).toBe(2);
+    expect(stderr).toMatch(said);
+  }
 });
