@@ -29,6 +29,7 @@ test.each<[string, JobOptionFlags, object]>([
     { fromStep: `${"a".repeat(26)}/1/10` },
     { branch: { jobId: "a".repeat(26), clipIndex: 0, step: 10 } },
   ],
+  ["labels", { label: ["shot=12a", "team="] }, { labels: { shot: "12a", team: "" } }],
 ])("%s", (_name, flags, expected) => {
   expect(read(flags)).toMatchObject({ options: expected, fields: [] });
 });
@@ -41,6 +42,8 @@ test.each<[string, JobOptionFlags, string[]]>([
   ["a deadline that is none", { deadline: "soon" }, ["--deadline"]],
   ["a branch without a step", { fromStep: `${"a".repeat(26)}/1` }, ["--from-step"]],
   ["a branch at step 0", { fromStep: `${"a".repeat(26)}/1/0` }, ["--from-step"]],
+  ["a label without a value", { label: ["shot"] }, ["--label"]],
+  ["two labels that are none", { label: ["a b=1", "shot=1 2"] }, ["--label", "--label"]],
   ["a job id that is none", { dependsOn: "x" }, ["--depends-on"]],
   [
     "all at once",

@@ -8,6 +8,7 @@ import {
   type JobOptions,
   PRIORITY_MAX,
 } from "../shared/farm/job.js";
+import { type Labels, labelViolations, readCondition } from "../shared/farm/labels.js";
 import type { BranchPoint } from "../shared/farm/work.js";
 
 export interface JobOptionFlags {
@@ -18,6 +19,7 @@ export interface JobOptionFlags {
   readonly dependsOn?: string;
   readonly fromStep?: string;
   readonly preview?: boolean;
+  readonly label?: readonly string[];
 }
 
 const OWNER_PATTERN = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
@@ -36,6 +38,7 @@ export function addJobOptions(command: Command): Command {
     .option("--priority <n>", "0..100, higher goes first (default: 50)")
     .option("--start-after <time>", "not before: 2030-01-31T18:00Z, or from now +90s, +10m, +2h")
     .option("--deadline <time>", "stop it unless it has ended by then: +30m, 2030-01-31T18:00Z")
+    .option("--label <name=value>", "what you know it by, once or several times", collected)
     .option("--depends-on <jobs>", "ids of jobs that have to succeed first: a,b")
     .option("--preview", "show what the clips look like on their way, on a terminal with colours")
     .option("--from-step <place>", "share the first steps of an earlier clip: JOB/CLIP/STEP");
@@ -75,9 +78,10 @@ export function readJobOptions(
   if (branch === undefined) {
     refuse("--from-step", `'${flags.fromStep}' is not JOB/CLIP/STEP, such as ${EXAMPLE_BRANCH}`);
   }
+  const labels = readLabels(flags.label ?? [], violations);
   const preview = flags.preview ?? false;
   const times = { startAfterMs, deadlineMs };
-  return { owner, priority, ...times, dependsOn, branch: branch ?? null, preview };
+  return { owner, priority, ...times, dependsOn, branch: branch ?? null, preview, labels };
 }
 
 /**
@@ -98,6 +102,27 @@ export function readTimeFlag(
   const description = `'${text.slice(0, 60)}' is no time such as 2030-01-31T18:00Z or +10m`;
   violations.push({ field: flag, description });
   return null;
+}
+
+/** A flag that may be given several times. */
+function collected(value: string, earlier: readonly string[] = []): readonly string[] {
+  return [...earlier, value];
+}
+
+/** @param texts "name=value"; a setting gives them with commas between */
+function readLabels(texts: readonly string[], violations: Violation[]): Labels {
+  const pairs: [name: string, value: string][] = [];
+  for (const text of [texts].flat().flatMap((each) => each.split(","))) {
+    const { name, value } = readCondition(text);
+    if (value === null) {
+      const description = `'${text.slice(0, 70)}' is not NAME=VALUE, such as shot=12a`;
+      violations.push({ field: "--label", description });
+    } else pairs.push([name, value]);
+  }
+  const labels = Object.fromEntries(pairs);
+  const wrong = labelViolations(labels, "--label");
+  violations.push(...wrong.map(({ description }) => ({ field: "--label", description })));
+  return labels;
 }
 
 /** Clips and steps count from 1. */

@@ -3,6 +3,7 @@
 import type { FarmClient } from "../client/farm-client.js";
 import { refuseViolations, type Violation } from "../shared/core/errors.js";
 import { JOB_STATES, type JobState, type JobView, PRIORITY_MAX } from "../shared/farm/job.js";
+import { labelText, readSelector } from "../shared/farm/labels.js";
 import { type ConnectionFlags, connect, withWayOut } from "./connection.js";
 import { readTimeFlag } from "./job-options.js";
 import {
@@ -21,6 +22,7 @@ export interface JobFlags extends ConnectionFlags, OutputFlags {}
 export interface ListFlags extends JobFlags {
   readonly state?: string;
   readonly limit?: string;
+  readonly selector?: string;
 }
 
 export interface LinkFlags extends JobFlags {
@@ -52,12 +54,16 @@ export async function withFarm<T>(
 /** Newest first, a line each. */
 export async function list(flags: ListFlags): Promise<void> {
   const states = readStates(flags.state);
+  const labelSelector = readLabelSelector(flags.selector);
   const limit = readWhole("--limit", flags.limit ?? "50", 1, 10_000);
   const jobs = await withFarm(flags, async (client) => {
     const found: JobView[] = [];
     let token = "";
     do {
-      const page = await client.listJobs({ size: Math.min(limit, 500), token, states });
+      const page = await client.listJobs({
+        ...{ size: Math.min(limit, 500), token, states },
+        labelSelector,
+      });
       found.push(...page.jobs);
       token = page.nextToken;
     } while (token !== "" && found.length < limit);
@@ -146,6 +152,14 @@ function readWhole(field: string, text: string, min: number, max: number): numbe
   return value;
 }
 
+/** @throws FarmError "invalid-argument" for what is no selector */
+function readLabelSelector(text = ""): string {
+  const violations: Violation[] = [];
+  readSelector(text, "--selector", violations);
+  refuseViolations(violations);
+  return text;
+}
+
 function readStates(text: string | undefined): JobState[] {
   if (text === undefined) return [];
   const names = text.split(",");
@@ -174,6 +188,7 @@ const SHOWN_JOB: Shown<JobView> = {
     { heading: "ENDED", cell: (job) => timeOf(job.endedAtMs), isWide: true },
     { heading: "DEADLINE", cell: (job) => timeOf(job.options.deadlineMs), isWide: true },
     { heading: "SECONDS", cell: (job) => job.usage.used.toFixed(1), isWide: true },
+    { heading: "LABELS", cell: (job) => labelText(job.options.labels), isWide: true },
     { heading: "SEEDS", cell: (job) => job.parameters.seeds.join(","), isWide: true },
   ],
   name: (job) => job.jobId,

@@ -77,6 +77,7 @@ function buildProgram(signal: AbortSignal): Command {
   addWaitLimit(addConnection(addJobOptions(addRenderFlags(submitCommand))))
     .option("--model <name>", "a checkpoint of the farm, by name or digest")
     .option("--dry-run", "print what would become of the job, and send nothing")
+    .option("--request-id <id>", "the same id never makes a second job (default: a new one)")
     .option("--detach", "print the job's id and do not wait")
     .action((images: string[], flags: SubmitFlags) => submit(images, flags, signal));
 
@@ -104,6 +105,7 @@ function addJobVerbs(program: Command): void {
 
   verb("list", "jobs, the newest first")
     .option("--state <states>", `only those: ${JOB_STATES.join(", ")}`)
+    .option("-l, --selector <labels>", "only those with all of these labels: shot=12a,team")
     .option("--limit <n>", "at most this many (default: 50)")
     .action((flags: ListFlags) => list(flags));
   verb("get <job>", "one job and its clips").action((job: string, flags: JobFlags) =>

@@ -27,6 +27,8 @@ export interface RequestSurroundings {
   /** Null when the checkpoint cannot be read: whatever depends on it is not checked. */
   readonly model: ModelInfo | null;
   readonly hasFfmpeg: boolean;
+  /** The seed where none is named. */
+  readonly drawnSeed: number;
 }
 
 /** Stands in for a checkpoint that cannot be read, so that the other mistakes are found as well. */
@@ -41,6 +43,11 @@ const UNKNOWN_MODEL: ModelInfo = {
   stepRule: "as-asked",
 };
 
+/** 48 bits: what every language reads from JSON as it is. */
+export function drawSeed(): number {
+  return randomBytes(6).readUIntBE(0, 6);
+}
+
 /**
  * Checks everything a request says.
  *
@@ -49,7 +56,7 @@ const UNKNOWN_MODEL: ModelInfo = {
 export async function prepareRequest(
   images: readonly string[],
   flags: RenderFlags,
-  { model, hasFfmpeg }: RequestSurroundings,
+  { model, hasFfmpeg, drawnSeed }: RequestSurroundings,
   violations: Violation[],
 ): Promise<PreparedRequest | null> {
   const kind = await pathKind(flags.out);
@@ -66,7 +73,7 @@ export async function prepareRequest(
       model: model ?? UNKNOWN_MODEL,
       // A batch that cannot be read is said already.
       imageCount: batch === undefined ? picturePaths.length : Math.max(1, picturePaths.length),
-      drawnSeed: randomBytes(6).readUIntBE(0, 6),
+      drawnSeed,
       hasFfmpeg,
       spell: (field) => listed?.spell(field) ?? flagName(field),
     },

@@ -1,5 +1,4 @@
 /** @file A prepared request on a farm: sent, watched to its end, its files fetched. */
-import { randomUUID } from "node:crypto";
 import type { FarmClient } from "../client/farm-client.js";
 import { FarmError } from "../shared/core/errors.js";
 import type { JobOptions, JobView } from "../shared/farm/job.js";
@@ -14,19 +13,24 @@ import { type WrittenFile, writeOutputs } from "./write-outputs.js";
 /**
  * Uploads the inputs and creates the job.
  *
- * @param place which checkpoint ("" where the farm serves only one), and when it runs
+ * @param place which checkpoint ("" where the farm serves only one), under which id it makes one job
+ *   however often it is sent, and when it runs
  */
 export async function sendJob(
   client: FarmClient,
   request: PreparedRequest,
-  place: { readonly modelDigest: string; readonly options: JobOptions },
+  place: {
+    readonly modelDigest: string;
+    readonly requestId: string;
+    readonly options: JobOptions;
+  },
 ): Promise<JobView> {
   const images = [];
   for (const path of request.picturePaths)
     images.push(await client.upload(await readPicture(path)));
   const latents = request.latents && (await client.upload(request.latents));
   const parameters = { ...request.parameters, latents };
-  const job = { images, parameters, requestId: randomUUID(), ...place };
+  const job = { images, parameters, ...place };
   // As OpenTelemetry's tools hand a trace to the programs that they start.
   return client.createJob(job, undefined, process.env["TRACEPARENT"] || undefined);
 }

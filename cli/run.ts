@@ -1,12 +1,12 @@
 /** @file `renderfarm run`: a farm on this machine for one job. */
-
+import { randomUUID } from "node:crypto";
 import { FarmClient } from "../client/farm-client.js";
 import { refuseViolations, type Violation } from "../shared/core/errors.js";
 import { JOB_OPTIONS_DEFAULT } from "../shared/farm/job.js";
 import { checkGraphs, defaultsOf, openForRequest } from "./check-checkpoint.js";
 import { type CheckedFarm, checkFarmFlags, type FarmFlags, hasFfmpegHere } from "./farm-flags.js";
 import { startLocalFarm } from "./local-farm.js";
-import { type PreparedRequest, prepareRequest } from "./prepare-request.js";
+import { drawSeed, type PreparedRequest, prepareRequest } from "./prepare-request.js";
 import { showProgress } from "./progress.js";
 import type { RenderFlags } from "./render-flags.js";
 import { finishJob, reportJob, sendJob } from "./render-job.js";
@@ -30,6 +30,7 @@ export async function run(
     const work = async () => {
       const { jobId } = await sendJob(client, request, {
         modelDigest: "",
+        requestId: randomUUID(),
         options: JOB_OPTIONS_DEFAULT,
       });
       const either = AbortSignal.any([signal, farmEnd.signal]);
@@ -56,6 +57,7 @@ async function checkRun(
   const surroundings = {
     model: opened?.model ?? null,
     hasFfmpeg: await hasFfmpegHere(violations),
+    drawnSeed: drawSeed(),
   };
   const request = await prepareRequest(images, flags, surroundings, violations);
   const onProcessor = farm.provider === "cpu";

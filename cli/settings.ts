@@ -14,7 +14,18 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Flags that belong to one call: nobody means them for every call from now on. */
 const CALLS_OWN = new Set([
-  ...["out", "json", "batch", "latents", "seed", "detach", "dry-run", "request-id", "force"],
+  ...[
+    "out",
+    "json",
+    "batch",
+    "latents",
+    "seed",
+    "detach",
+    "dry-run",
+    "request-id",
+    "force",
+    "selector",
+  ],
   ...[
     "start-after",
     "deadline",

@@ -1,13 +1,14 @@
 /** @file `renderfarm submit`: a job for a farm that is up. */
-
+import { createHash, randomUUID } from "node:crypto";
 import type { FarmView } from "../client/farm-view.js";
 import { FarmError, refuseViolations, type Violation } from "../shared/core/errors.js";
+import { REQUEST_ID_LENGTH_MAX, REQUEST_ID_PATTERN } from "../shared/farm/job.js";
 import type { ModelInfo } from "../shared/farm/work.js";
 import { type ConnectionFlags, connect, withWayOut } from "./connection.js";
 import { printDryRun } from "./dry-run.js";
 import { WaitTimeout } from "./failures.js";
 import { type JobOptionFlags, readJobOptions } from "./job-options.js";
-import { prepareRequest } from "./prepare-request.js";
+import { drawSeed, prepareRequest } from "./prepare-request.js";
 import { showProgress } from "./progress.js";
 import type { RenderFlags } from "./render-flags.js";
 import { finishJob, reportJob, sendJob } from "./render-job.js";
@@ -20,6 +21,7 @@ export interface SubmitFlags extends RenderFlags, ConnectionFlags, JobOptionFlag
   readonly model?: string;
   readonly detach?: boolean;
   readonly dryRun?: boolean;
+  readonly requestId?: string;
 }
 
 /** @throws FarmError "unreachable" without a farm; with every mistake at once, before anything is sent */
@@ -36,7 +38,9 @@ export async function submit(
     });
     const model = chooseModel(farm, flags.model, violations);
     // Whether the farm can write mp4 is its own to say, when it is asked.
-    const surroundings = { model, hasFfmpeg: true };
+    const requestId = readRequestId(flags.requestId, violations);
+    const drawnSeed = requestId === undefined ? drawSeed() : seedOf(requestId);
+    const surroundings = { model, hasFfmpeg: true, drawnSeed };
     const out = flags.detach || flags.dryRun ? (flags.out ?? "clips") : flags.out;
     const given = out === undefined ? flags : { ...flags, out };
     const options = readJobOptions(flags, Date.now(), violations);
@@ -53,7 +57,8 @@ export async function submit(
       );
       return;
     }
-    const { jobId } = await sendJob(client, request!, { modelDigest: model!.digest, options });
+    const place = { modelDigest: model!.digest, requestId: requestId ?? randomUUID(), options };
+    const { jobId } = await sendJob(client, request!, place);
     if (flags.detach) {
       process.stdout.write(`${jobId}\n`);
       return;
@@ -70,6 +75,19 @@ export async function submit(
   } finally {
     client.close();
   }
+}
+
+/** @param violations gets an id that is none */
+function readRequestId(text: string | undefined, violations: Violation[]): string | undefined {
+  if (text === undefined || REQUEST_ID_PATTERN.test(text)) return text;
+  const description = `'${text.slice(0, 60)}' is not 1 to ${REQUEST_ID_LENGTH_MAX} printable ASCII characters without spaces`;
+  violations.push({ field: "--request-id", description });
+  return undefined;
+}
+
+/** The same command under the same id is the same request, also where it names no seed. */
+function seedOf(requestId: string): number {
+  return createHash("sha256").update(requestId).digest().readUIntBE(0, 6);
 }
 
 /** What to type to go on with a job that is not waited for any more. */

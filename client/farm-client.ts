@@ -201,6 +201,8 @@ export class FarmClient {
       readonly size?: number;
       readonly token?: string;
       readonly states?: readonly JobState[];
+      /** "shot=12a,team": jobs with all of these labels. */
+      readonly labelSelector?: string;
     } = {},
     signal?: AbortSignal,
   ): Promise<{ readonly jobs: readonly JobView[]; readonly nextToken: string }> {
@@ -208,6 +210,7 @@ export class FarmClient {
       pageSize: page.size ?? 0,
       pageToken: page.token ?? "",
       states: (page.states ?? []).map(encodeState),
+      labelSelector: page.labelSelector ?? "",
     };
     const answer = await this.#unary<ListJobsResponse>(
       (done, options) => this.#stub.listJobs(request, new Metadata(), options, done),

@@ -130,12 +130,17 @@ export class RenderFarmClient extends FarmClient {
 
   /** Every job, the newest first, fetched page by page. */
   async *jobs(
-    filter: { readonly states?: readonly JobView["state"][]; readonly signal?: AbortSignal } = {},
+    filter: {
+      readonly states?: readonly JobView["state"][];
+      /** "shot=12a,team": jobs with all of these labels. */
+      readonly labelSelector?: string;
+      readonly signal?: AbortSignal;
+    } = {},
   ): AsyncGenerator<JobView> {
-    const { states = [], signal } = filter;
+    const { states = [], labelSelector = "", signal } = filter;
     let token = "";
     do {
-      const page = await this.listJobs({ token, states }, signal);
+      const page = await this.listJobs({ token, states, labelSelector }, signal);
       yield* page.jobs;
       token = page.nextToken;
     } while (token !== "");
@@ -175,7 +180,7 @@ function splitRequest(given: Omit<JobRequest, "images" | "seeds" | "latents">): 
   readonly parameters: RequestedParameters;
 } {
   const { owner, priority, startAfterMs, deadlineMs, dependsOn, ...more } = given;
-  const { branch, preview, ...parameters } = more;
+  const { branch, preview, labels, ...parameters } = more;
   const fallback = JOB_OPTIONS_DEFAULT;
   return {
     options: {
@@ -186,6 +191,7 @@ function splitRequest(given: Omit<JobRequest, "images" | "seeds" | "latents">): 
       dependsOn: dependsOn ?? fallback.dependsOn,
       branch: branch ?? fallback.branch,
       preview: preview ?? fallback.preview,
+      labels: labels ?? fallback.labels,
     },
     parameters,
   };

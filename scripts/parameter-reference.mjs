@@ -10,6 +10,8 @@ const FLAGS = {
   clips: "--batch",
   branch: "--from-step",
   start_after_time: "--start-after",
+  deadline_time: "--deadline",
+  labels: "--label",
 };
 const RANGES = {
   height: "SIDE_PIXELS",

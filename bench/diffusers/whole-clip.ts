@@ -33,6 +33,7 @@ export async function openFarm(subject: DiffusersSubject): Promise<ClipFarm> {
         dependsOn: [],
         branch: null,
         preview: false,
+        labels: {},
       },
     });
     for await (const job of client.watchJob(jobId, signal)) {

@@ -162,7 +162,11 @@ function nodeOf(index: number) {
 function jobOf(index: number) {
   return {
     jobId: `j${index}`,
-    ...{ parameters, images: [{ key: "x", sha256: "", size: 1 }], requestId: "" },
+    ...{
+      parameters,
+      images: [{ key: "x", sha256: "", size: 1 }],
+      ...{ requestId: "", requestDigest: "" },
+    },
     ...{ modelDigest: model.digest, modelName: model.name, branchLatents: null, stepsTotal: 25 },
     traceparent: null,
     ...JOB_OPTIONS_DEFAULT,

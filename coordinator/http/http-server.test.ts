@@ -9,6 +9,11 @@ interface Refused {
   readonly details: readonly { readonly reason?: string; readonly fieldViolations?: object[] }[];
 }
 
+interface ListAnswer {
+  readonly jobs: readonly { readonly jobId: string }[];
+  readonly nextPageToken: string;
+}
+
 interface JobAnswer {
   readonly job: { readonly jobId: string; readonly state: string; readonly options: object };
 }
@@ -47,6 +52,64 @@ describe("jobs", () => {
     const planned = await gateway.post("/v1/jobs", { images: [image], validateOnly: true });
     expect(planned).toMatchObject({ status: 200, json: { dryRun: { plan: "single", clips: 1 } } });
     expect(await gateway.json("/v1/jobs")).toMatchObject({ json: { jobs: [] } });
+  });
+
+  test("have labels, and are found by them; pages go on where they ended", async () => {
+    const gateway = await startGateway();
+    const make = (labels: object) => {
+      gateway.clock.advance(1);
+      return gateway.createJob({ numFrames: 2 }, { options: { labels } });
+    };
+    const blue = [await make({ team: "blue", shot: "1" }), await make({ team: "blue", shot: "2" })];
+    const red = await make({ team: "red" });
+    const list = (query: string) => gateway.json<ListAnswer>(`/v1/jobs?${query}`);
+    const idsOf = async (query: string) => (await list(query)).json.jobs.map((job) => job.jobId);
+
+    expect(await idsOf("")).toEqual([red, blue[1], blue[0]]);
+    expect(await idsOf("labelSelector=team%3Dblue")).toEqual([blue[1], blue[0]]);
+    expect(await idsOf("labelSelector=team,shot%3D1")).toEqual([blue[0]]);
+    const first = await list("labelSelector=team&pageSize=2");
+    expect(first.json.jobs).toMatchObject([
+      { jobId: red, options: { labels: { team: "red" } } },
+      { jobId: blue[1] },
+    ]);
+    const token = `pageToken=${first.json.nextPageToken}`;
+    await gateway.post(`/v1/jobs/${blue[1]}:cancel`);
+    await gateway.json(`/v1/jobs/${blue[1]}`, { method: "DELETE" });
+    expect(await idsOf(`labelSelector=team&pageSize=2&${token}`)).toEqual([blue[0]]);
+
+    for (const [query, field] of [
+      ["labelSelector=shot%20", "label_selector"],
+      ["pageSize=-1", "page_size"],
+      ["pageToken=here", "page_token"],
+      [token, "page_token"], // without the selector that it came with
+    ] as const) {
+      const refused = await gateway.json<Refused>(`/v1/jobs?${query}`);
+      expect(refused.status).toBe(400);
+      expect(refused.json.details[1]).toMatchObject({ fieldViolations: [{ field }] });
+    }
+    const odd = await gateway.post<Refused>("/v1/jobs", { options: { labels: { "a b": "1" } } });
+    expect(odd.json.details[1]).toMatchObject({
+      fieldViolations: [{ field: "options.labels[a b]" }],
+    });
+  });
+
+  test("are the same job under the same request id, and refused with another body", async () => {
+    const gateway = await startGateway();
+    const once = { requestId: "once" };
+    const jobId = await gateway.createJob({ numFrames: 2 }, once);
+    // Its picture uploaded again, to another place; when it runs is not what it is.
+    expect(await gateway.createJob({ numFrames: 2 }, { ...once, options: { priority: 9 } })).toBe(
+      jobId,
+    );
+    const { json } = await gateway.json<{ images: object[] }>(`/v1/jobs/${jobId}/inputs`);
+    const other = { images: json.images, parameters: { numFrames: 3 }, ...once };
+    const refused = await gateway.post<Refused>("/v1/jobs", other);
+    expect(refused).toMatchObject({
+      status: 400,
+      json: { details: [{}, { fieldViolations: [{ field: "request_id" }] }] },
+    });
+    expect(refused.json.message).toContain(`made job ${jobId} of other pictures, parameters`);
   });
 
   test("have their pictures looked at again", async () => {

@@ -30,6 +30,8 @@ export interface NewJob extends JobOptions {
   readonly modelName: string;
   /** Client's idempotency key, or "". */
   readonly requestId: string;
+  /** Of what came with that id; "" without one. */
+  readonly requestDigest: string;
   /** Denoising steps of each clip, as the checkpoint's scheduler makes them. */
   readonly stepsTotal: number;
   /** Copy of the latents that `branch` names, which this job owns; null without a branch. */

@@ -73,6 +73,8 @@ function submitted(farm: Farm, { which, how }: Draw, jobNumber: number): Record<
     stepsTotal: 4,
     branch: null,
     preview: false,
+    requestDigest: "",
+    labels: how % 4 === 0 ? { shot: `${which}`, team: "blue" } : {},
     branchLatents: null,
     traceparent: null,
     owner: `owner ${which % 3}`,
@@ -236,12 +238,12 @@ test("has these fields: where they change, SNAPSHOT_VERSION is to be raised", ()
     if (typeof first === "object" && first !== null)
       fields.set(part.of, Object.keys(first).sort().join(" "));
   }
-  expect(SNAPSHOT_VERSION).toBe(7);
+  expect(SNAPSHOT_VERSION).toBe(8);
   expect([...fields].map(([of, names]) => `${of}: ${names}`).join("\n")).toMatchInlineSnapshot(`
     "farm: of openJobCount openTaskCount version
     nodes: apart gpuTaskId info lastShape muxTaskId stopping
     nodeRecords: draining failedJobIds heldUntilMs lostAtMs quarantined
-    jobs: admitted branch branchLatents createdAtMs deadlineMs dependsOn due endedAtMs failedOn images jobId modelDigest modelName owner parameters paused preview priority requestId run startAfterMs startedAtMs state stepsTotal swept traceparent waitsFor
+    jobs: admitted branch branchLatents createdAtMs deadlineMs dependsOn due endedAtMs failedOn images jobId labels modelDigest modelName owner parameters paused preview priority requestDigest requestId run startAfterMs startedAtMs state stepsTotal swept traceparent waitsFor
     clips: failure imageIndex index outputs remakes run state swept taskIds
     tasks: attempts checkpoint chunkIndex clipIndex endMs epoch failures firstGrantMs jobId kept memoryAboveBytes origin plans stage state taskId workedNodeIds"
   `);

@@ -31,7 +31,7 @@ export function viewJob(
 ): JobView {
   const { jobId, parameters, modelDigest, modelName, waitsFor, run } = job;
   const { createdAtMs, startedAtMs, endedAtMs } = job;
-  const { owner, priority, startAfterMs, deadlineMs, dependsOn, branch, preview } = job;
+  const { owner, priority, startAfterMs, deadlineMs, dependsOn, branch, preview, labels } = job;
   const outputCount = job.clips.reduce((count, clip) => count + clip.outputs.length, 0);
   const at: ViewOptions = { progress, nowMs, namesOutputs: outputCount <= OUTPUTS_NAMED_MAX };
   return {
@@ -44,7 +44,7 @@ export function viewJob(
     createdAtMs,
     startedAtMs,
     endedAtMs,
-    options: { owner, priority, startAfterMs, deadlineMs, dependsOn, branch, preview },
+    options: { owner, priority, startAfterMs, deadlineMs, dependsOn, branch, preview, labels },
     usage: farm.usage.ofJob(jobId),
     waitsFor,
     run,

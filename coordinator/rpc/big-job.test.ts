@@ -47,6 +47,8 @@ beforeAll(async () => {
         branchLatents: null,
         traceparent: null,
         preview: false,
+        labels: {},
+        requestDigest: "",
       },
       ...{ stepsTotal: 4, branch: null, startAfterMs: null, deadlineMs: null, dependsOn: [] },
       ...{ modelDigest: node("a").model.digest, modelName: "demo" },

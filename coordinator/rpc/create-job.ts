@@ -25,6 +25,7 @@ import type { CallContext } from "./call-context.js";
 import { checkInputKey, newInputKey } from "./inputs.js";
 import { findJob, refuseUnknownJobs } from "./job-verbs.js";
 import { loopSeenBy } from "./owned-loop.js";
+import { refuseOtherRequest, requestDigest } from "./request-digest.js";
 import { optionsOf, queuedJobsOf, scopedRequestId } from "./sender.js";
 
 /** What a new job needs of the farm. */
@@ -51,7 +52,11 @@ export async function createJob(
   const options = optionsOf(decoded.options, request.options?.owner ?? "", sender);
   const requestId = scopedRequestId(decoded.requestId, sender);
   const seen = loopSeenBy(loop, ownerSeenBy(caller));
-  const accepted = (jobId: string) => ({ job: encodeJob(findJob(loop, jobId)), dryRun: undefined });
+  const digest = requestId === "" ? "" : requestDigest(decoded);
+  const accepted = (jobId: string) => {
+    refuseOtherRequest(loop.farm.jobs.get(jobId), digest);
+    return { job: encodeJob(findJob(loop, jobId)), dryRun: undefined };
+  };
   const known = loop.farm.jobIdByRequestId.get(requestId);
   if (requestId !== "" && known !== undefined) return accepted(known);
   if (sender !== null) quotas?.refuseFull(sender, queuedJobsOf(loop, sender));
@@ -96,6 +101,7 @@ export async function createJob(
       kind: "job-created",
       job: {
         ...{ jobId, parameters, images, requestId, branchLatents },
+        requestDigest: digest,
         modelDigest: model.digest,
         modelName: model.name,
         stepsTotal,

@@ -58,6 +58,8 @@ beforeEach(async () => {
         branchLatents: null,
         traceparent: null,
         preview: false,
+        labels: {},
+        requestDigest: "",
         branch: null,
         startAfterMs: null,
         deadlineMs: null,

@@ -2,12 +2,14 @@
 import { Job } from "../../proto/gen/renderfarm/v1/job.js";
 import type * as wire from "../../proto/gen/renderfarm/v1/job_service.js";
 import { decodeState, decodeTime, encodeJob } from "../../shared/adapters/grpc/job-codec.js";
-import { FarmError } from "../../shared/core/errors.js";
+import { FarmError, refuseViolations, type Violation } from "../../shared/core/errors.js";
 import type { JobView } from "../../shared/farm/job.js";
 import { isTerminal, PRIORITY_MAX } from "../../shared/farm/job.js";
+import { hasLabels, readSelector } from "../../shared/farm/labels.js";
 import { planChunks } from "../../shared/farm/parameters.js";
 import type { RetryScope } from "../plan/events.js";
 import type { JobsLoop } from "./owned-loop.js";
+import { decodePageToken, encodePageToken, startOfPage } from "./page-token.js";
 
 const PAGE_SIZE_DEFAULT = 100;
 const PAGE_SIZE_MAX = 500;
@@ -35,18 +37,22 @@ export function listJobs(loop: JobsLoop, request: wire.ListJobsRequest): wire.Li
   if (pageSize < 0) refuse("page_size", `${pageSize} is negative; 0 takes ${PAGE_SIZE_DEFAULT}`);
   const size = pageSize === 0 ? PAGE_SIZE_DEFAULT : Math.min(pageSize, PAGE_SIZE_MAX);
   const states = new Set(request.states.map((state, i) => decodeState(state, `states[${i}]`)));
-  const jobIds = [...loop.farm.jobs.keys()].reverse();
-  const start = pageToken === "" ? 0 : jobIds.indexOf(pageToken) + 1;
-  if (pageToken !== "" && start === 0) {
-    refuse("page_token", "is not from an earlier answer, or its job was deleted; begin anew");
-  }
+  const violations: Violation[] = [];
+  const selector = readSelector(request.labelSelector, "label_selector", violations);
+  refuseViolations(violations);
+  const end = pageToken === "" ? null : decodePageToken(pageToken, request);
+  const newestFirst = [...loop.farm.jobs.values()].reverse();
+  const start = end === null ? 0 : startOfPage(end, newestFirst);
   const page: wire.ListJobsResponse["jobs"] = [];
   let bytes = 0;
-  for (const jobId of jobIds.slice(start)) {
+  let last: Pick<JobView, "jobId" | "createdAtMs"> | null = null;
+  for (const next of newestFirst.slice(start)) {
     const isFull = page.length === size || bytes > PAGE_BYTES;
-    if (isFull) return { jobs: page, nextPageToken: page.at(-1)?.jobId ?? "" };
-    const job = findJob(loop, jobId);
+    if (isFull && last) return { jobs: page, nextPageToken: encodePageToken(last, request) };
+    last = next;
+    const job = findJob(loop, next.jobId);
     if (states.size > 0 && !states.has(job.state)) continue;
+    if (!hasLabels(job.options.labels, selector)) continue;
     const message = encodeJob(job);
     bytes += Job.encode(message).finish().length;
     page.push(message);

@@ -21,7 +21,7 @@ export interface JobsLoop {
 export interface JobsSeen {
   get(jobId: string): Job | undefined;
   has(jobId: string): boolean;
-  keys(): Iterable<string>;
+  values(): Iterable<Job>;
 }
 
 /** @param owner null: jobs of every owner */
@@ -49,8 +49,8 @@ function jobsOf(jobs: ReadonlyMap<string, Job>, owner: string): JobsSeen {
   return {
     get,
     has: (jobId) => get(jobId) !== undefined,
-    *keys() {
-      for (const [jobId, job] of jobs) if (job.owner === owner) yield jobId;
+    *values() {
+      for (const job of jobs.values()) if (job.owner === owner) yield job;
     },
   };
 }

@@ -277,7 +277,7 @@ describe("a client", () => {
     await expect(call("pauseJob", { jobId })).rejects.toMatchObject({ code: "wrong-state" });
     expect(await state("retryJob")).toBe("JOB_STATE_RUNNING");
     await state("cancelJob");
-    const all = { pageSize: 0, pageToken: "", states: [] };
+    const all = { pageSize: 0, pageToken: "", states: [], labelSelector: "" };
     expect(await call("listJobs", all)).toMatchObject({ jobs: [{ jobId }], nextPageToken: "" });
     await call("deleteJob", { jobId });
     expect(await call("listJobs", all)).toMatchObject({ jobs: [] });
@@ -300,6 +300,7 @@ describe("a client", () => {
         pageSize: 2,
         pageToken,
         states: [],
+        labelSelector: "",
       });
     const first = await page("");
     const second = await page(first.nextPageToken);

@@ -30,7 +30,13 @@ test("a watcher is told at once to ask elsewhere; no stream is left to be cut af
     kind: "job-created",
     job: {
       ...{ ...JOB_OPTIONS_DEFAULT, jobId: JOB, parameters: jobParameters, images: [image] },
-      ...{ modelDigest: "d".repeat(64), modelName: "demo", requestId: "", stepsTotal: 4 },
+      ...{
+        modelDigest: "d".repeat(64),
+        modelName: "demo",
+        requestId: "",
+        requestDigest: "",
+        stepsTotal: 4,
+      },
       ...{ branchLatents: null, traceparent: null },
     },
   });

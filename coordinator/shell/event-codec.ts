@@ -70,8 +70,11 @@ function completed(event: FarmEvent): FarmEvent {
   if (event.kind !== "job-created") return event;
   const job: Partial<NewJob> = event.job;
   const { stepsTotal = stepCount(event.job.parameters), deadlineMs = null } = job;
-  const { traceparent = null } = job;
-  return { ...event, job: { ...event.job, stepsTotal, deadlineMs, traceparent } };
+  const { traceparent = null, labels = {}, requestDigest = "" } = job;
+  return {
+    ...event,
+    job: { ...event.job, stepsTotal, deadlineMs, traceparent, labels, requestDigest },
+  };
 }
 
 function reviveBigint(_key: string, value: unknown): unknown {

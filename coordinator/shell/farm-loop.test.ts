@@ -80,6 +80,7 @@ const jobCreated = {
     modelDigest: "d",
     modelName: "demo",
     requestId: "once",
+    requestDigest: "",
     stepsTotal: 4,
     branchLatents: null,
     traceparent: null,

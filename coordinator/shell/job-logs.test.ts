@@ -12,7 +12,7 @@ const blob = { key: "v1/x", sha256: "1".repeat(64), size: 1 };
 const job: NewJob = {
   ...JOB_OPTIONS_DEFAULT,
   ...{ jobId: "j", parameters: { ...jobParameters, decodeChunkSize: 5 }, images: [blob] },
-  ...{ modelDigest: node("a").model.digest, modelName: "demo", requestId: "" },
+  ...{ modelDigest: node("a").model.digest, modelName: "demo", requestId: "", requestDigest: "" },
   ...{ stepsTotal: 4, branchLatents: null, traceparent: null },
 };
 

@@ -46,6 +46,8 @@ class WatchedWorld {
         },
         stepsTotal: 4,
         preview: false,
+        labels: {},
+        requestDigest: "",
       },
     });
   }

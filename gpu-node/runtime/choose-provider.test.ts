@@ -33,7 +33,11 @@ describe("the provider of", () => {
 });
 
 test.each<[ProviderChoice, ProviderSurroundings, RegExp]>([
-  ["cuda", bare, /--provider cuda: the engine's library .* ONNXRUNTIME_NODE_INSTALL=cuda12, or/],
+  [
+    "cuda",
+    bare,
+    /--provider cuda: the engine's library .* "sh deploy\/docker\/cuda-provider.sh" in .*, or/,
+  ],
   ["tensorrt", bare, /--provider tensorrt: the engine's library/],
   ["cuda", { ...bare, engineFiles: libraries }, /shows no NVIDIA device .* --provider cpu/],
 ])("%s that is not there is refused", (choice, surroundings, words) => {

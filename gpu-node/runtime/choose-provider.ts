@@ -41,7 +41,7 @@ function whatCudaLacks(
   if (!engineFiles.some((name) => name.includes(`onnxruntime_providers_${provider}`))) {
     return (
       `the engine's library for it is not beside onnxruntime-node; take the image gpu-node-cuda, or ` +
-      `run the package's install script with ONNXRUNTIME_NODE_INSTALL=cuda12`
+      `run "sh deploy/docker/cuda-provider.sh" in the folder of renderfarm`
     );
   }
   if (devices.some((name) => /^nvidia\d+$/.test(name)) || devices.includes("dxg")) return null;

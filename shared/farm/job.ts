@@ -1,5 +1,6 @@
 /** @file A job as users see it: what GetJob and WatchJob answer, and what `--json` is made from. */
 import type { FarmErrorCode } from "../core/errors.js";
+import type { Labels } from "./labels.js";
 import type { JobParameters } from "./parameters.js";
 import type { BranchPoint, Output, Stage } from "./work.js";
 
@@ -40,6 +41,8 @@ export interface JobOptions {
   readonly branch: BranchPoint | null;
   /** Whether nodes show what the clips look like on their way. */
   readonly preview: boolean;
+  /** What its owner knows it by. */
+  readonly labels: Labels;
 }
 
 export const JOB_OPTIONS_DEFAULT: JobOptions = {
@@ -50,9 +53,13 @@ export const JOB_OPTIONS_DEFAULT: JobOptions = {
   dependsOn: [],
   branch: null,
   preview: false,
+  labels: {},
 };
 
 export const PRIORITY_MAX = 100;
+/** AIP-155: a UUID has 36 characters. */
+export const REQUEST_ID_LENGTH_MAX = 36;
+export const REQUEST_ID_PATTERN = /^[\x21-\x7e]{1,36}$/;
 /** Jobs that one job may wait for. */
 export const DEPENDENCIES_MAX = 100;
 

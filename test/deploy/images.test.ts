@@ -1,6 +1,5 @@
 /** The steps of the Dockerfile outside Docker: what an image would hold is built and started here. */
 import { execFileSync, spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
 import {
   cpSync,
   existsSync,
@@ -110,30 +109,6 @@ describe("the steps", () => {
       expect(devDependencies).toHaveProperty(name);
       expect(listed.has(name)).toBe(false);
     }
-  });
-
-  test("refuse to fetch a CUDA provider where the builder told no hash", () => {
-    expect(stageOf("cuda-provider")).toMatch(/^ARG CUDA_PROVIDER_SHA256$/m);
-  });
-
-  const library = "the CUDA provider";
-  const right = createHash("sha256").update(library).digest("hex");
-  test.each([
-    ["the expected one", right, "true", 0, ""],
-    ["another one", "0".repeat(64), "true", 1, `has sha256 ${right}`],
-    ["none told", "", "true", 2, "give the sha256"],
-    ["a script that fails", right, "false", 1, ""],
-  ])("a CUDA provider whose hash is %s", (_name, expected, install, status, said) => {
-    const where = join(folder, "cuda", "node_modules/onnxruntime-node/bin/x64");
-    mkdirSync(where, { recursive: true });
-    writeFileSync(join(where, "libonnxruntime_providers_cuda.so"), library);
-    const run = spawnSync("sh", [join(root, "deploy/docker/cuda-provider.sh")], {
-      cwd: join(folder, "cuda"),
-      env: { PATH: process.env["PATH"], CUDA_PROVIDER_SHA256: expected, INSTALL: install },
-      encoding: "utf8",
-    });
-    expect(run.status).toBe(status);
-    expect(run.stderr).toContain(said);
   });
 });
 

@@ -6,12 +6,13 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { parse } from "yaml";
+import { parse, parseAllDocuments } from "yaml";
 import { generatedFiles, RULES } from "../../deploy/grafana/dashboards.js";
 import { JOB_OPTIONS_DEFAULT } from "../../shared/farm/job.js";
 import { CLIP, Following, hashesOf, PICTURE } from "../farm/farm-harness.js";
 import { serverPath } from "../servers/server-path.js";
-import { metricsAskedFor, metricsOf, Prometheus, readText, WatchedFarm } from "./watched-farm.js";
+import { metricsAskedFor, metricsOf, problemsOfExpression } from "./expressions.js";
+import { Prometheus, readText, WatchedFarm } from "./watched-farm.js";
 
 const prometheusPath = await serverPath("prometheus");
 const promtool = await serverPath("promtool");
@@ -40,6 +41,12 @@ interface Rule {
   readonly annotations?: { readonly runbook_url: string };
   readonly labels?: Readonly<Record<string, string>>;
 }
+interface Scaled {
+  readonly spec: {
+    readonly triggers: readonly { readonly metadata: { readonly query: string } }[];
+  };
+}
+const misspelt = (expr: string) => expr.replace(/\b(renderfarm|grpc_server|process)/g, "$1s");
 const { groups } = parse(rules) as { groups: { rules: Rule[] }[] };
 const all = groups.flatMap((group) => group.rules);
 const recorded = new Set(all.flatMap(({ record }) => record ?? []));
@@ -106,19 +113,25 @@ describe.skipIf(prometheusPath === null || promtool === null)("a farm that is wa
     },
   );
 
-  test("every metric that a panel, a rule or a scaler asks for is there", async () => {
+  test("every metric that a panel, a rule or a scaler asks for is there, with the labels it asks for", async () => {
     const texts = await Promise.all(["coordinator", "node-1"].map((name) => farm.scrape(name)));
-    const there = new Set([...metricsOf(texts.join("\n")).keys(), ...recorded]);
+    const there = metricsOf(texts.join("\n"));
+    for (const name of recorded) there.set(name, { type: "gauge", labels: null });
     // Only a farm with certificates has their end.
-    there.add("renderfarm_certificate_expiry_timestamp_seconds");
+    const expiry = "renderfarm_certificate_expiry_timestamp_seconds";
+    there.set(expiry, { type: "gauge", labels: new Set() });
     const scaler = readText("deploy/k8s/components/keda/scaled-objects.yaml");
-    const asked = [...panels.map(([, expr]) => expr), ...all.map(({ expr }) => expr), scaler];
-    const names = asked.flatMap((expr) => metricsAskedFor(expr));
-    const known = names.filter(
-      (name) => there.has(name) || there.has(name.replace(/_(bucket|sum|count)$/, "")),
+    const queries = parseAllDocuments(scaler).flatMap((document) =>
+      (document.toJS() as Scaled).spec.triggers.map(({ metadata }) => metadata.query),
     );
-    expect(names.filter((name) => !known.includes(name))).toEqual([]);
-    expect(known.length).toBeGreaterThan(40);
+    const asked = [...panels.map(([, expr]) => expr), ...all.map(({ expr }) => expr), ...queries];
+    expect(asked.flatMap((expr) => problemsOfExpression(expr, there))).toEqual([]);
+    expect(asked.flatMap((expr) => metricsAskedFor(expr)).length).toBeGreaterThan(40);
+    // A name that is misspelt anywhere is found.
+    const unnoticed = asked
+      .filter((expr) => metricsAskedFor(expr).length > 0)
+      .filter((expr) => problemsOfExpression(misspelt(expr), there).length === 0);
+    expect(unnoticed).toEqual([]);
   });
 
   test("no label tells jobs, tasks or owners apart", async () => {

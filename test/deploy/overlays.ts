@@ -7,8 +7,15 @@ import { serverPath } from "../servers/server-path.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
-export const OVERLAYS = ["local-cpu", "nvidia-gpu", "production"] as const;
-export type Overlay = (typeof OVERLAYS)[number];
+/** Those that are shipped, and one for the component that none of them takes. */
+const FOLDERS = {
+  "local-cpu": "deploy/k8s/overlays/local-cpu",
+  "nvidia-gpu": "deploy/k8s/overlays/nvidia-gpu",
+  production: "deploy/k8s/overlays/production",
+  "image-volume": "test/deploy/image-volume",
+} as const;
+export type Overlay = keyof typeof FOLDERS;
+export const OVERLAYS = Object.keys(FOLDERS) as Overlay[];
 
 /** Any object of Kubernetes; tests look at it by path. */
 export interface KubeObject {
@@ -55,7 +62,7 @@ export async function renderOverlays(): Promise<ReadonlyMap<Overlay, KubeObject[
 }
 
 function render(kustomize: string, overlay: Overlay): KubeObject[] {
-  const folder = join(root, "deploy/k8s/overlays", overlay);
+  const folder = join(root, FOLDERS[overlay]);
   const text = execFileSync(kustomize, ["build", folder], { encoding: "utf8" });
   return parseAllDocuments(text).map((document) => {
     const [problem] = document.errors;
@@ -66,6 +73,23 @@ function render(kustomize: string, overlay: Overlay): KubeObject[] {
 
 export function ofKind(objects: readonly KubeObject[], kind: string): KubeObject[] {
   return objects.filter((object) => object.kind === kind);
+}
+
+export function workloadsOf(objects: readonly KubeObject[]): KubeObject[] {
+  return objects.filter(({ kind }) => kind === "StatefulSet" || kind === "Deployment");
+}
+
+/** Of the pods that a workload makes. */
+export function podLabelsOf(workload: KubeObject): Readonly<Record<string, string>> {
+  return workload["spec"].template.metadata.labels;
+}
+
+/** Whether a selector's matchLabels choose who has these labels; {} chooses all. */
+export function matches(
+  selector: Readonly<Record<string, string>> = {},
+  labels: Readonly<Record<string, string>> = {},
+): boolean {
+  return Object.entries(selector).every(([name, value]) => labels[name] === value);
 }
 
 /** "StatefulSet node-denoise". */

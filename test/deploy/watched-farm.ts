@@ -125,17 +125,6 @@ export class Prometheus {
   }
 }
 
-/** Names of metrics with their type, as a scrape tells them. */
-export function metricsOf(text: string): Map<string, string> {
-  return new Map([...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map((m) => [m[1] ?? "", m[2] ?? ""]));
-}
-
-/** What a dashboard, the rules or the manifests ask of Prometheus. */
-export function metricsAskedFor(expr: string): string[] {
-  const names = expr.match(/\b(renderfarm|grpc_server|process)_[a-z_0-9]+/g) ?? [];
-  return [...new Set(names)];
-}
-
 export function readText(path: string): string {
   return readFileSync(fileURLToPath(new URL(`../../${path}`, import.meta.url)), "utf8");
 }

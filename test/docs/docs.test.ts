@@ -17,6 +17,10 @@ import { openWorld } from "./world.js";
 const NOT_RUN: ReadonlyMap<string, string> = new Map([
   ["npm run demo", "renders the real demo checkpoint: the guide's first command with a small one"],
   ["npm test", "is this run"],
+  [
+    "sh deploy/docker/cuda-provider.sh",
+    "fetches 247 MB: test/deploy/cuda-provider.test.ts runs it with a small wheel",
+  ],
   ["npm run harness", "is a measurement, run with the benches"],
 ]);
 

@@ -72,8 +72,20 @@ test("SIGINT of submit leaves the job to the farm; watch fetches it, cancel ends
   expect(linked.stderr).toMatch(/wrong-state.* gives no links; use DownloadOutput/);
 
   const long = ["--num-inference-steps", "1000", "--detach"];
-  const detached = await runCli(["submit", PICTURE, ...at, ...SMALL, ...long]);
+  const named = ["--request-id", "shot-12a", "--label", "shot=12a", "--label", "team=blue"];
+  // No seed is named: the same command is the same request all the same.
+  const unseeded = SMALL.filter((word) => word !== "--seed" && word !== "7");
+  const send = () => runCli(["submit", PICTURE, ...at, ...unseeded, ...long, ...named]);
+  const [detached, again] = [await send(), await send()];
   const other = detached.stdout.trim();
+  expect(again).toMatchObject({ exitCode: 0, stdout: detached.stdout });
+  const found = await runCli(["list", "-l", "team=blue,shot", "-o", "name", ...at]);
+  expect(found.stdout).toBe(`${other}\n`);
+  const wide = await runCli(["list", "--selector", "shot=12a", "-o", "wide", ...at]);
+  expect(wide.stdout).toMatch(/ LABELS .*\n.* shot=12a,team=blue /);
+  const differing = await runCli(["submit", PICTURE, ...at, ...SMALL, ...long, ...named]);
+  expect(differing).toMatchObject({ exitCode: 2, stdout: "" });
+  expect(differing.stderr).toContain(`request_id: made job ${other} of other pictures`);
   const cancelled = await runCli(["cancel", other, ...at]);
   expect(cancelled).toMatchObject({ exitCode: 0, stdout: `${other} cancelled\n` });
   const gone = await runCli(["watch", other, "--out", join(folder, "none.mp4"), ...at]);

@@ -84,8 +84,8 @@ export class Gateway {
     return this.json<T>(path, { method: "POST", headers, body: JSON.stringify(body) });
   }
 
-  /** A job of one uploaded picture. */
-  async createJob(parameters: object = {}): Promise<string> {
+  /** A job of one uploaded picture, always the same one. */
+  async createJob(parameters: object = {}, more: object = {}): Promise<string> {
     const { json } = await this.json<{ blob: object }>("/v1/inputs", {
       method: "POST",
       body: "a picture",
@@ -93,6 +93,7 @@ export class Gateway {
     const made = await this.post<{ job: { jobId: string } }>("/v1/jobs", {
       images: [json.blob],
       parameters,
+      ...more,
     });
     return made.json.job.jobId;
   }

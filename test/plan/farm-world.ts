@@ -100,6 +100,7 @@ export class FarmWorld {
       modelDigest: model.digest,
       modelName: model.name,
       requestId: "",
+      requestDigest: "",
       stepsTotal: 4,
       branchLatents: null,
       traceparent: null,

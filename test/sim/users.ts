@@ -254,6 +254,7 @@ export class Users {
     return {
       jobId: "",
       requestId,
+      requestDigest: "",
       images,
       parameters,
       stepsTotal: stepCount(parameters),
@@ -266,6 +267,7 @@ export class Users {
       dependsOn,
       branch: null,
       preview: false,
+      labels: {},
       branchLatents: null,
       traceparent: null,
     };

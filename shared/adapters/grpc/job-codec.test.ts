@@ -34,6 +34,7 @@ const parameters: JobParameters = {
 
 const options: JobOptions = {
   preview: true,
+  labels: { shot: "12a", "studio.example/team": "blue", empty: "" },
   owner: "ann",
   priority: 0,
   startAfterMs: 1_700_000_000_000,

@@ -7,7 +7,7 @@ import type {
   CreateJobRequest,
   ClipPreview as WirePreview,
 } from "../../../proto/gen/renderfarm/v1/job_service.js";
-import { type FarmErrorCode, isFarmErrorCode } from "../../core/errors.js";
+import { type FarmErrorCode, isFarmErrorCode, refuseViolations } from "../../core/errors.js";
 import {
   type ClipPreview,
   type ClipView,
@@ -17,9 +17,12 @@ import {
   type JobState,
   type JobView,
   PRIORITY_MAX,
+  REQUEST_ID_LENGTH_MAX,
+  REQUEST_ID_PATTERN,
   type Seconds,
   type StageView,
 } from "../../farm/job.js";
+import { labelViolations } from "../../farm/labels.js";
 import type { RawParameters } from "../../farm/validate-request.js";
 import type { Stage } from "../../farm/work.js";
 import type { BlobRef } from "../../ports/blob-store.js";
@@ -49,9 +52,6 @@ const STAGE_ON_WIRE = {
   decode: wire.Stage.DECODE,
   mux: wire.Stage.MUX,
 } as const satisfies Record<Stage, wire.Stage>;
-
-/** AIP-155: a UUID has 36 characters. */
-const REQUEST_ID_PATTERN = /^[\x21-\x7e]{0,36}$/;
 
 /** A job that is asked for: its pictures are stored already. */
 export interface NewJobRequest<P> {
@@ -83,8 +83,9 @@ export function encodeCreateJob(request: NewJobRequest<RequestedParameters>): Cr
  */
 export function decodeCreateJob(request: CreateJobRequest): NewJobRequest<RawParameters> {
   const { images, parameters, modelDigest, requestId } = request;
-  if (!REQUEST_ID_PATTERN.test(requestId)) {
-    check.refuseField("request_id", "is not at most 36 printable ASCII characters");
+  if (requestId !== "" && !REQUEST_ID_PATTERN.test(requestId)) {
+    const legal = `at most ${REQUEST_ID_LENGTH_MAX} printable ASCII characters without spaces`;
+    check.refuseField("request_id", `is not ${legal}`);
   }
   return {
     images: images.map((image, i) => decodeBlobRef(image, `images[${i}]`)),
@@ -179,7 +180,7 @@ export function decodeTime(time: Date | undefined, field: string): number | null
 }
 
 function encodeOptions(options: JobOptions): wire.JobOptions {
-  const { owner, priority, startAfterMs, deadlineMs, dependsOn, branch, preview } = options;
+  const { owner, priority, startAfterMs, deadlineMs, dependsOn, branch, preview, labels } = options;
   return {
     ...{ owner, priority },
     startAfterTime: encodeTime(startAfterMs),
@@ -187,13 +188,15 @@ function encodeOptions(options: JobOptions): wire.JobOptions {
     dependsOn: [...dependsOn],
     branch: branch ?? undefined,
     preview,
+    labels: { ...labels },
   };
 }
 
 /** @throws FarmError "invalid-argument" naming the field */
 function decodeOptions(message: wire.JobOptions | undefined): JobOptions {
   const { owner, priority } = JOB_OPTIONS_DEFAULT;
-  const given = message ?? { owner: "", priority, dependsOn: [] };
+  const given = message ?? { owner: "", priority, dependsOn: [], labels: {} };
+  refuseViolations(labelViolations(given.labels, "options.labels"));
   const chosen = given.priority ?? priority;
   if (chosen > PRIORITY_MAX) {
     check.refuseField("options.priority", `${chosen} is not from 0 to ${PRIORITY_MAX}`);
@@ -209,6 +212,7 @@ function decodeOptions(message: wire.JobOptions | undefined): JobOptions {
     dependsOn: given.dependsOn.map((id, i) => check.jobId(id, `options.depends_on[${i}]`)),
     branch: message?.branch ? decodeBranch(message.branch, "options.branch") : null,
     preview: message?.preview ?? false,
+    labels: given.labels,
   };
 }
 

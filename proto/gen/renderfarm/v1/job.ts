@@ -889,7 +889,16 @@ export interface JobOptions {
   /** Whether nodes show what the clips look like on their way; WatchJob tells. */
   preview: boolean;
   /** Stops unless it has ended by then: what is not finished expires. */
-  deadlineTime: Date | undefined;
+  deadlineTime:
+    | Date
+    | undefined;
+  /** What its owner knows it by, up to 32, of Kubernetes' characters; ListJobs finds jobs by them. */
+  labels: { [key: string]: string };
+}
+
+export interface JobOptions_LabelsEntry {
+  key: string;
+  value: string;
 }
 
 /** A step of an earlier clip from which a clip goes on with other parameters. */
@@ -2735,6 +2744,7 @@ function createBaseJobOptions(): JobOptions {
     branch: undefined,
     preview: false,
     deadlineTime: undefined,
+    labels: {},
   };
 }
 
@@ -2761,6 +2771,9 @@ export const JobOptions: MessageFns<JobOptions> = {
     if (message.deadlineTime !== undefined) {
       Timestamp.encode(toTimestamp(message.deadlineTime), writer.uint32(58).fork()).join();
     }
+    globalThis.Object.entries(message.labels).forEach(([key, value]: [string, string]) => {
+      JobOptions_LabelsEntry.encode({ key: key as any, value }, writer.uint32(66).fork()).join();
+    });
     return writer;
   },
 
@@ -2833,6 +2846,17 @@ export const JobOptions: MessageFns<JobOptions> = {
             message.deadlineTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            const entry8 = JobOptions_LabelsEntry.decode(reader, reader.uint32());
+            if (entry8.value !== undefined) {
+              message.labels[entry8.key] = entry8.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2866,6 +2890,20 @@ export const JobOptions: MessageFns<JobOptions> = {
         : isSet(object.deadline_time)
         ? fromJsonTimestamp(object.deadline_time)
         : undefined,
+      labels: isObject(object.labels)
+        ? (globalThis.Object.entries(object.labels) as [string, any][]).reduce(
+          (acc: { [key: string]: string }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.String(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
     };
   },
 
@@ -2892,6 +2930,15 @@ export const JobOptions: MessageFns<JobOptions> = {
     if (message.deadlineTime !== undefined) {
       obj.deadlineTime = message.deadlineTime.toISOString();
     }
+    if (message.labels) {
+      const entries = globalThis.Object.entries(message.labels) as [string, string][];
+      if (entries.length > 0) {
+        obj.labels = {};
+        entries.forEach(([k, v]) => {
+          obj.labels[k] = v;
+        });
+      }
+    }
     return obj;
   },
 
@@ -2909,6 +2956,100 @@ export const JobOptions: MessageFns<JobOptions> = {
       : undefined;
     message.preview = object.preview ?? false;
     message.deadlineTime = object.deadlineTime ?? undefined;
+    message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseJobOptions_LabelsEntry(): JobOptions_LabelsEntry {
+  return { key: "", value: "" };
+}
+
+export const JobOptions_LabelsEntry: MessageFns<JobOptions_LabelsEntry> = {
+  encode(message: JobOptions_LabelsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): JobOptions_LabelsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseJobOptions_LabelsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): JobOptions_LabelsEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.String(object.value) : "",
+    };
+  },
+
+  toJSON(message: JobOptions_LabelsEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== "") {
+      obj.value = message.value;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<JobOptions_LabelsEntry>, I>>(base?: I): JobOptions_LabelsEntry {
+    return JobOptions_LabelsEntry.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<JobOptions_LabelsEntry>, I>>(object: I): JobOptions_LabelsEntry {
+    const message = createBaseJobOptions_LabelsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
@@ -3148,6 +3289,10 @@ function fromJsonTimestamp(o: any): Date {
   } else {
     return fromTimestamp(Timestamp.fromJSON(o));
   }
+}
+
+function isObject(value: any): boolean {
+  return typeof value === "object" && value !== null;
 }
 
 function isSet(value: any): boolean {

@@ -150,6 +150,8 @@ export interface ListJobsRequest {
   pageToken: string;
   /** Only jobs in one of these states; none: all. */
   states: JobState[];
+  /** Only jobs with all of these labels: "shot=12a,team"; a name alone takes any value. Empty: all. */
+  labelSelector: string;
 }
 
 export interface ListJobsResponse {
@@ -1509,7 +1511,7 @@ export const CancelJobResponse: MessageFns<CancelJobResponse> = {
 };
 
 function createBaseListJobsRequest(): ListJobsRequest {
-  return { pageSize: 0, pageToken: "", states: [] };
+  return { pageSize: 0, pageToken: "", states: [], labelSelector: "" };
 }
 
 export const ListJobsRequest: MessageFns<ListJobsRequest> = {
@@ -1526,6 +1528,9 @@ export const ListJobsRequest: MessageFns<ListJobsRequest> = {
         writer.int32(jobStateToNumber(v));
       }
       writer.join();
+    }
+    if (message.labelSelector !== "") {
+      writer.uint32(34).string(message.labelSelector);
     }
     return writer;
   },
@@ -1577,6 +1582,14 @@ export const ListJobsRequest: MessageFns<ListJobsRequest> = {
 
             break;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.labelSelector = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1602,6 +1615,11 @@ export const ListJobsRequest: MessageFns<ListJobsRequest> = {
         ? globalThis.String(object.page_token)
         : "",
       states: globalThis.Array.isArray(object?.states) ? object.states.map((e: any) => jobStateFromJSON(e)) : [],
+      labelSelector: isSet(object.labelSelector)
+        ? globalThis.String(object.labelSelector)
+        : isSet(object.label_selector)
+        ? globalThis.String(object.label_selector)
+        : "",
     };
   },
 
@@ -1616,6 +1634,9 @@ export const ListJobsRequest: MessageFns<ListJobsRequest> = {
     if (message.states?.length) {
       obj.states = message.states.map((e) => jobStateToJSON(e));
     }
+    if (message.labelSelector !== "") {
+      obj.labelSelector = message.labelSelector;
+    }
     return obj;
   },
 
@@ -1627,6 +1648,7 @@ export const ListJobsRequest: MessageFns<ListJobsRequest> = {
     message.pageSize = object.pageSize ?? 0;
     message.pageToken = object.pageToken ?? "";
     message.states = object.states?.map((e) => e) || [];
+    message.labelSelector = object.labelSelector ?? "";
     return message;
   },
 };
