@@ -86,27 +86,35 @@ async function natsUsers() {
   };
 }
 
-/** Two users of the farm's own S3: one bucket each may read and write, and none may administer. */
+/**
+ * Users of the farm's own S3, as docs/s3.md has them: coordinator and node read and write one bucket and
+ * read the checkpoints, the signer reads what clips are made of and nothing else. The operator is no part
+ * of the farm: who fills the bucket of checkpoints.
+ */
 function s3Users() {
-  const identities = ["coordinator", "node"].map((name) => {
-    const [accessKey, secretKey] = kept(`s3-${name}`, () =>
-      [randomBytes(10).toString("hex"), randomBytes(24).toString("hex")].join("\n"),
-    ).split("\n");
+  const own = "renderfarm"; // the bucket, and the prefix in it that RENDERFARM_BLOBS has by default
+  const working = [
+    ...["Read", "Write", "List"].map((action) => `${action}:${own}`),
+    ...["Read:renderfarm-models", "List:renderfarm-models"],
+  ];
+  const identities = [
+    s3User("coordinator", working),
+    s3User("node", working),
+    s3User("signer", [`Read:${own}/${own}/v1/*`]),
+  ];
+  for (const { name, credentials } of identities) {
+    const [{ accessKey, secretKey }] = credentials;
     secrets[`s3-${name}`] = { "access-key": accessKey, "secret-key": secretKey };
-    const allowed = ["Read", "Write", "List"].map((action) => `${action}:renderfarm`);
-    const actions = [...allowed, "Read:renderfarm-models", "List:renderfarm-models"];
-    return { name, credentials: [{ accessKey, secretKey }], actions };
-  });
-  const [accessKey, secretKey] = kept("s3-operator", () =>
+  }
+  const config = { identities: [...identities, s3User("operator", ["Admin"])] };
+  secrets["s3-server"] = { "s3.json": JSON.stringify(config, null, 2) };
+}
+
+function s3User(name, actions) {
+  const [accessKey, secretKey] = kept(`s3-${name}`, () =>
     [randomBytes(10).toString("hex"), randomBytes(24).toString("hex")].join("\n"),
   ).split("\n");
-  const operator = {
-    name: "operator",
-    credentials: [{ accessKey, secretKey }],
-    actions: ["Admin"],
-  };
-  const config = JSON.stringify({ identities: [...identities, operator] }, null, 2);
-  secrets["s3-server"] = { "s3.json": config };
+  return { name, credentials: [{ accessKey, secretKey }], actions };
 }
 
 async function certificates() {

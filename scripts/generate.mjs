@@ -49,10 +49,11 @@ function writeDescriptors(folder) {
     runBuf(["build", source, ...options, ...paths.flatMap((path) => ["--path", path])]);
     return readFileSync(file);
   };
-  // The details of errors are google.rpc's. One set after the other is a set of both.
+  // The details of errors are google.rpc's, health is gRPC's own. One set after the other is one of all.
   const sets = [
     set("proto", "proto/renderfarm", "proto/grpc"),
     set(".cache/foreign-proto", ".cache/foreign-proto/google/rpc/error_details.proto"),
+    set(".cache/health-proto"),
   ];
   const lines = Buffer.concat(sets)
     .toString("base64")
@@ -68,15 +69,22 @@ function writeDescriptors(folder) {
   writeFileSync(join(folder, "descriptors.ts"), `${text.join("\n")}\n`);
 }
 
-/** google.rpc comes from its npm package at generation time: schemas of others are not kept here. */
+/** Schemas of others come from their npm packages at generation time: they are not kept here. */
 function copyForeignSchemas() {
-  const folder = join(root, ".cache/foreign-proto");
-  rmSync(folder, { recursive: true, force: true });
-  for (const file of ["google/rpc/status.proto", "google/rpc/error_details.proto"]) {
-    mkdirSync(dirname(join(folder, file)), { recursive: true });
-    cpSync(join(root, "node_modules/google-proto-files", file), join(folder, file));
+  const files = ["google/rpc/status.proto", "google/rpc/error_details.proto"];
+  copySchemas(".cache/foreign-proto", files, (file) => `google-proto-files/${file}`);
+  // Told by reflection, and served by its package: nothing is generated of it.
+  const health = "grpc-health-check/proto/health/v1/health.proto";
+  copySchemas(".cache/health-proto", ["grpc/health/v1/health.proto"], () => health);
+}
+
+function copySchemas(folder, files, packaged) {
+  rmSync(join(root, folder), { recursive: true, force: true });
+  for (const file of files) {
+    mkdirSync(dirname(join(root, folder, file)), { recursive: true });
+    cpSync(join(root, "node_modules", packaged(file)), join(root, folder, file));
   }
-  writeFileSync(join(folder, "buf.yaml"), "version: v2\n");
+  writeFileSync(join(root, folder, "buf.yaml"), "version: v2\n");
 }
 
 function runBuf(args) {

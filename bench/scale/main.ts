@@ -9,10 +9,12 @@ import { measureJournal } from "../transport/measure-journal.js";
 import { measureBroker } from "./broker.js";
 import { measureCore } from "./core.js";
 import { measureMetricsCost } from "./metrics-cost.js";
+import { measureMetricsRun } from "./metrics-run.js";
 import { measureStreams } from "./streams.js";
 
 const GROUPS: Readonly<Record<string, () => Promise<Figure[]>>> = {
   metrics: measureMetricsCost,
+  "metrics-run": measureMetricsRun,
   core: measureCore,
   streams: measureStreams,
   journal: measureJournal,

@@ -9,7 +9,7 @@ const NODES = 1_000;
 const ROUNDS = 3;
 const SCRAPE_MS_MAX = 5;
 const SHARE_PERCENT_MAX = 0.5;
-/** The smallest real run, where metrics weigh most: the demo's clip, 10 steps (docs/performance.md). */
+/** Shorter than any real run, where metrics weigh the most: 10 steps of no more than the farm itself. */
 const RUN = { seconds: 0.23, steps: 10, events: 22 } as const;
 /** As the PodMonitor has it. */
 const SCRAPE_INTERVAL_SECONDS = 15;
@@ -39,7 +39,7 @@ export async function measureMetricsCost(): Promise<Figure[]> {
     noted("metrics of the coordinator, each event", eventUs, "us"),
     noted("metrics of a node, each step of a pair", stepUs, "us"),
     atMost(
-      `metrics on, of the smallest run (${RUN.seconds} s)`,
+      `metrics on, of a run of ${RUN.seconds} s`,
       runMs / RUN.seconds / 10,
       SHARE_PERCENT_MAX,
       "%",

@@ -1,7 +1,8 @@
 /** @file Answers of the HTTP edge: JSON, errors as google.rpc.Status, and the headers of all of them. */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { retryAfterMs } from "../../shared/adapters/grpc/error-details.js";
 import { toStatusJson } from "../../shared/adapters/grpc/status.js";
-import { FarmError } from "../../shared/core/errors.js";
+import { asFarmError, FarmError } from "../../shared/core/errors.js";
 
 /** @source google/rpc/code.proto, the HTTP mapping in its comments */
 const HTTP_OF_STATUS: Readonly<Record<number, number>> = {
@@ -63,7 +64,8 @@ export function sendError(
   const body = toStatusJson(error);
   const status = error instanceof HttpRefusal ? error.status : (HTTP_OF_STATUS[body.code] ?? 500);
   if (status === 401) response.setHeader("WWW-Authenticate", "Bearer");
-  if (status === 503 || status === 429) response.setHeader("Retry-After", "2");
+  const retryMs = retryAfterMs(asFarmError(error));
+  if (retryMs !== null) response.setHeader("Retry-After", String(Math.ceil(retryMs / 1_000)));
   // What is left of a body that was refused is not read: the connection ends with the answer.
   if (!request.complete) response.setHeader("Connection", "close");
   sendJson(response, body, status);
@@ -74,7 +76,7 @@ export class HttpRefusal extends FarmError {
   readonly status: 403 | 405 | 413 | 415 | 416;
 
   constructor(status: HttpRefusal["status"], detail: string) {
-    super("invalid-argument", detail);
+    super(status === 403 ? "permission-denied" : "invalid-argument", detail);
     this.status = status;
   }
 }

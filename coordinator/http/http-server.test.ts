@@ -90,7 +90,7 @@ describe("jobs", () => {
     }
     const odd = await gateway.post<Refused>("/v1/jobs", { options: { labels: { "a b": "1" } } });
     expect(odd.json.details[1]).toMatchObject({
-      fieldViolations: [{ field: "options.labels[a b]" }],
+      fieldViolations: [{ field: "options.labels[a b]" }, { field: "images" }],
     });
   });
 
@@ -150,7 +150,7 @@ describe("refused:", () => {
     expect(info).toMatchObject({ reason: "INVALID_ARGUMENT", domain: "renderfarm" });
     expect(
       request?.fieldViolations?.map((violation) => (violation as { field: string }).field),
-    ).toEqual(["height", "images", "fps"]);
+    ).toEqual(["parameters.height", "images", "parameters.fps"]);
   });
 
   const json = { "content-type": "application/json" };

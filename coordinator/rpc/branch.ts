@@ -32,7 +32,8 @@ export function findBranch(
   const clip = job?.clips[branch.clipIndex];
   if (!job || !clip) {
     const detail = `there is no clip ${branch.clipIndex} of job '${branch.jobId}' to branch from`;
-    throw new FarmError("not-found", detail);
+    const name = `jobs/${branch.jobId}/clips/${branch.clipIndex}`;
+    throw new FarmError("not-found", detail, { thing: { kind: "clip", name } });
   }
   const kept = clip.swept ? [] : tasksOf(farm, clip).flatMap((task) => task.kept);
   const found = kept.find(({ step }) => step === branch.step);
@@ -62,13 +63,16 @@ function misfits(job: Job, { parameters, modelDigest, images }: Wanted): Violati
   }
   for (const name of ALIKE) {
     if (parameters[name] !== job.parameters[name]) {
-      const field = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+      const field = `parameters.${name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}`;
       refuse(field, `has to be ${job.parameters[name]}, as of the clip branched from`);
     }
   }
   const schedule = (p: JobParameters) => p.sigmas?.join() ?? String(stepCount(p));
   if (schedule(parameters) !== schedule(job.parameters)) {
-    refuse("num_inference_steps", "the steps have to be those of the clip branched from");
+    refuse(
+      "parameters.num_inference_steps",
+      "the steps have to be those of the clip branched from",
+    );
   }
   return violations;
 }

@@ -3,13 +3,24 @@ import { randomBytes } from "node:crypto";
 import type { Logger } from "pino";
 import type * as wire from "../../proto/gen/renderfarm/v1/job_service.js";
 import { encodeDryRun } from "../../shared/adapters/grpc/dry-run-codec.js";
-import { decodeCreateJob, encodeJob } from "../../shared/adapters/grpc/job-codec.js";
-import { FarmError, refusal, refuseViolations, type Violation } from "../../shared/core/errors.js";
+import {
+  decodeCreateJob,
+  encodeJob,
+  type NewJobRequest,
+} from "../../shared/adapters/grpc/job-codec.js";
+import {
+  type Bound,
+  FarmError,
+  gathered,
+  refusal,
+  refuseViolations,
+  type Violation,
+} from "../../shared/core/errors.js";
 import { idFromBytes } from "../../shared/core/ids.js";
 import { traceOfJob } from "../../shared/core/trace-context.js";
 import type { JobOptions } from "../../shared/farm/job.js";
-import { stepsMade } from "../../shared/farm/parameters.js";
-import { resolveParameters } from "../../shared/farm/validate-request.js";
+import { clipCountOf, type JobParameters, stepsMade } from "../../shared/farm/parameters.js";
+import { type RawParameters, resolveParameters } from "../../shared/farm/validate-request.js";
 import type { ModelInfo } from "../../shared/farm/work.js";
 import type { BlobRef, BlobStore } from "../../shared/ports/blob-store.js";
 import { type Caller, ownerSeenBy, senderOf } from "../access/caller.js";
@@ -23,7 +34,7 @@ import type { Janitor } from "../shell/janitor.js";
 import { findBranch } from "./branch.js";
 import type { CallContext } from "./call-context.js";
 import { checkInputKey, newInputKey } from "./inputs.js";
-import { findJob, refuseUnknownJobs } from "./job-verbs.js";
+import { findJob, unknownJobs } from "./job-verbs.js";
 import { loopSeenBy } from "./owned-loop.js";
 import { refuseOtherRequest, requestDigest } from "./request-digest.js";
 import { optionsOf, queuedJobsOf, scopedRequestId } from "./sender.js";
@@ -47,8 +58,9 @@ export async function createJob(
 ): Promise<wire.CreateJobResponse> {
   const sender = senderOf(caller);
   if (sender !== null) quotas?.takeSubmit(sender);
-  const decoded = decodeCreateJob(request);
-  const { images, parameters: raw, modelDigest } = decoded;
+  const violations: Violation[] = [];
+  const decoded = decodeCreateJob(request, violations);
+  const { images } = decoded;
   const options = optionsOf(decoded.options, request.options?.owner ?? "", sender);
   const requestId = scopedRequestId(decoded.requestId, sender);
   const seen = loopSeenBy(loop, ownerSeenBy(caller));
@@ -58,24 +70,13 @@ export async function createJob(
     return { job: encodeJob(findJob(loop, jobId)), dryRun: undefined };
   };
   const known = loop.farm.jobIdByRequestId.get(requestId);
-  if (requestId !== "" && known !== undefined) return accepted(known);
+  const isRepeated = violations.length === 0 && requestId !== "";
+  if (isRepeated && known !== undefined) return accepted(known);
   if (sender !== null) quotas?.refuseFull(sender, queuedJobsOf(loop, sender));
   const runningJobsMax = sender === null ? null : (quotas?.runningJobsMax(sender) ?? null);
-  const nodes = [...loop.farm.nodes.values()];
-  const model = chooseModel(nodes, modelDigest);
-  const resolved = resolveParameters(raw, {
-    model,
-    imageCount: images.length,
-    drawnSeed: randomBytes(6).readUIntBE(0, 6),
-    hasFfmpeg: nodes.some((node) => node.info.hasFfmpeg),
-  });
-  const late = lateness(options, loop.nowMs());
-  if (!("parameters" in resolved)) throw refusal([...resolved.violations, ...late]);
-  refuseViolations(late);
-  const { parameters } = resolved;
-  const taskCount = images.length * parameters.numVideosPerPrompt * tasksPerClip(parameters);
-  refuseFull(loop, taskCount);
-  refuseUnknownJobs(seen, options.dependsOn);
+  violations.push(...lateness(options, loop.nowMs()), ...unknownJobs(seen, options.dependsOn));
+  const { model, parameters } = checkWork(loop, decoded, violations);
+  refuseFull(loop, clipCountOf(parameters, images.length) * tasksPerClip(parameters));
   const kept = options.branch
     ? findBranch(seen.farm, options.branch, { parameters, modelDigest: model.digest, images })
     : null;
@@ -121,6 +122,31 @@ export async function createJob(
   return accepted(takenId);
 }
 
+/**
+ * What is to be made, and with which checkpoint.
+ *
+ * @throws FarmError "invalid-argument" with these violations and every further one, "unreachable"
+ */
+function checkWork(
+  { farm }: FarmLoop,
+  { images, parameters: raw, modelDigest }: NewJobRequest<RawParameters>,
+  violations: Violation[],
+): { model: ModelInfo; parameters: JobParameters } {
+  const nodes = [...farm.nodes.values()];
+  const model = gathered<ModelInfo | null>(violations, () => chooseModel(nodes, modelDigest), null);
+  if (model === null) throw refusal(violations);
+  const resolved = resolveParameters(raw, {
+    model,
+    imageCount: images.length,
+    drawnSeed: randomBytes(6).readUIntBE(0, 6),
+    hasFfmpeg: nodes.some((node) => node.info.hasFfmpeg),
+    spell: (field) => (field === "images" ? field : `parameters.${field}`),
+  });
+  if (!("parameters" in resolved)) throw refusal([...violations, ...resolved.violations]);
+  refuseViolations(violations);
+  return { model, parameters: resolved.parameters };
+}
+
 /** A job that could only expire is not taken. */
 function lateness({ deadlineMs, startAfterMs }: JobOptions, nowMs: number): Violation[] {
   if (deadlineMs === null || deadlineMs > Math.max(nowMs, startAfterMs ?? 0)) return [];
@@ -129,18 +155,22 @@ function lateness({ deadlineMs, startAfterMs }: JobOptions, nowMs: number): Viol
   return [{ field: "options.deadline_time", description }];
 }
 
+/** A job has to end first, and jobs take a while. */
+const FARM_FULL: Bound = { subject: "farm", retryAfterMs: 10_000 };
+
 /** @throws FarmError "exhausted" with what there is, and the most that the farm takes */
 function refuseFull({ farm }: FarmLoop, taskCount: number): void {
   const { openJobCount, openTaskCount } = farm;
   if (openJobCount >= OPEN_JOBS_MAX) {
     const detail = `the farm has ${openJobCount} jobs that have not ended, the most it takes`;
-    throw new FarmError("exhausted", `${detail}; try again later`);
+    throw new FarmError("exhausted", `${detail}; try again later`, { bound: FARM_FULL });
   }
   if (openTaskCount + taskCount > OPEN_TASKS_MAX) {
     const detail =
       `the farm's jobs have ${openTaskCount} tasks and this one would add ${taskCount}; the farm ` +
       `takes ${OPEN_TASKS_MAX} (3 a clip, and one for each decode chunk)`;
-    throw new FarmError("exhausted", `${detail}; send fewer clips, or try again later`);
+    const way = "send fewer clips, or try again later";
+    throw new FarmError("exhausted", `${detail}; ${way}`, { bound: FARM_FULL });
   }
 }
 
@@ -156,7 +186,7 @@ async function checkInputs(
 ): Promise<void> {
   for (const [i, ref] of refs.entries()) {
     if (ref === null) continue;
-    checkInputKey(ref, i < refs.length - 1 ? `images[${i}]` : "latents", owner);
+    checkInputKey(ref, i < refs.length - 1 ? `images[${i}]` : "parameters.latents", owner);
     for await (const _piece of blobs.read(ref));
   }
 }

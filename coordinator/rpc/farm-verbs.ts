@@ -67,5 +67,7 @@ function viewNode(loop: FarmLoop, nodeId: string): wire.FarmNode {
 
 function refuseUnknown(loop: FarmLoop, nodeId: string): void {
   if (loop.farm.nodes.has(nodeId) || loop.farm.nodeRecords.has(nodeId)) return;
-  throw new FarmError("not-found", `there is no node '${nodeId.slice(0, 64)}'`);
+  const shown = nodeId.slice(0, 64);
+  const thing = { kind: "node", name: `nodes/${shown}` } as const;
+  throw new FarmError("not-found", `there is no node '${shown}'`, { thing });
 }

@@ -144,7 +144,8 @@ function outputsOf(loop: JobsLoop, jobId: string, clipIndex: number): readonly O
   findJob(loop, jobId);
   const clip = loop.farm.jobs.get(jobId)?.clips[clipIndex];
   if (clip) return clip.outputs;
-  throw new FarmError("not-found", `job ${jobId} has no clip ${clipIndex}`);
+  const thing = { kind: "clip", name: `jobs/${jobId}/clips/${clipIndex}` } as const;
+  throw new FarmError("not-found", `job ${jobId} has no clip ${clipIndex}`, { thing });
 }
 
 /** How long a link is good: enough to begin a download, of little use to who finds it later. */
@@ -155,10 +156,10 @@ function findOutput(loop: JobsLoop, request: wire.DownloadOutputRequest): Output
   const { jobId, clipIndex, fileName } = request;
   const output = outputsOf(loop, jobId, clipIndex).find((o) => o.fileName === fileName);
   if (output) return output;
-  throw new FarmError(
-    "not-found",
-    `clip ${clipIndex} of job ${jobId} has no finished output '${fileName.slice(0, 80)}'`,
-  );
+  const shown = fileName.slice(0, 80);
+  const name = `jobs/${jobId}/clips/${clipIndex}/outputs/${shown}`;
+  const detail = `clip ${clipIndex} of job ${jobId} has no finished output '${shown}'`;
+  throw new FarmError("not-found", detail, { thing: { kind: "output", name } });
 }
 
 async function linkTo(

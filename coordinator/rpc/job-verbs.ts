@@ -2,7 +2,12 @@
 import { Job } from "../../proto/gen/renderfarm/v1/job.js";
 import type * as wire from "../../proto/gen/renderfarm/v1/job_service.js";
 import { decodeState, decodeTime, encodeJob } from "../../shared/adapters/grpc/job-codec.js";
-import { FarmError, refuseViolations, type Violation } from "../../shared/core/errors.js";
+import {
+  FarmError,
+  refuseViolations,
+  type Thing,
+  type Violation,
+} from "../../shared/core/errors.js";
 import type { JobView } from "../../shared/farm/job.js";
 import { isTerminal, PRIORITY_MAX } from "../../shared/farm/job.js";
 import { hasLabels, readSelector } from "../../shared/farm/labels.js";
@@ -19,16 +24,19 @@ const PAGE_BYTES = 1024 * 1024;
 /** @throws FarmError "not-found" */
 export function findJob(loop: JobsLoop, jobId: string): JobView {
   const job = loop.view(jobId);
-  if (!job) throw new FarmError("not-found", `there is no job '${jobId.slice(0, 64)}'`);
-  return job;
+  if (job) return job;
+  const shown = jobId.slice(0, 64);
+  throw new FarmError("not-found", `there is no job '${shown}'`, { thing: jobThing(shown) });
 }
 
-/** @throws FarmError "invalid-argument" naming the first job that there is not */
-export function refuseUnknownJobs(loop: JobsLoop, jobIds: readonly string[]): void {
-  for (const [i, jobId] of jobIds.entries()) {
-    if (!loop.farm.jobs.has(jobId))
-      refuse(`options.depends_on[${i}]`, `there is no job '${jobId}'`);
-  }
+const jobThing = (jobId: string): Thing => ({ kind: "job", name: `jobs/${jobId}` });
+
+/** Jobs to wait for that there are not, a violation each. */
+export function unknownJobs(loop: JobsLoop, jobIds: readonly string[]): Violation[] {
+  return jobIds.flatMap((jobId, i) => {
+    if (loop.farm.jobs.has(jobId)) return [];
+    return [{ field: `options.depends_on[${i}]`, description: `there is no job '${jobId}'` }];
+  });
 }
 
 /** The newest first. A page begins after the job that the token names. */
@@ -106,10 +114,8 @@ export async function retryJob(loop: JobsLoop, request: wire.RetryJobRequest): P
   const run = loop.farm.jobs.get(jobId);
   await loop.dispatch({ kind: "job-retried", jobId, what, deadlineMs });
   if (loop.farm.jobs.get(jobId) === run) {
-    throw new FarmError(
-      "wrong-state",
-      `nothing of job ${jobId} failed, expired, was cancelled or has ended`,
-    );
+    const detail = `nothing of job ${jobId} failed, expired, was cancelled or has ended`;
+    throw new FarmError("wrong-state", detail, { thing: jobThing(jobId) });
   }
   return findJob(loop, jobId);
 }
@@ -118,7 +124,8 @@ export async function retryJob(loop: JobsLoop, request: wire.RetryJobRequest): P
 export async function deleteJob(loop: JobsLoop, jobId: string): Promise<wire.DeleteJobResponse> {
   const { state } = findJob(loop, jobId);
   if (!isTerminal(state)) {
-    throw new FarmError("wrong-state", `job ${jobId} is ${state}; cancel it first`);
+    const detail = `job ${jobId} is ${state}; cancel it first`;
+    throw new FarmError("wrong-state", detail, { thing: jobThing(jobId) });
   }
   await loop.dispatch({ kind: "job-deleted", jobId });
   return {};
@@ -142,7 +149,9 @@ function retryScope(job: JobView, request: wire.RetryJobRequest): RetryScope {
 
 function refuseEnded(loop: JobsLoop, jobId: string): void {
   const { state } = findJob(loop, jobId);
-  if (isTerminal(state)) throw new FarmError("wrong-state", `job ${jobId} has ended: ${state}`);
+  if (!isTerminal(state)) return;
+  const detail = `job ${jobId} has ended: ${state}`;
+  throw new FarmError("wrong-state", detail, { thing: jobThing(jobId) });
 }
 
 function refuse(field: string, description: string): never {

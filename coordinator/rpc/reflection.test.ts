@@ -69,6 +69,7 @@ describe.each([
     const names =
       answer?.$case === "listServicesResponse" ? answer.value.service.map(({ name }) => name) : [];
     expect(names.sort()).toEqual([
+      "grpc.health.v1.Health",
       "grpc.reflection.v1.ServerReflection",
       "renderfarm.v1.JobService",
       "renderfarm.v1.NodeService",

@@ -215,8 +215,8 @@ describe("a client", () => {
     await expect(call("createJob", bad)).rejects.toMatchObject({
       code: "invalid-argument",
       violations: [
-        { field: "height", description: expect.stringContaining("65") },
-        { field: "fps", description: expect.stringContaining("0") },
+        { field: "parameters.height", description: expect.stringContaining("65") },
+        { field: "parameters.fps", description: expect.stringContaining("0") },
       ],
     });
     node.end();
@@ -339,7 +339,7 @@ describe("a client", () => {
       );
     await expect(branchAt(3, 128)).rejects.toMatchObject({
       violations: [
-        { field: "height" },
+        { field: "parameters.height" },
         { field: "options.branch.step", description: expect.stringContaining("kept are 2") },
       ],
     });

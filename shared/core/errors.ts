@@ -66,6 +66,13 @@ export interface Bound {
   readonly retryAfterMs: number;
 }
 
+/** What an error is about. */
+export interface Thing {
+  readonly kind: "job" | "clip" | "output" | "node";
+  /** As in AIP-122: "jobs/0123", "jobs/0123/clips/0/outputs/clip.mp4", "nodes/gpu-1". */
+  readonly name: string;
+}
+
 /** The only error that crosses a package boundary; the code leads the message, so logs show it. */
 export class FarmError extends Error {
   override readonly name = "FarmError";
@@ -75,6 +82,8 @@ export class FarmError extends Error {
   readonly violations: readonly Violation[];
   /** Only with the code "exhausted". */
   readonly bound: Bound | null;
+  /** Only with the codes "not-found" and "wrong-state", where one thing of the farm is meant; else null. */
+  readonly thing: Thing | null;
   /** Only with the codes "blob-missing" and "blob-corrupt", where one blob is meant; else null. */
   readonly blobKey: string | null;
 
@@ -84,6 +93,7 @@ export class FarmError extends Error {
     options: ErrorOptions & {
       readonly violations?: readonly Violation[];
       readonly bound?: Bound;
+      readonly thing?: Thing;
       readonly blobKey?: string;
     } = {},
   ) {
@@ -92,6 +102,7 @@ export class FarmError extends Error {
     this.detail = detail;
     this.violations = options.violations ?? [];
     this.bound = options.bound ?? null;
+    this.thing = options.thing ?? null;
     this.blobKey = options.blobKey ?? null;
   }
 
@@ -115,6 +126,22 @@ export function asFarmError(error: unknown, code: FarmErrorCode = "runtime-faile
 /** Refuses with every violation at once; does nothing when there are none. */
 export function refuseViolations(violations: readonly Violation[]): void {
   if (violations.length > 0) throw refusal(violations);
+}
+
+/**
+ * The value that `read` gives; what it refuses joins the other violations, and `instead` stands for it
+ * until they are refused all at once.
+ *
+ * @throws what `read` throws beside violations
+ */
+export function gathered<T>(violations: Violation[], read: () => T, instead: T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof FarmError) || error.violations.length === 0) throw error;
+    violations.push(...error.violations);
+    return instead;
+  }
 }
 
 /** The error that names every violation. */

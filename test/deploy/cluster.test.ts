@@ -2,6 +2,7 @@
  * The overlay for GPUs as it is rendered, on this machine: its own ConfigMaps, environment, commands,
  * probes and secrets start the real processes, two coordinators, three nodes, NATS and an S3.
  */
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { FarmClient } from "../../client/farm-client.js";
@@ -19,6 +20,7 @@ import {
 } from "../farm/farm-harness.js";
 import { serverPath } from "../servers/server-path.js";
 import { renderOverlays } from "./overlays.js";
+import { MADE_BY_SCRIPT } from "./policies/references.js";
 import { SimulatedCluster } from "./simulated-cluster.js";
 
 const rendered = await renderOverlays();
@@ -99,6 +101,32 @@ describe.skipIf(!canRun)("the overlay nvidia-gpu as processes", () => {
     expect(stageOf(job, "denoise")?.nodeIds.length).toBeGreaterThan(1);
     await cluster.ready(cluster.pod(nodeId));
     client.close();
+  });
+
+  test("the script makes every Secret that the manifests take for granted", () => {
+    for (const name of MADE_BY_SCRIPT) expect(cluster.secret(name), name).toBeDefined();
+  });
+
+  test("a link that the signer signed reads a finished file, and its keys do nothing else", async () => {
+    const [client] = await leader();
+    const [job] = (await client.listJobs({ size: 1 })).jobs;
+    const [output] = job!.clips[0]!.outputs;
+    const { url } = await client.outputLink(job!.jobId, 0, output!.fileName);
+    client.close();
+    const bytes = await cluster.getLink(url);
+    expect(createHash("sha256").update(bytes).digest("hex")).toBe(output!.blob.sha256);
+
+    const signer = cluster.s3Client("signer");
+    const refused = { code: "AccessDenied" };
+    await expect(signer.putObject("renderfarm", "renderfarm/v1/x", "x")).rejects.toMatchObject(
+      refused,
+    );
+    await expect(
+      signer.getObject("renderfarm-models", "checkpoint/model_index.json"),
+    ).rejects.toMatchObject(refused);
+    await expect(signer.removeObject("renderfarm", output!.blob.key)).rejects.toMatchObject(
+      refused,
+    );
   });
 
   test("metrics are for who shows a certificate of the farm, readiness is for everybody", async () => {

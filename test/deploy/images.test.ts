@@ -28,6 +28,22 @@ describe("the Dockerfile", () => {
     }
   });
 
+  test("and the guide build images under the names that the overlays have", () => {
+    const overlays = ["local-cpu", "nvidia-gpu", "production"].map((name) =>
+      readText(`deploy/k8s/overlays/${name}/kustomization.yaml`),
+    );
+    const wanted = overlays.flatMap((text) =>
+      [...text.matchAll(/name: (renderfarm\/\S+),(?: newName: (\S+),)? newTag: (\S+) /g)].map(
+        ([, name, newName, tag]) => `${newName ?? name}:${tag}`,
+      ),
+    );
+    const built = (path: string) =>
+      new Set([...readText(path).matchAll(/docker build .* -t (\S+)/g)].map(([, tag]) => tag!));
+    expect(built("deploy/docker/Dockerfile")).toEqual(new Set(wanted));
+    expect(built("docs/guide.md").size).toBe(2);
+    expect([...built("docs/guide.md")].filter((tag) => !wanted.includes(tag))).toEqual([]);
+  });
+
   test("names its bases with a version, never the latest", () => {
     const bases = [...dockerfile.matchAll(/^ARG \w+_IMAGE=(.+)$/gm)].map((m) => m[1]);
     expect(bases).toHaveLength(2);

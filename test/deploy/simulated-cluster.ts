@@ -1,7 +1,7 @@
 /** @file An overlay's pods on this machine, started in the order in which they become ready. */
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, statSync } from "node:fs";
-import { request } from "node:https";
+import { Agent, request } from "node:https";
 import { createConnection } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
@@ -87,6 +87,34 @@ export class SimulatedCluster {
     return httpsGet(`https://${pod.address("metrics")}${path}`, certificate);
   }
 
+  /** The farm's own S3, as one of the users that the script made. */
+  s3Client(user: string): Client {
+    const { identities } = JSON.parse(this.secret("s3-server")["s3.json"] ?? "") as {
+      identities: { name: string; credentials: { accessKey: string; secretKey: string }[] }[];
+    };
+    return new Client({
+      endPoint: "127.0.0.1",
+      port: Number(this.pod("s3-0").address("s3").split(":")[1]),
+      useSSL: true,
+      region: "us-east-1",
+      ...identities.find(({ name }) => name === user)!.credentials[0],
+      transportAgent: new Agent({ ca: this.secret("farm-ca")["ca.crt"] }),
+    });
+  }
+
+  /** What a link gives to whoever has it. */
+  getLink(url: string): Promise<Buffer> {
+    return new Promise((resolve, reject) => {
+      request(url, { ca: this.secret("farm-ca")["ca.crt"] }, (response) => {
+        const parts: Buffer[] = [];
+        response.on("data", (part: Buffer) => parts.push(part));
+        response.on("end", () => resolve(Buffer.concat(parts)));
+      })
+        .once("error", reject)
+        .end();
+    });
+  }
+
   async stop(): Promise<void> {
     await Promise.all([...this.pods.values()].map((pod) => pod.terminate("SIGKILL")));
     rmSync(this.folder, { recursive: true, force: true });
@@ -129,17 +157,7 @@ export class SimulatedCluster {
   }
 
   async #putCheckpoint(checkpoint: string): Promise<void> {
-    const { identities } = JSON.parse(this.secret("s3-server")["s3.json"] ?? "");
-    const operator = identities.find((identity: { name: string }) => identity.name === "operator");
-    const { Agent } = await import("node:https");
-    const client = new Client({
-      endPoint: "127.0.0.1",
-      port: Number(this.pod("s3-0").address("s3").split(":")[1]),
-      useSSL: true,
-      region: "us-east-1",
-      ...operator.credentials[0],
-      transportAgent: new Agent({ ca: this.secret("farm-ca")["ca.crt"] }),
-    });
+    const client = this.s3Client("operator");
     for (const path of filesIn(checkpoint)) {
       const name = `checkpoint/${relative(checkpoint, path)}`;
       await client.putObject("renderfarm-models", name, readFileSync(path));

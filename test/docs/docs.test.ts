@@ -26,6 +26,7 @@ const NOT_RUN: ReadonlyMap<string, string> = new Map([
 
 /** What a document takes for granted, before its first command. */
 const BEFORE: Readonly<Record<string, string>> = {
+  "docs/grpc.md": "renderfarm dev --checkpoint checkpoints/demo",
   "docs/http.md": "renderfarm dev --checkpoint checkpoints/demo",
   "docs/operations/README.md": [
     "renderfarm certs init --dir certs --farm studio",

@@ -30,6 +30,8 @@ renderfarm() {
   if [ "$1" != dev ]; then cli "$@"; return; fi
   serve dev '^console: ' "$NODE" "$ROOT/bin/renderfarm" "$@" --port "$PORT" --http-port "$HTTP_PORT" --threads 1
 }
+# The tools of the checkout, wherever a command is typed.
+npx() { "$ROOT/node_modules/.bin/$1" "${@:2}"; }
 bin/renderfarm() { renderfarm "$@"; }
 node() {
   local script=$1

@@ -34,7 +34,12 @@ const common = {
   "grpc.enable_http_proxy": 0,
 } satisfies ChannelOptions;
 
-/** The coordinator's server: both services are on one port, so the larger limit holds. */
+/**
+ * The coordinator's server: both services are on one port, so the larger limit holds.
+ *
+ * No grpc.max_connection_age_ms: it spreads clients over servers behind one name, and of coordinators
+ * only the one that leads is reached.
+ */
 export const serverOptions = {
   ...common,
   "grpc.max_receive_message_length": MESSAGE_BYTES_MAX,
@@ -43,6 +48,32 @@ export const serverOptions = {
   "grpc.max_concurrent_streams": 256,
 } satisfies ChannelOptions;
 
+/**
+ * Calls that may be made twice with the same effect: CreateJob by its request id. RetryJob and DeleteJob
+ * are none, since the second of two would be told that there is nothing to do.
+ */
+const REPEATABLE = [
+  ...["GetFarm", "GetJob", "ListJobs", "ListJobEvents", "ListOutputs", "GetOutputLink"],
+  ...["CreateJob", "CancelJob", "PauseJob", "ResumeJob", "SetJobPriority"],
+  ...["DrainNode", "UndrainNode", "DownloadOutput"],
+].map((method) => ({ service: "renderfarm.v1.JobService", method }));
+
+/** @source gRPC A6, "Client Retries"; AIP-194: UNAVAILABLE alone */
+const SERVICE_CONFIG = {
+  methodConfig: [
+    {
+      name: REPEATABLE,
+      retryPolicy: {
+        maxAttempts: 4,
+        initialBackoff: "0.2s",
+        maxBackoff: "5s",
+        backoffMultiplier: 2,
+        retryableStatusCodes: ["UNAVAILABLE"],
+      },
+    },
+  ],
+};
+
 /** A client of JobService. */
 export const clientOptions = {
   ...common,
@@ -50,6 +81,7 @@ export const clientOptions = {
   "grpc.max_send_message_length": MESSAGE_BYTES_MAX,
   "grpc.initial_reconnect_backoff_ms": 200,
   "grpc.max_reconnect_backoff_ms": 5_000,
+  "grpc.service_config": JSON.stringify(SERVICE_CONFIG),
 } satisfies ChannelOptions;
 
 /** A node's stream to its coordinator; NodeLink redials by itself, with a new connection each time. */

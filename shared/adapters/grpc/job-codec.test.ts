@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import * as wire from "../../../proto/gen/renderfarm/v1/job.js";
 import { CreateJobRequest, GetJobResponse } from "../../../proto/gen/renderfarm/v1/job_service.js";
+import { refuseViolations, type Violation } from "../../core/errors.js";
 import { JOB_OPTIONS_DEFAULT, type JobOptions, type JobView } from "../../farm/job.js";
 import type { JobParameters } from "../../farm/parameters.js";
 import { resolveParameters } from "../../farm/validate-request.js";
@@ -97,6 +98,14 @@ const job: JobView = {
 const overWire = (message: wire.Job): wire.Job =>
   GetJobResponse.decode(GetJobResponse.encode({ job: message }).finish()).job!;
 
+/** @throws FarmError with every violation */
+function decoded(request: CreateJobRequest) {
+  const violations: Violation[] = [];
+  const found = decodeCreateJob(request, violations);
+  refuseViolations(violations);
+  return found;
+}
+
 test("a job comes back as it was sent", () => {
   expect(decodeJob(overWire(encodeJob(job)))).toEqual(job);
 });
@@ -104,7 +113,7 @@ test("a job comes back as it was sent", () => {
 test("a request comes back as it was sent, and resolves to the same parameters", () => {
   const request = { images: [blob], parameters, modelDigest: sha256, requestId: "r-1", options };
   const bytes = CreateJobRequest.encode(encodeCreateJob(request)).finish();
-  const received = decodeCreateJob(CreateJobRequest.decode(bytes));
+  const received = decoded(CreateJobRequest.decode(bytes));
   expect(received).toMatchObject({ images: [blob], requestId: "r-1", options });
   const model = { numFrames: 25, sampleSize: 96, vaeScaleFactor: 8, numTrainTimesteps: 1000 };
   const context = { model, imageCount: 1, drawnSeed: 1, hasFfmpeg: false };
@@ -115,18 +124,18 @@ describe("what a request leaves out stays open", () => {
   const empty = wire.RenderParameters.fromPartial({});
 
   test("without any parameter", () => {
-    const { parameters: raw } = decodeCreateJob(CreateJobRequest.fromPartial({}));
+    const { parameters: raw } = decoded(CreateJobRequest.fromPartial({}));
     expect(raw).toEqual({});
   });
 
   test("without options", () => {
     const request = CreateJobRequest.fromPartial({});
-    expect(decodeCreateJob(request).options).toEqual(JOB_OPTIONS_DEFAULT);
+    expect(decoded(request).options).toEqual(JOB_OPTIONS_DEFAULT);
   });
 
   test("with an empty message", () => {
     const request = CreateJobRequest.fromPartial({ parameters: empty });
-    const { parameters: raw } = decodeCreateJob(request);
+    const { parameters: raw } = decoded(request);
     expect(raw).toMatchObject({ sigmas: [], formats: [], latents: null });
     expect([raw.height, raw.seeds, raw.pair]).toEqual([undefined, undefined, undefined]);
   });
@@ -134,7 +143,7 @@ describe("what a request leaves out stays open", () => {
   test("a number that is 0 is not left out", () => {
     const request = CreateJobRequest.fromPartial({ parameters: { ...empty, numFrames: 0 } });
     const bytes = CreateJobRequest.encode(request).finish();
-    expect(decodeCreateJob(CreateJobRequest.decode(bytes)).parameters.numFrames).toBe(0);
+    expect(decoded(CreateJobRequest.decode(bytes)).parameters.numFrames).toBe(0);
   });
 });
 
@@ -154,7 +163,23 @@ describe("refused:", () => {
     ["a request id with a line break", { requestId: "a\nb" }, "request_id"],
   ];
   test.each(requests)("%s", (_name, request, field) => {
-    expect(() => decodeCreateJob(CreateJobRequest.fromPartial(request))).toThrow(field);
+    expect(() => decoded(CreateJobRequest.fromPartial(request))).toThrow(field);
+  });
+
+  test("everything that is wrong at once", () => {
+    const image = { key: "../x", sha256, size: 1n };
+    const options = wire.JobOptions.fromPartial({
+      ...{ owner: "A B", priority: 101, dependsOn: ["x"], labels: { "a b": "" } },
+      branch: { jobId: "y", step: 0 },
+    });
+    const parameters = wire.RenderParameters.fromPartial({ latents: image });
+    const wrong = { images: [image], requestId: "a b", options, parameters };
+    const violations: Violation[] = [];
+    decodeCreateJob(CreateJobRequest.fromPartial(wrong), violations);
+    expect(violations.map(({ field }) => field)).toEqual([
+      ...["request_id", "images[0].key", "parameters.latents.key", "options.labels[a b]"],
+      ...["options.priority", "options.owner", "options.depends_on[0]", "options.branch.job_id"],
+    ]);
   });
 
   const jobs: [name: string, change: (job: wire.Job) => void, field: string][] = [
@@ -198,6 +223,6 @@ test("an unknown format or pairing is left to the check of the whole request", (
   const request = CreateJobRequest.fromPartial({
     parameters: { formats: [wire.OutputFormat.UNRECOGNIZED], pair: wire.PairPolicy.UNRECOGNIZED },
   });
-  const { formats, pair } = decodeCreateJob(request).parameters;
+  const { formats, pair } = decoded(request).parameters;
   expect([formats, pair]).toEqual([["unrecognized"], "unrecognized"]);
 });

@@ -7,7 +7,13 @@ import type {
   CreateJobRequest,
   ClipPreview as WirePreview,
 } from "../../../proto/gen/renderfarm/v1/job_service.js";
-import { type FarmErrorCode, isFarmErrorCode, refuseViolations } from "../../core/errors.js";
+import {
+  type FarmErrorCode,
+  gathered,
+  isFarmErrorCode,
+  refuseViolations,
+  type Violation,
+} from "../../core/errors.js";
 import {
   type ClipPreview,
   type ClipView,
@@ -24,7 +30,7 @@ import {
 } from "../../farm/job.js";
 import { labelViolations } from "../../farm/labels.js";
 import type { RawParameters } from "../../farm/validate-request.js";
-import type { Stage } from "../../farm/work.js";
+import type { BranchPoint, Stage } from "../../farm/work.js";
 import type { BlobRef } from "../../ports/blob-store.js";
 import { decodeBlobRef, encodeBlobRef } from "./blob-codec.js";
 import {
@@ -79,22 +85,30 @@ export function encodeCreateJob(request: NewJobRequest<RequestedParameters>): Cr
 /**
  * A request as `resolveParameters` takes it: its numbers are not checked here.
  *
- * @throws FarmError "invalid-argument" naming a field that is no blob, or an odd request id
+ * @param violations gets every field that is no blob, an odd request id, and what is wrong with the options
  */
-export function decodeCreateJob(request: CreateJobRequest): NewJobRequest<RawParameters> {
+export function decodeCreateJob(
+  request: CreateJobRequest,
+  violations: Violation[],
+): NewJobRequest<RawParameters> {
   const { images, parameters, modelDigest, requestId } = request;
   if (requestId !== "" && !REQUEST_ID_PATTERN.test(requestId)) {
     const legal = `at most ${REQUEST_ID_LENGTH_MAX} printable ASCII characters without spaces`;
-    check.refuseField("request_id", `is not ${legal}`);
+    violations.push({ field: "request_id", description: `is not ${legal}` });
   }
   return {
-    images: images.map((image, i) => decodeBlobRef(image, `images[${i}]`)),
-    parameters: parameters === undefined ? {} : decodeRawParameters(parameters),
+    images: images.map((image, i) =>
+      gathered(violations, () => decodeBlobRef(image, `images[${i}]`), NO_BLOB),
+    ),
+    parameters: parameters === undefined ? {} : decodeRawParameters(parameters, violations),
     modelDigest,
     requestId,
-    options: decodeOptions(request.options),
+    options: gathered(violations, () => decodeOptions(request.options), JOB_OPTIONS_DEFAULT),
   };
 }
+
+/** Stands for a reference that was refused, so that what else is wrong is found as well. */
+const NO_BLOB: BlobRef = { key: "", sha256: "", size: 0 };
 
 export function encodeState(state: JobState): wire.JobState {
   return STATE_ON_WIRE[state];
@@ -192,28 +206,34 @@ function encodeOptions(options: JobOptions): wire.JobOptions {
   };
 }
 
-/** @throws FarmError "invalid-argument" naming the field */
+/** @throws FarmError "invalid-argument" with every violation */
 function decodeOptions(message: wire.JobOptions | undefined): JobOptions {
-  const { owner, priority } = JOB_OPTIONS_DEFAULT;
-  const given = message ?? { owner: "", priority, dependsOn: [], labels: {} };
-  refuseViolations(labelViolations(given.labels, "options.labels"));
-  const chosen = given.priority ?? priority;
-  if (chosen > PRIORITY_MAX) {
-    check.refuseField("options.priority", `${chosen} is not from 0 to ${PRIORITY_MAX}`);
+  if (message === undefined) return JOB_OPTIONS_DEFAULT;
+  const { owner, priority = JOB_OPTIONS_DEFAULT.priority, dependsOn, branch, labels } = message;
+  const violations = labelViolations(labels, "options.labels");
+  const refuse = (field: string, description: string) => violations.push({ field, description });
+  const read = <T>(value: () => T, instead: T): T => gathered(violations, value, instead);
+  if (priority > PRIORITY_MAX) {
+    refuse("options.priority", `${priority} is not from 0 to ${PRIORITY_MAX}`);
   }
-  if (given.dependsOn.length > DEPENDENCIES_MAX) {
-    check.refuseField("options.depends_on", `names more than ${DEPENDENCIES_MAX} jobs`);
+  if (dependsOn.length > DEPENDENCIES_MAX) {
+    refuse("options.depends_on", `names more than ${DEPENDENCIES_MAX} jobs`);
   }
-  return {
-    owner: given.owner === "" ? owner : check.nodeId(given.owner, "options.owner"),
-    priority: chosen,
-    startAfterMs: decodeTime(message?.startAfterTime, "options.start_after_time"),
-    deadlineMs: decodeTime(message?.deadlineTime, "options.deadline_time"),
-    dependsOn: given.dependsOn.map((id, i) => check.jobId(id, `options.depends_on[${i}]`)),
-    branch: message?.branch ? decodeBranch(message.branch, "options.branch") : null,
-    preview: message?.preview ?? false,
-    labels: given.labels,
+  const time = (at: Date | undefined, field: string) => read(() => decodeTime(at, field), null);
+  const jobId = (id: string, field: string) => read(() => check.jobId(id, field), "");
+  const noBranch: BranchPoint | null = null;
+  const options = {
+    owner: owner === "" ? "" : read(() => check.nodeId(owner, "options.owner"), ""),
+    priority,
+    startAfterMs: time(message.startAfterTime, "options.start_after_time"),
+    deadlineMs: time(message.deadlineTime, "options.deadline_time"),
+    dependsOn: dependsOn.map((id, i) => jobId(id, `options.depends_on[${i}]`)),
+    branch: read(() => (branch ? decodeBranch(branch, "options.branch") : noBranch), noBranch),
+    preview: message.preview,
+    labels,
   };
+  refuseViolations(violations);
+  return { ...options, owner: options.owner || JOB_OPTIONS_DEFAULT.owner };
 }
 
 function encodeClip(clip: ClipView): wire.Clip {

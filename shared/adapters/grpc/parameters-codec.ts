@@ -1,8 +1,10 @@
 /** @file The parameters of a job on the wire, as they are asked for and as they were accepted. */
 import * as wire from "../../../proto/gen/renderfarm/v1/job.js";
+import { gathered, type Violation } from "../../core/errors.js";
 import type { ClipOverrides, JobParameters, PairPolicy } from "../../farm/parameters.js";
 import type { Preset, Schedule } from "../../farm/request-looks.js";
 import type { RawParameters } from "../../farm/validate-request.js";
+import type { BlobRef } from "../../ports/blob-store.js";
 import { decodeBlobRef, encodeBlobRef } from "./blob-codec.js";
 import {
   decodeClipOverrides,
@@ -95,8 +97,15 @@ export function decodeJobParameters(
   };
 }
 
-/** Numbers and unknown names go on as they are: whoever validates names all of them at once. */
-export function decodeRawParameters(p: wire.RenderParameters): RawParameters {
+/**
+ * Numbers and unknown names go on as they are: whoever validates names all of them at once.
+ *
+ * @param violations gets latents that are no reference to a blob
+ */
+export function decodeRawParameters(
+  p: wire.RenderParameters,
+  violations: Violation[],
+): RawParameters {
   const { sigmas, seeds, latents, formats, pair, ...others } = p;
   const { guidance, fit, preset, schedule, clips, ...numbers } = others;
   return {
@@ -108,7 +117,13 @@ export function decodeRawParameters(p: wire.RenderParameters): RawParameters {
     clips: clips.map(decodeRawClip),
     sigmas,
     seeds: seeds?.values,
-    latents: latents ? decodeBlobRef(latents, "latents") : null,
+    latents: latents
+      ? gathered<BlobRef | null>(
+          violations,
+          () => decodeBlobRef(latents, "parameters.latents"),
+          null,
+        )
+      : null,
     formats: formats.map((format) => format.replace("OUTPUT_FORMAT_", "").toLowerCase()),
     pair:
       pair === wire.PairPolicy.UNSPECIFIED

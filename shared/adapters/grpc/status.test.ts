@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { ErrorInfo } from "../../../proto/gen/google/rpc/error_details.js";
 import { Status } from "../../../proto/gen/google/rpc/status.js";
 import { FarmError, type FarmErrorCode } from "../../core/errors.js";
-import { fromServiceError, toServiceError } from "./status.js";
+import { fromServiceError, toServiceError, toStatusJson } from "./status.js";
 
 const codes: [FarmErrorCode, status][] = [
   ["invalid-argument", status.INVALID_ARGUMENT],
@@ -44,6 +44,56 @@ test("the trailers hold a google.rpc.Status with exactly one ErrorInfo of our do
     reason: "BLOB_MISSING",
     domain: "renderfarm",
     metadata: {},
+  });
+});
+
+describe("what belongs to a code travels beside ErrorInfo", () => {
+  const detailsOf = (error: FarmError) => toStatusJson(error).details.slice(1);
+  const type = (name: string) => `type.googleapis.com/google.rpc.${name}`;
+  const thing = { kind: "job", name: "jobs/abc" } as const;
+
+  test("what is not there", () => {
+    const error = new FarmError("not-found", "there is no job 'abc'", { thing });
+    const [info] = toStatusJson(error).details;
+    expect(info).toMatchObject({ reason: "NOT_FOUND", metadata: { resource: "jobs/abc" } });
+    expect(detailsOf(error)).toEqual([
+      {
+        "@type": type("ResourceInfo"),
+        ...{ resourceType: "renderfarm.v1.Job", resourceName: "jobs/abc" },
+        description: "there is no job 'abc'",
+      },
+    ]);
+  });
+
+  test("what is in a state that forbids it", () => {
+    const error = new FarmError("wrong-state", "job abc has ended", { thing });
+    const failed = { type: "STATE", subject: "jobs/abc", description: "job abc has ended" };
+    expect(detailsOf(error)).toEqual([
+      { "@type": type("PreconditionFailure"), violations: [failed] },
+    ]);
+  });
+
+  test("whose bound was reached, and when to come back", () => {
+    const bound = { subject: "owner:alice", retryAfterMs: 1_500 };
+    const error = new FarmError("exhausted", "too many", { bound });
+    expect(detailsOf(error)).toEqual([
+      {
+        "@type": type("QuotaFailure"),
+        violations: [{ subject: "owner:alice", description: "too many" }],
+      },
+      { "@type": type("RetryInfo"), retryDelay: "1.5s" },
+    ]);
+  });
+
+  test("when a farm that cannot answer may be asked again", () => {
+    const retry = { "@type": type("RetryInfo"), retryDelay: "2s" };
+    expect(detailsOf(new FarmError("unreachable", "no node is connected"))).toEqual([retry]);
+    expect(detailsOf(new FarmError("exhausted", "full"))).toEqual([retry]);
+  });
+
+  test("nothing else: an error that cannot be helped by waiting says no time", () => {
+    expect(detailsOf(new FarmError("numerical", "NaN"))).toEqual([]);
+    expect(detailsOf(new FarmError("not-found", "no path"))).toEqual([]);
   });
 });
 

@@ -15,9 +15,9 @@ import {
 } from "../overlays.js";
 
 /** Made by scripts/cluster-secrets.mjs. */
-const MADE_BY_SCRIPT = [
+export const MADE_BY_SCRIPT = [
   ...["coordinator-tls", "node-tls", "farm-ca", "api-keys", "metrics-client"],
-  ...["s3-coordinator", "s3-node", "s3-server", "s3-tls"],
+  ...["s3-coordinator", "s3-node", "s3-signer", "s3-server", "s3-tls"],
   ...["nats-coordinator", "nats-node", "nats-users", "nats-tls"],
 ];
 /** By the script, by who brings the checkpoint, and by who runs Kueue. */
