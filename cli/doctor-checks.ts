@@ -1,12 +1,11 @@
 /** @file What `renderfarm doctor` looks at, one by one, and what to do where it fails. */
 import { randomUUID } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { listSupportedBackends } from "onnxruntime-node";
 import { recognizeStructure } from "../gpu-node/checkpoint/published-structures.js";
 import { findFfmpeg } from "../gpu-node/stages/media/find-ffmpeg.js";
 import { systemClock } from "../shared/adapters/clock/system-clock.js";
-import { NatsClient } from "../shared/adapters/nats/nats-client.js";
-import { isNatsUrl, parseNatsLocation } from "../shared/adapters/nats/nats-location.js";
+import { isNatsUrl } from "../shared/adapters/nats/nats-location.js";
+import { openNats } from "../shared/adapters/nats/open-nats.js";
 import { openBlobStore } from "../shared/adapters/open-blob-store.js";
 import { asFarmError, FarmError, refuseViolations, type Violation } from "../shared/core/errors.js";
 import { silentLog } from "../shared/ports/log.js";
@@ -98,14 +97,21 @@ async function checkFarm(flags: ConnectionFlags): Promise<string> {
 
 async function checkNats(url: string | undefined): Promise<string | Skip> {
   if (url === undefined || !isNatsUrl(url)) return { skip: "no --journal nats://...: not used" };
-  const readFile = (path: string) => readFileSync(path, "utf8");
-  const { connection } = parseNatsLocation(url, { flag: "--journal", env: process.env, readFile });
-  const settings = { ...connection, role: "coordinator", name: "renderfarm doctor" } as const;
-  const options = { clock: systemClock, log: silentLog, connectMs: NATS_MS_MAX };
-  const client = await NatsClient.connect(settings, options);
+  const options = {
+    ...{
+      flag: "--journal",
+      env: process.env,
+      clock: systemClock,
+      wallMs: Date.now,
+      log: silentLog,
+    },
+    ...{ onCertificate: () => {}, connectMs: NATS_MS_MAX },
+  };
+  const who = { role: "coordinator", name: "renderfarm doctor" } as const;
+  const { client, location } = await openNats(url, who, options);
   const bytes = client.payloadBytesMax;
   await client.close();
-  return `${connection.servers.join(", ")} takes messages of ${bytes} bytes`;
+  return `${location.connection.servers.join(", ")} takes messages of ${bytes} bytes`;
 }
 
 /** Writes, reads and removes one blob. */

@@ -56,14 +56,20 @@ async function main(): Promise<void> {
     { name: "renderfarm-coordinator", version: packageVersion() },
     process.env,
   );
-  const store = await openBlobStore(settings.blobs, { env: process.env, log, role: "publishes" });
+  const watching = {
+    ...{ clock: systemClock, wallMs: Date.now, log },
+    onCertificate: metrics?.onCertificate ?? (() => {}),
+  };
+  const store = await openBlobStore(settings.blobs, {
+    ...{ env: process.env, log, role: "publishes", watching },
+  });
   const transport = settings.blobs.startsWith("s3:") ? "s3" : "files";
   const blobs = meters ? meters.blobs(store, transport) : store;
   const { http: listen } = settings;
   const http = listen === null ? null : { listen, consoleFolder, version: packageVersion() };
   const leadership = new Leadership({
     source: await openJournalSource(settings.journal, {
-      ...{ env: process.env, clock: systemClock, log },
+      ...{ env: process.env, ...watching },
       holder: `${settings.listen} (${hostname()}, process ${process.pid})`,
     }),
     blobs,

@@ -1,9 +1,10 @@
 /** @file Leads a farm on NATS again and again: one connection, a new lease and a new journal each time. */
 import { JetStreamJournal } from "../shared/adapters/nats/jetstream-journal.js";
 import { JetStreamTail } from "../shared/adapters/nats/jetstream-tail.js";
-import { NatsClient } from "../shared/adapters/nats/nats-client.js";
+import type { NatsClient } from "../shared/adapters/nats/nats-client.js";
 import { NatsLease } from "../shared/adapters/nats/nats-lease.js";
 import type { NatsLocation } from "../shared/adapters/nats/nats-location.js";
+import { type OpenNatsOptions, openNats } from "../shared/adapters/nats/open-nats.js";
 import { FarmError } from "../shared/core/errors.js";
 import type { BlobStore } from "../shared/ports/blob-store.js";
 import type { Clock } from "../shared/ports/clock.js";
@@ -39,9 +40,13 @@ export class NatsJournalSource implements JournalSource {
     this.#options = options;
   }
 
-  static async open(location: NatsLocation, options: SourceOptions): Promise<NatsJournalSource> {
-    const settings = { ...location.connection, role: "coordinator", name: options.holder } as const;
-    const client = await NatsClient.connect(settings, options);
+  /** @throws what `openNats` throws */
+  static async open(
+    url: string,
+    options: SourceOptions & Omit<OpenNatsOptions, "flag">,
+  ): Promise<NatsJournalSource> {
+    const who = { role: "coordinator", name: options.holder } as const;
+    const { client, location } = await openNats(url, who, { ...options, flag: "--journal" });
     return new NatsJournalSource(client, location, options);
   }
 

@@ -4,22 +4,18 @@
  * A stream is led by one coordinator at a time; another one that opens it waits as a standby and
  * takes over when the lease is free.
  */
-import { readFileSync } from "node:fs";
 import { FileJournal } from "../shared/adapters/files/file-journal.js";
 import { isNatsUrl } from "../shared/adapters/nats/nats-location.js";
+import type { FollowOptions } from "../shared/adapters/tls/used-certificate.js";
 import type { BlobStore } from "../shared/ports/blob-store.js";
-import type { Clock } from "../shared/ports/clock.js";
-import type { Log } from "../shared/ports/log.js";
 import type { Environment } from "../shared/settings/setting-reader.js";
 import type { Term } from "./shell/leadership.js";
 
 /** What `--journal` takes. */
 export const JOURNAL_FORM = "file:DIR or nats://HOST:PORT[,HOST:PORT]/FARM?ca=FILE";
 
-interface JournalSourceOptions {
+interface JournalSourceOptions extends FollowOptions {
   readonly env: Environment;
-  readonly clock: Clock;
-  readonly log: Log;
   /** Who this coordinator is to a standby: the address that it listens on, and its process. */
   readonly holder: string;
 }
@@ -52,16 +48,15 @@ export async function openJournalSource(
   url: string,
   options: JournalSourceOptions,
 ): Promise<JournalSource> {
-  const { env, clock, log, holder } = options;
   if (!isNatsUrl(url)) {
     const folder = url.slice("file:".length);
-    const lead = async () => ({ journal: await FileJournal.open(folder, log), followed: null });
+    const lead = async () => ({
+      journal: await FileJournal.open(folder, options.log),
+      followed: null,
+    });
     return { lead, canStandBy: false, close: async () => {} };
   }
   // Only who uses NATS loads its client.
-  const { parseNatsLocation } = await import("../shared/adapters/nats/nats-location.js");
   const { NatsJournalSource } = await import("./nats-journal-source.js");
-  const readFile = (path: string) => readFileSync(path, "utf8");
-  const location = parseNatsLocation(url, { flag: "--journal", env, readFile });
-  return NatsJournalSource.open(location, { clock, log, holder });
+  return NatsJournalSource.open(url, options);
 }

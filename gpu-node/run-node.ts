@@ -89,6 +89,7 @@ async function main(openRuntime: AgentOptions["openRuntime"]): Promise<void> {
     ...(openRuntime && { openRuntime }),
     ...{ settings, version, log, onBroken, tls },
     registry: metrics?.registry ?? null,
+    ...(metrics && { onCertificate: metrics.onCertificate }),
   });
   log.info({ metrics: metrics?.address ?? null }, "serving");
   process.send?.({

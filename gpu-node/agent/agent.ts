@@ -7,6 +7,7 @@ import { systemClock } from "../../shared/adapters/clock/system-clock.js";
 import type { NodeIdentity } from "../../shared/adapters/grpc/node-codec.js";
 import { openBlobStore } from "../../shared/adapters/open-blob-store.js";
 import { TlsFiles } from "../../shared/adapters/tls/tls-files.js";
+import type { FollowOptions } from "../../shared/adapters/tls/used-certificate.js";
 import type { JobTracer } from "../../shared/adapters/tracing/job-tracer.js";
 import { assertNever } from "../../shared/core/assert.js";
 import { FarmError } from "../../shared/core/errors.js";
@@ -41,6 +42,8 @@ export interface AgentOptions {
   readonly tls?: TlsFiles | null;
   /** Where the node's metrics go; null or absent: nothing is measured. */
   readonly registry?: Registry | null;
+  /** Hears of the certificates by which NATS and S3 are reached. */
+  readonly onCertificate?: FollowOptions["onCertificate"];
   /** Null or absent: nothing is traced. */
   readonly tracer?: JobTracer | null;
   /** The runtime child was started again. */
@@ -83,7 +86,11 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const traces = options.tracer ? new NodeTraces(options.tracer, settings.nodeId, Date.now) : null;
   const observer = observerOf(meters.observer, traces, log);
   const taskLog = new TaskLog(log);
-  const store = await openBlobStore(settings.blobs, { env: process.env, log, role: "uses" });
+  const { onCertificate = () => {} } = options;
+  const watching = { clock, wallMs: Date.now, log, onCertificate };
+  const store = await openBlobStore(settings.blobs, {
+    ...{ env: process.env, log, role: "uses", watching },
+  });
   const blobs = meters.blobs(store, settings.blobs.startsWith("s3:") ? "s3" : "files");
   const ffmpeg = await findFfmpeg();
   const startMs = clock.nowMs();
@@ -96,7 +103,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   observer.modelLoaded(model.name, (clock.nowMs() - startMs) / 1_000);
   const runtime = meters.runtime(opened);
   const bus = await openBus(settings, {
-    ...{ env: process.env, clock, log, tls },
+    ...{ env: process.env, ...watching, tls },
     onRefused: (what) => log.warn({ what }, "the tensor bus did not take what came"),
   });
   const identity = identityOf({ ...settings, provider }, opened.info, bus, ffmpeg !== null);

@@ -1,13 +1,11 @@
 /** @file The tensor bus that a setting names: sockets from node to node, or a NATS server. */
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { isNatsUrl } from "../../shared/adapters/nats/nats-location.js";
 import { SocketTensorBus } from "../../shared/adapters/socket/socket-tensor-bus.js";
 import { BusTls } from "../../shared/adapters/tls/bus-tls.js";
 import type { TlsFiles } from "../../shared/adapters/tls/tls-files.js";
+import type { FollowOptions } from "../../shared/adapters/tls/used-certificate.js";
 import { endpointOf } from "../../shared/core/endpoint.js";
-import type { Clock } from "../../shared/ports/clock.js";
-import type { Log } from "../../shared/ports/log.js";
 import type { TensorBus } from "../../shared/ports/tensor-bus.js";
 import type { Environment } from "../../shared/settings/setting-reader.js";
 
@@ -32,10 +30,8 @@ interface BusSettings {
   readonly nodeId: string;
 }
 
-interface BusParts {
+interface BusParts extends FollowOptions {
   readonly env: Environment;
-  readonly clock: Clock;
-  readonly log: Log;
   /** Null: sockets on this machine only. */
   readonly tls: TlsFiles | null;
   /** Hears of every connection, message and frame that came and was not taken. */
@@ -59,14 +55,13 @@ export async function openBus(settings: BusSettings, parts: BusParts): Promise<O
     return SocketTensorBus.listen({ ...endpointOf(busListen), ...parts, tls, token });
   }
   // Only who uses NATS loads its client.
-  const { parseNatsLocation } = await import("../../shared/adapters/nats/nats-location.js");
-  const { NatsClient } = await import("../../shared/adapters/nats/nats-client.js");
+  const { openNats } = await import("../../shared/adapters/nats/open-nats.js");
   const { NatsTensorBus } = await import("../../shared/adapters/nats/nats-tensor-bus.js");
-  const readFile = (path: string) => readFileSync(path, "utf8");
-  const { connection, names } = parseNatsLocation(bus, { flag: "--bus", env: parts.env, readFile });
-  const client = await NatsClient.connect({ ...connection, role: "node", name: nodeId }, parts);
+  const who = { role: "node", name: nodeId } as const;
+  const { client, location } = await openNats(bus, who, { ...parts, flag: "--bus" });
+  const { prefix } = location.names;
   try {
-    return await NatsTensorBus.open({ ...parts, client, prefix: names.prefix, nodeId, token });
+    return await NatsTensorBus.open({ ...parts, client, prefix, nodeId, token });
   } catch (error) {
     await client.close();
     throw error;

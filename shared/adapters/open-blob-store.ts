@@ -1,11 +1,11 @@
 /** @file The blob store that a setting names: a folder of this machine, or any S3. */
-import { readFileSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { FarmError } from "../core/errors.js";
 import type { BlobStore } from "../ports/blob-store.js";
 import type { Log } from "../ports/log.js";
 import type { Environment } from "../settings/setting-reader.js";
 import { FileBlobStore } from "./files/file-blob-store.js";
+import type { FollowOptions } from "./tls/used-certificate.js";
 
 /** What `--blobs` takes. */
 export const BLOBS_FORM = "file:DIR or s3://BUCKET[/PREFIX]?endpoint=https://HOST[:PORT]";
@@ -22,6 +22,8 @@ export interface BlobStoreOptions {
    * If-None-Match. A node "uses" the store that the coordinator has.
    */
   readonly role: "publishes" | "uses";
+  /** How the files of an S3 are read again while the process runs; absent: they are read once. */
+  readonly watching?: FollowOptions;
 }
 
 /** Whether a value of `--blobs` has one of the forms at all; the rest shows when it is opened. */
@@ -44,15 +46,10 @@ export async function openBlobStore(url: string, options: BlobStoreOptions): Pro
   return FileBlobStore.open(folder);
 }
 
-async function openS3(url: string, { env, log, role }: BlobStoreOptions): Promise<BlobStore> {
+async function openS3(url: string, options: BlobStoreOptions): Promise<BlobStore> {
   // Only who uses an S3 loads its client.
-  const { S3BlobStore } = await import("./s3/s3-blob-store.js");
-  const { parseS3Location, readS3Credentials, readS3Signer } = await import("./s3/s3-location.js");
-  const around = { env, readFile: (path: string) => readFileSync(path, "utf8") };
-  const location = parseS3Location(url, around);
-  const credentials = readS3Credentials(location, around);
-  const signer = role === "publishes" ? readS3Signer(location, around) : null;
-  return S3BlobStore.open({ location, credentials, signer, log, role });
+  const { openS3BlobStore } = await import("./s3/open-s3.js");
+  return openS3BlobStore(url, options);
 }
 
 async function refuseMissingFolder(path: string): Promise<void> {

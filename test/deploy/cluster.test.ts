@@ -136,7 +136,9 @@ describe.skipIf(!canRun)("the overlay nvidia-gpu as processes", () => {
     const [status, text] = await cluster.get(node, "/metrics", true);
     expect(status).toBe(200);
     expect(text).toMatch(/renderfarm_node_up\{node="node-decode-0",role="decode"\} 1/);
-    expect(text).toMatch(/renderfarm_certificate_expiry_timestamp_seconds \d/);
+    expect(text).toMatch(
+      /renderfarm_certificate_expiry_timestamp_seconds\{certificate="farm"\} \d/,
+    );
   });
 
   test("the standby takes over from a leader that is killed, and the clip has the same bytes", async () => {

@@ -119,7 +119,7 @@ describe.skipIf(prometheusPath === null || promtool === null)("a farm that is wa
     for (const name of recorded) there.set(name, { type: "gauge", labels: null });
     // Only a farm with certificates has their end.
     const expiry = "renderfarm_certificate_expiry_timestamp_seconds";
-    there.set(expiry, { type: "gauge", labels: new Set() });
+    there.set(expiry, { type: "gauge", labels: new Set(["certificate"]) });
     const scaler = readText("deploy/k8s/components/keda/scaled-objects.yaml");
     const queries = parseAllDocuments(scaler).flatMap((document) =>
       (document.toJS() as Scaled).spec.triggers.map(({ metadata }) => metadata.query),

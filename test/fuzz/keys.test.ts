@@ -72,7 +72,7 @@ test(
         const place = clipPlace({ jobId, clipId: jobId + suffix, epoch: 1 });
         for (const key of [conditioningKey(place), outputKey(place, name)]) {
           expect(isBlobKey(key)).toBe(true);
-          expect(key.startsWith(`v1/${ID}/`)).toBe(true);
+          expect(key.startsWith(`v1/${jobId}/`)).toBe(true);
         }
       };
       expect([null, "invalid-argument"]).toContain(await refusal(build));

@@ -12,6 +12,8 @@ export interface NatsConfig {
   readonly storeDir: string;
   readonly certFile: string;
   readonly keyFile: string;
+  /** Roots of clients' certificates; absent: none is asked for. */
+  readonly clientCaFile?: string;
   readonly users: readonly NatsUser[];
   /** Bytes of a message; 8 MB unless told. */
   readonly maxPayload?: number;
@@ -24,7 +26,7 @@ export interface NatsConfig {
 /** In the server's own format, of which JSON is a part. */
 export function natsConfigText(config: NatsConfig): string {
   const { port, storeDir, certFile, keyFile, users, maxPayload = 8_388_608 } = config;
-  const { name = "test", routePorts = [] } = config;
+  const { name = "test", routePorts = [], clientCaFile } = config;
   const [own, ...others] = routePorts.map((routePort) => `127.0.0.1:${routePort}`);
   const routes = others.map((other) => `nats://${other}`);
   const text = {
@@ -35,7 +37,10 @@ export function natsConfigText(config: NatsConfig): string {
     max_payload: maxPayload,
     write_deadline: "10s",
     jetstream: { store_dir: storeDir, sync_interval: "always", max_file_store: 4_294_967_296 },
-    tls: { cert_file: certFile, key_file: keyFile },
+    tls: {
+      ...{ cert_file: certFile, key_file: keyFile },
+      ...(clientCaFile && { ca_file: clientCaFile, verify: true }),
+    },
     authorization: {
       users: users.map(({ nkey, permissions: { publish, subscribe } }) => ({
         nkey,

@@ -6,23 +6,16 @@ import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { connect, type NatsConnection, nkeyAuthenticator, nkeys } from "nats";
+import { connect, type NatsConnection, nkeyAuthenticator } from "nats";
 import { systemClock } from "../../shared/adapters/clock/system-clock.js";
 import { NatsClient, type NatsSettings } from "../../shared/adapters/nats/nats-client.js";
-import {
-  type FarmNames,
-  type NatsRole,
-  type RolePermissions,
-  rolePermissions,
-} from "../../shared/adapters/nats/nats-names.js";
-import { createAuthority, issueLeaf } from "../../shared/adapters/tls/authority.js";
+import type { FarmNames, NatsRole } from "../../shared/adapters/nats/nats-names.js";
 import { type Log, silentLog } from "../../shared/ports/log.js";
-import { type NatsConfig, type NatsUser, natsConfigText } from "./nats-config.js";
+import { type NatsConfig, natsConfigText } from "./nats-config.js";
+import { makeNatsSecrets, type NatsSecrets } from "./nats-secrets.js";
 import { serverPath } from "./server-path.js";
 
-const ROLES: readonly NatsRole[] = ["coordinator", "node", "observer"];
 const READY_MS_MAX = 30_000;
-const DAY_MS = 86_400_000;
 
 /** The farm that the users of a test's server may work for. */
 export const TEST_FARM: FarmNames = { prefix: "rf", farm: "test" };
@@ -35,50 +28,47 @@ export interface NatsServerOptions {
   readonly farms?: readonly FarmNames[];
   /** Bytes of a message; 8 MB unless told. */
   readonly maxPayload?: number;
+  /** Whether clients have to show a certificate. */
+  readonly asksForCertificates?: boolean;
 }
+
+type Place = Pick<NatsConfig, "port" | "storeDir" | "maxPayload" | "routePorts" | "name"> &
+  Pick<NatsServerOptions, "asksForCertificates">;
 
 export class TestNatsServer {
   readonly folder: string;
   readonly port: number;
-  /** Who signed the certificates of all servers of its cluster. */
-  #ca: string;
-  readonly #seeds: ReadonlyMap<NatsRole, string>;
-  readonly #adminSeed: string;
+  readonly #place: Place;
+  /** What it shows now, and its clients do. */
+  #secrets: NatsSecrets;
   #process: ChildProcess | null = null;
   #output = "";
 
-  private constructor(
-    folder: string,
-    port: number,
-    secrets: { ca: string; seeds: ReadonlyMap<NatsRole, string>; adminSeed: string },
-  ) {
+  private constructor(folder: string, place: Place, secrets: NatsSecrets) {
     this.folder = folder;
-    this.port = port;
-    this.#ca = secrets.ca;
-    this.#seeds = secrets.seeds;
-    this.#adminSeed = secrets.adminSeed;
+    this.port = place.port;
+    this.#place = place;
+    this.#secrets = secrets;
   }
 
   /** Starts one; it listens when this resolves. */
   static async start(options: NatsServerOptions = {}): Promise<TestNatsServer> {
     const { farms = [TEST_FARM], ...rest } = options;
-    const server = await TestNatsServer.#prepare(await makeUsers(farms), rest);
+    const server = await TestNatsServer.#prepare(await makeNatsSecrets(farms), rest);
     await server.run();
     return server;
   }
 
   /** Starts three that keep streams together; they have elected who leads when this resolves. */
   static async startCluster(): Promise<readonly TestNatsServer[]> {
-    const users = await makeUsers([TEST_FARM]);
+    const secrets = await makeNatsSecrets([TEST_FARM]);
     const ports = [await freePort(), await freePort(), await freePort()];
     const servers = await Promise.all(
       ports.map((own, i) => {
         const routePorts = [own, ...ports.filter((port) => port !== own)];
-        return TestNatsServer.#prepare(users, { routePorts, name: `test-${i + 1}` });
+        return TestNatsServer.#prepare(secrets, { routePorts, name: `test-${i + 1}` });
       }),
     );
-    const roots = servers.map((server) => server.ca).join("");
-    for (const server of servers) server.#ca = roots;
     await Promise.all(servers.map((server) => server.run()));
     const admin = await servers[0]!.connectAdmin();
     await untilElected(admin);
@@ -87,16 +77,50 @@ export class TestNatsServer {
   }
 
   static async #prepare(
-    { users, seeds, adminSeed }: Users,
-    rest: Pick<NatsConfig, "maxPayload" | "routePorts" | "name">,
+    secrets: NatsSecrets,
+    rest: Omit<Place, "port" | "storeDir">,
   ): Promise<TestNatsServer> {
     const folder = await mkdtemp(join(tmpdir(), "nats-"));
-    const { files, ca } = await makeCertificate(folder);
-    const port = await freePort();
-    const storeDir = join(folder, "store");
-    const config = natsConfigText({ ...rest, ...files, port, storeDir, users });
-    await writeFile(join(folder, "nats.conf"), config);
-    return new TestNatsServer(folder, port, { ca, seeds, adminSeed });
+    const place = { ...rest, port: await freePort(), storeDir: join(folder, "store") };
+    const server = new TestNatsServer(folder, place, secrets);
+    await server.#configure(secrets, [secrets]);
+    return server;
+  }
+
+  /** Writes what the server reads when it starts, and when it is told to read again. */
+  async #configure(shown: NatsSecrets, taken: readonly NatsSecrets[]): Promise<void> {
+    const { asksForCertificates = false, ...place } = this.#place;
+    const files = { certFile: join(this.folder, "server.crt"), keyFile: join(this.folder, "key") };
+    const clientCaFile = join(this.folder, "clients.crt");
+    await writeFile(files.certFile, shown.server.certificate);
+    await writeFile(files.keyFile, shown.server.key, { mode: 0o600 });
+    await writeFile(clientCaFile, taken.map(({ ca }) => ca).join(""));
+    const users = taken.flatMap((each) => each.users);
+    const asked = asksForCertificates ? { clientCaFile } : {};
+    await writeFile(
+      join(this.folder, "nats.conf"),
+      natsConfigText({ ...place, ...files, ...asked, users }),
+    );
+  }
+
+  /**
+   * Shows another certificate, and takes the clients of these secrets and no others: whoever is
+   * connected as a user that it does not know any more is cut off.
+   */
+  async changeSecrets(shown: NatsSecrets, taken: readonly NatsSecrets[]): Promise<void> {
+    this.#secrets = shown;
+    await this.#configure(shown, taken);
+    const heard = this.#output.length;
+    this.#process?.kill("SIGHUP");
+    const deadlineMs = Date.now() + READY_MS_MAX;
+    while (!this.#output.slice(heard).includes("Reloaded server configuration")) {
+      if (Date.now() > deadlineMs) throw new Error(`no reload: ${this.#output}`);
+      await sleep(20);
+    }
+  }
+
+  get secrets(): NatsSecrets {
+    return this.#secrets;
   }
 
   get address(): string {
@@ -114,15 +138,15 @@ export class TestNatsServer {
   }
 
   seedOf(role: NatsRole): string {
-    return this.#seeds.get(role)!;
+    return this.#secrets.seeds.get(role)!;
   }
 
   get ca(): string {
-    return this.#ca;
+    return this.#secrets.ca;
   }
 
   settings(role: NatsRole, address = this.address): NatsSettings {
-    const tls = { ca: this.#ca };
+    const tls = this.#tls;
     return { servers: [address], role, seed: this.seedOf(role), tls, name: `test ${role}` };
   }
 
@@ -132,8 +156,13 @@ export class TestNatsServer {
 
   /** A connection that may do everything, which no program of a farm may. */
   connectAdmin(): Promise<NatsConnection> {
-    const authenticator = nkeyAuthenticator(new TextEncoder().encode(this.#adminSeed));
-    return connect({ servers: this.address, authenticator, tls: { ca: this.#ca } });
+    const authenticator = nkeyAuthenticator(new TextEncoder().encode(this.#secrets.adminSeed));
+    return connect({ servers: this.address, authenticator, tls: this.#tls });
+  }
+
+  get #tls(): { ca: string; cert?: string; key?: string } {
+    const { certificate: cert, key } = this.#secrets.client;
+    return { ca: this.#secrets.ca, ...(this.#place.asksForCertificates && { cert, key }) };
   }
 
   /** Starts the server, again after it was killed; resolves once it answers. */
@@ -177,37 +206,6 @@ export class TestNatsServer {
   }
 }
 
-function permissionsFor(role: NatsRole, farms: readonly FarmNames[]): RolePermissions {
-  const each = farms.map((names) => rolePermissions(role, names));
-  return {
-    publish: [...new Set(each.flatMap(({ publish }) => publish))],
-    subscribe: [...new Set(each.flatMap(({ subscribe }) => subscribe))],
-  };
-}
-
-interface Users {
-  readonly users: readonly NatsUser[];
-  readonly seeds: ReadonlyMap<NatsRole, string>;
-  /** Of a user who may do everything, which no program of a farm may. */
-  readonly adminSeed: string;
-}
-
-async function makeUsers(farms: readonly FarmNames[]): Promise<Users> {
-  const keys = ROLES.map((role) => ({ role, pair: nkeys.createUser() }));
-  const admin = nkeys.createUser();
-  const everything = { publish: [">"], subscribe: [">"] };
-  const users = [
-    ...keys.map(({ role, pair }) => ({
-      nkey: pair.getPublicKey(),
-      permissions: permissionsFor(role, farms),
-    })),
-    { nkey: admin.getPublicKey(), permissions: everything },
-  ];
-  const textOf = (seed: Uint8Array) => new TextDecoder().decode(seed);
-  const seeds = new Map(keys.map(({ role, pair }) => [role, textOf(pair.getSeed())]));
-  return { users, seeds, adminSeed: textOf(admin.getSeed()) };
-}
-
 /** JetStream answers once the servers have elected a leader. */
 async function untilElected(admin: NatsConnection): Promise<void> {
   const deadlineMs = Date.now() + READY_MS_MAX;
@@ -220,23 +218,6 @@ async function untilElected(admin: NatsConnection): Promise<void> {
       await sleep(100);
     }
   }
-}
-
-/** A certificate for loopback, signed by a root of its own. */
-async function makeCertificate(folder: string): Promise<{
-  readonly files: { readonly certFile: string; readonly keyFile: string };
-  readonly ca: string;
-}> {
-  const nowMs = Date.now();
-  const validity = { notBefore: new Date(nowMs - DAY_MS), notAfter: new Date(nowMs + DAY_MS) };
-  const root = await createAuthority("test", validity);
-  const identity = { farm: "test", role: "coordinator", name: "nats" } as const;
-  const hosts = ["127.0.0.1", "localhost"];
-  const leaf = await issueLeaf(root, { ...validity, identity, hosts });
-  const files = { certFile: join(folder, "server.crt"), keyFile: join(folder, "server.key") };
-  await writeFile(files.certFile, leaf.certificate);
-  await writeFile(files.keyFile, leaf.key, { mode: 0o600 });
-  return { files, ca: root.certificate };
 }
 
 /** A port of this machine that nobody listens on now. */

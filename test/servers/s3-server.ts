@@ -16,15 +16,9 @@ import { Client } from "minio";
 import type { S3KeyPair, S3Location } from "../../shared/adapters/s3/s3-location.js";
 import { MinioUsers } from "./minio-users.js";
 import { serverPath } from "./server-path.js";
+import type { ServerTls } from "./server-tls.js";
 
 export type S3ServerKind = "minio" | "seaweedfs";
-
-/** A certificate for 127.0.0.1, its key and who signed it, as PEM. */
-export interface ServerTls {
-  readonly certificate: string;
-  readonly key: string;
-  readonly ca: string;
-}
 
 /** What a user may do, in the words of either server. */
 export interface S3Identity {
@@ -55,7 +49,7 @@ export class TestS3Server {
   readonly kind: S3ServerKind;
   readonly folder: string;
   readonly dataFolder: string;
-  readonly tls: ServerTls | null;
+  #tls: ServerTls | null = null;
   /** Of each user by name. */
   readonly #keys: Map<string, S3KeyPair>;
   readonly #minioUsers: MinioUsers | null;
@@ -79,7 +73,6 @@ export class TestS3Server {
     this.kind = kind;
     this.folder = folder;
     this.dataFolder = options.dataFolder ?? join(folder, "data");
-    this.tls = options.tls ?? null;
     this.#command = [...(options.launcher ?? []), program];
     this.#ports = ports;
     this.#minioUsers = minioUsers;
@@ -99,10 +92,7 @@ export class TestS3Server {
     const server = new TestS3Server(kind, program, { folder, ports, options, minioUsers });
     await mkdir(server.dataFolder, { recursive: true });
     await mkdir(join(folder, "certs"));
-    if (options.tls) {
-      await writeFile(join(folder, "certs", "public.crt"), options.tls.certificate);
-      await writeFile(join(folder, "certs", "private.key"), options.tls.key);
-    }
+    if (options.tls) await server.useTls(options.tls);
     await writeFile(join(folder, "s3.json"), server.#seaweedIdentities(identities));
     await server.run();
     for (const [name, { policy }] of minioUsers ? Object.entries(identities) : []) {
@@ -117,8 +107,8 @@ export class TestS3Server {
 
   /** @param address where to reach it instead, for a proxy */
   location(address = this.address, prefix = "farm"): S3Location {
-    const endpoint = `${this.tls ? "https" : "http"}://${address}`;
-    const rest = { region: "us-east-1", style: "path", ca: this.tls?.ca ?? null } as const;
+    const endpoint = `${this.#tls ? "https" : "http"}://${address}`;
+    const rest = { region: "us-east-1", style: "path", ca: this.#tls?.ca ?? null } as const;
     return { bucket: BUCKET, prefix, endpoint, publicEndpoint: endpoint, ...rest };
   }
 
@@ -142,6 +132,13 @@ export class TestS3Server {
     child.stdout.on("data", keep);
     child.stderr.on("data", keep);
     await this.#untilReady();
+  }
+
+  /** Another certificate, shown from the next start on. */
+  async useTls(tls: ServerTls): Promise<void> {
+    this.#tls = tls;
+    await writeFile(join(this.folder, "certs", "public.crt"), tls.certificate);
+    await writeFile(join(this.folder, "certs", "private.key"), tls.key);
   }
 
   get isRunning(): boolean {
@@ -203,7 +200,7 @@ export class TestS3Server {
       `-s3.cert.file=${join(certs, "public.crt")}`,
       `-s3.key.file=${join(certs, "private.key")}`,
     ];
-    return [[...args, ...(this.tls ? tls : [])], {}];
+    return [[...args, ...(this.#tls ? tls : [])], {}];
   }
 
   #seaweedIdentities(identities: S3Identities): string {
@@ -220,9 +217,9 @@ export class TestS3Server {
     const { endpoint, region } = this.location();
     const { port, hostname } = new URL(endpoint);
     const client = new Client({
-      ...{ endPoint: hostname, port: Number(port), useSSL: this.tls !== null },
+      ...{ endPoint: hostname, port: Number(port), useSSL: this.#tls !== null },
       ...{ region, accessKey, secretKey, retryOptions: { disableRetry: true } },
-      ...(this.tls ? { transportAgent: await agentFor(this.tls.ca) } : {}),
+      ...(this.#tls ? { transportAgent: await agentFor(this.#tls.ca) } : {}),
     });
     const deadlineMs = Date.now() + READY_MS_MAX;
     for (;;) {

@@ -1,6 +1,7 @@
 /** @file A process's registry with the port that serves it, or nothing where no port was asked for. */
 import { Registry } from "prom-client";
 import type { TlsMaterial } from "../tls/tls-files.js";
+import type { UsedCertificate } from "../tls/used-certificate.js";
 import { type MetricsServer, startMetricsServer } from "./metrics-server.js";
 import { registerCertificateExpiry, registerProcessMetrics } from "./process-metrics.js";
 
@@ -24,6 +25,8 @@ export interface MetricsOptions {
 
 export interface Metrics extends MetricsServer {
   readonly registry: Registry;
+  /** Takes down when a certificate ends, beside the process's own. */
+  readonly onCertificate: (certificate: UsedCertificate) => void;
 }
 
 /**
@@ -39,16 +42,21 @@ export async function openMetrics(
   const registry = new Registry();
   const commit = process.env["RENDERFARM_COMMIT"] ?? "";
   const stop = registerProcessMetrics(registry, { version, commit, ortVersion });
-  if (tls) registerCertificateExpiry(registry, () => tls.current.endsAtMs);
+  const onCertificate = registerCertificateExpiry(registry);
   const material = tls?.current ?? null;
   const server = await startMetricsServer({
     ...{ listen, registry, checks, config, tls: material },
     versions: { version, commit, node: process.version, ...(ortVersion && { ortVersion }) },
   });
-  tls?.onChange((next) => server.renew(next));
+  if (tls) onCertificate({ use: "farm", ...tls.current });
+  tls?.onChange((next) => {
+    server.renew(next);
+    onCertificate({ use: "farm", ...next });
+  });
   return {
     ...server,
     registry,
+    onCertificate,
     close: async () => {
       stop();
       await server.close();

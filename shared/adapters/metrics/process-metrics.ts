@@ -1,12 +1,13 @@
 /**
  * @file What every process of the farm says of itself: its build, time, memory, event loop and the
- * end of its certificate.
+ * ends of its certificates.
  *
  * prom-client's own default metrics are not used: they come with some gauges whose names end in
  * `_total`, and with a dozen series that nobody looks at.
  */
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { Counter, Gauge, type Registry } from "prom-client";
+import type { UsedCertificate } from "../tls/used-certificate.js";
 
 export interface BuildInfo {
   readonly version: string;
@@ -87,14 +88,19 @@ function registerLoopLag(registry: Registry): () => void {
   return () => delays.disable();
 }
 
-/** When this process's certificate ends; read anew at every scrape, so that a rotation shows. */
-export function registerCertificateExpiry(registry: Registry, endsAtMs: () => number): void {
-  new Gauge({
+/**
+ * When each certificate that this process uses ends.
+ *
+ * @returns sets one, whenever it changes
+ */
+export function registerCertificateExpiry(
+  registry: Registry,
+): (certificate: UsedCertificate) => void {
+  const gauge = new Gauge({
     name: "renderfarm_certificate_expiry_timestamp_seconds",
-    help: "When the certificate of this process ends, in seconds since 1970.",
+    help: "When a certificate that this process shows or trusts ends, in seconds since 1970.",
+    labelNames: ["certificate"],
     registers: [registry],
-    collect() {
-      this.set(endsAtMs() / 1_000);
-    },
   });
+  return ({ use, endsAtMs }) => gauge.set({ certificate: use }, endsAtMs / 1_000);
 }

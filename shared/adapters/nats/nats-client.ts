@@ -4,6 +4,7 @@
  * The client is told to dial for ever and to look often whether its server still answers: by default
  * it gives up after ten dials and notices a silent server after four minutes.
  */
+import { X509Certificate } from "node:crypto";
 import {
   type ConnectionOptions,
   connect,
@@ -16,6 +17,7 @@ import {
   type NatsConnection,
   NatsError,
   nkeyAuthenticator,
+  type TlsOptions,
 } from "nats";
 import { FarmError } from "../../core/errors.js";
 import type { Clock } from "../../ports/clock.js";
@@ -33,11 +35,8 @@ export {
 export type { JetStreamClient, JetStreamManager, JsMsg, Msg, MsgHdrs };
 export { headers };
 
-/** How a program reaches the message broker. */
-export interface NatsSettings {
-  /** host:port of the servers of one cluster, in any order. */
-  readonly servers: readonly string[];
-  readonly role: NatsRole;
+/** What is shown to a server, and by what it is known. */
+interface NatsSecrets {
   /** The seed of the role's nkey, "SU...". Null: the server asks for none, on loopback only. */
   readonly seed: string | null;
   /** PEM; null: without TLS, on loopback only. */
@@ -46,6 +45,13 @@ export interface NatsSettings {
     readonly cert?: string;
     readonly key?: string;
   } | null;
+}
+
+/** How a program reaches the message broker. */
+export interface NatsSettings extends NatsSecrets {
+  /** host:port of the servers of one cluster, in any order. */
+  readonly servers: readonly string[];
+  readonly role: NatsRole;
   /** What the server's monitoring shows, e.g. the node's id. */
   readonly name: string;
 }
@@ -69,12 +75,19 @@ const DRAIN_MS_MAX = 2_000;
 
 export class NatsClient {
   readonly #connection: NatsConnection;
+  readonly #secrets: { current: NatsSecrets };
   readonly #clock: Clock;
   readonly #upWatchers = new Set<() => void>();
+  #onClose = () => {};
   #isUp = true;
 
-  private constructor(connection: NatsConnection, { clock, log }: NatsClientOptions) {
+  private constructor(
+    connection: NatsConnection,
+    secrets: { current: NatsSecrets },
+    { clock, log }: NatsClientOptions,
+  ) {
     this.#connection = connection;
+    this.#secrets = secrets;
     this.#clock = clock;
     void this.#watch(log);
   }
@@ -88,9 +101,11 @@ export class NatsClient {
   static async connect(settings: NatsSettings, options: NatsClientOptions): Promise<NatsClient> {
     const { clock, connectMs = CONNECT_MS_MAX } = options;
     const endMs = clock.nowMs() + connectMs;
+    const secrets = { current: settings };
     while (true) {
       try {
-        return new NatsClient(await connect(optionsOf(settings)), options);
+        const connection = await connect(optionsOf(settings, secrets));
+        return new NatsClient(connection, secrets, options);
       } catch (error) {
         const where = settings.servers.join(", ");
         if (error instanceof NatsError && error.isAuthError()) {
@@ -98,12 +113,22 @@ export class NatsClient {
           throw new FarmError("invalid-argument", text, { cause: error });
         }
         if (clock.nowMs() + REDIAL_MS >= endMs) {
-          const text = `no NATS server at ${where} within ${connectMs} ms: ${reasonOf(error)}`;
+          const text = `no NATS server at ${where} within ${connectMs} ms: ${reasonOf(error)}${endOf(settings)}`;
           throw new FarmError("unreachable", text, { cause: error });
         }
         await new Promise<void>((resolve) => void clock.after(REDIAL_MS, resolve));
       }
     }
+  }
+
+  /** The connection stays as it is; whatever connection comes next shows and trusts these. */
+  renew(secrets: NatsSecrets): void {
+    this.#secrets.current = secrets;
+  }
+
+  /** Sets what follows the end of the connection. */
+  onClose(callback: () => void): void {
+    this.#onClose = callback;
   }
 
   /** Bytes that the server takes as one message, headers included. */
@@ -156,6 +181,7 @@ export class NatsClient {
 
   /** Lets what is queued leave, then closes. */
   async close(): Promise<void> {
+    this.#onClose();
     if (this.#connection.isClosed()) return;
     let cancel = () => {};
     const limit = new Promise<void>((resolve) => {
@@ -172,7 +198,8 @@ export class NatsClient {
       const server = String(data);
       if (type === "disconnect") {
         this.#isUp = false;
-        log.warn(`the NATS server ${server} is gone; dialling again`);
+        const ended = endOf(this.#secrets.current);
+        log.warn(`the NATS server ${server} is gone; dialling again${ended}`);
       } else if (type === "reconnect") {
         this.#isUp = true;
         log.info(`connected to the NATS server ${server} again`);
@@ -207,7 +234,19 @@ function reasonOf(error: unknown): string {
   return under ? `${text}: ${under}` : text;
 }
 
-function optionsOf({ servers, role, seed, tls, name }: NatsSettings): ConnectionOptions {
+/** What a server that refuses an ended certificate does not say: it only cuts the connection. */
+function endOf({ tls }: NatsSecrets): string {
+  if (!tls?.cert) return "";
+  const { validTo } = new X509Certificate(tls.cert);
+  const isOver = Date.parse(validTo) <= Date.now();
+  return isOver ? `; the certificate that is shown to it (cert=) ended at ${validTo}` : "";
+}
+
+/** Reads the secrets at every dial: they may change in between. */
+function optionsOf(
+  { servers, role, tls, name }: NatsSettings,
+  secrets: { readonly current: NatsSecrets },
+): ConnectionOptions {
   return {
     servers: [...servers],
     name,
@@ -222,7 +261,22 @@ function optionsOf({ servers, role, seed, tls, name }: NatsSettings): Connection
     ignoreAuthErrorAbort: true,
     pingInterval: PING_MS,
     maxPingOut: PINGS_OUT_MAX,
-    ...(seed ? { authenticator: nkeyAuthenticator(new TextEncoder().encode(seed)) } : {}),
-    tls: tls ? { ...tls } : null,
+    authenticator: (nonce) => {
+      const { seed } = secrets.current;
+      return seed === null ? undefined : nkeyAuthenticator(new TextEncoder().encode(seed))(nonce);
+    },
+    tls: tls ? liveTls(secrets) : null,
   };
+}
+
+function liveTls(secrets: { readonly current: NatsSecrets }): TlsOptions {
+  return Object.defineProperties(
+    {},
+    Object.fromEntries(
+      (["ca", "cert", "key"] as const).map((name) => [
+        name,
+        { enumerable: true, get: () => secrets.current.tls?.[name] },
+      ]),
+    ),
+  );
 }

@@ -7,6 +7,7 @@
  * versions, no administration.
  */
 import { createHash, randomUUID } from "node:crypto";
+import { assert } from "../../core/assert.js";
 import { FarmError } from "../../core/errors.js";
 import { badKey, corruptBlob, missingBlob } from "../../ports/blob-errors.js";
 import { isBlobKey } from "../../ports/blob-key.js";
@@ -21,11 +22,15 @@ import { S3Puts } from "./s3-put.js";
 
 type Pieces = Uint8Array | AsyncIterable<Uint8Array>;
 
-export interface S3BlobStoreParts {
+/** Where the store is, whom it trusts, and who asks it. */
+export interface S3Access {
   readonly location: S3Location;
   readonly credentials: S3Credentials;
   /** Who signs links to finished files; without one the store gives none. */
   readonly signer?: S3Credentials | null;
+}
+
+export interface S3BlobStoreParts extends S3Access {
   readonly log: Log;
   /**
    * "publishes" checks at the start that the store keeps If-None-Match, and sweeps what dead
@@ -51,16 +56,21 @@ export class S3BlobStore implements BlobStore {
   readonly #puts: S3Puts;
   readonly #prefix: string;
   readonly link?: NonNullable<BlobStore["link"]>;
+  #access: S3Access;
+  #onClose = () => {};
 
   private constructor(parts: S3BlobStoreParts) {
     this.#client = new S3Client(parts.location, parts.credentials);
     this.#calls = new S3Calls(parts.limits ?? CALL_LIMITS_DEFAULT);
     this.#puts = new S3Puts(this.#client, this.#calls, parts.partBytes);
     this.#prefix = `${parts.location.prefix}/`;
-    const { location, signer } = parts;
-    if (!signer) return;
-    this.link = (key, fileName, seconds) =>
-      presignedGet(location, signer, { key, fileName, seconds });
+    this.#access = parts;
+    if (!parts.signer) return;
+    this.link = (key, fileName, seconds) => {
+      const { location, signer } = this.#access;
+      assert(signer, "a signer where there was one");
+      return presignedGet(location, signer, { key, fileName, seconds });
+    };
   }
 
   /**
@@ -84,8 +94,23 @@ export class S3BlobStore implements BlobStore {
     }
   }
 
+  /**
+   * Requests and links from now on use other keys and roots, for the same bucket; those under way end
+   * as they began.
+   */
+  renew(access: S3Access): void {
+    this.#access = access;
+    this.#client.renew(access.location, access.credentials);
+  }
+
+  /** Sets what follows `close`. */
+  onClose(callback: () => void): void {
+    this.#onClose = callback;
+  }
+
   /** Closes its connections; the store takes no more calls. */
   close(): void {
+    this.#onClose();
     this.#client.close();
   }
 

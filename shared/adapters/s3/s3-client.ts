@@ -55,22 +55,30 @@ const SOCKETS_MAX = 32;
 const PAGE_SIZE = 1_000;
 
 export class S3Client {
-  readonly #client: Client;
   readonly #bucket: string;
-  readonly #agent: http.Agent;
-  readonly #isTls: boolean;
   readonly #calls = new AsyncLocalStorage<Call>();
+  readonly #isTls: boolean;
+  #agent: http.Agent;
+  #client: Client;
 
   constructor(location: S3Location, credentials: S3Credentials) {
-    const endpoint = new URL(location.endpoint);
     this.#bucket = location.bucket;
-    this.#isTls = endpoint.protocol === "https:";
-    const options = { keepAlive: true, maxSockets: SOCKETS_MAX };
-    this.#agent = this.#isTls
-      ? new https.Agent({ ...options, ...(location.ca === null ? {} : { ca: location.ca }) })
-      : new http.Agent(options);
+    this.#isTls = location.endpoint.startsWith("https:");
+    this.#agent = agentOf(location);
+    this.#client = this.#clientOf(location, credentials);
+  }
+
+  /** Calls from now on use other keys and roots; those under way keep their connections. */
+  renew(location: S3Location, credentials: S3Credentials): void {
+    retire(this.#agent);
+    this.#agent = agentOf(location);
+    this.#client = this.#clientOf(location, credentials);
+  }
+
+  #clientOf(location: S3Location, credentials: S3Credentials): Client {
+    const endpoint = new URL(location.endpoint);
     const transport = { request: this.#request.bind(this) };
-    this.#client = new Client({
+    return new Client({
       endPoint: hostOf(endpoint),
       port: Number(endpoint.port) || (this.#isTls ? 443 : 80),
       useSSL: this.#isTls,
@@ -246,6 +254,18 @@ export class S3Client {
     request.on("socket", (socket: Socket) => limitConnecting(socket, request));
     return request;
   }
+}
+
+function agentOf({ endpoint, ca }: S3Location): http.Agent {
+  const options = { keepAlive: true, maxSockets: SOCKETS_MAX };
+  if (!endpoint.startsWith("https:")) return new http.Agent(options);
+  return new https.Agent({ ...options, ...(ca === null ? {} : { ca }) });
+}
+
+/** Its connections that are busy end with what they do. */
+function retire(agent: http.Agent): void {
+  agent.maxFreeSockets = 0;
+  for (const idle of Object.values(agent.freeSockets).flat()) idle?.destroy();
 }
 
 type MinioOptions = ConstructorParameters<typeof Client>[0];

@@ -33,6 +33,14 @@ export class S3Failure extends Error {
 /** Words for a full disk, as servers say it. */
 const FULL_CODES = new Set(["XMinioStorageFull", "StorageFull", "InsufficientStorage", "507"]);
 
+/** Node's words for a certificate whose roots are not those that are trusted. */
+const UNKNOWN_ISSUER_CODES = new Set([
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+]);
+
 /** Any error of a request as S3Failure. */
 export function toS3Failure(error: unknown, status: number | null, isLate: boolean): S3Failure {
   if (error instanceof S3Failure) return error;
@@ -62,6 +70,10 @@ export function toFarmError(what: string, error: unknown): unknown {
 
 function hintOf({ status, code }: S3Failure): string | null {
   if (code === "RequestTimeTooSkewed") return "this machine's clock differs from the server's";
+  if (code === "CERT_HAS_EXPIRED") return "the certificate that the server shows has ended";
+  if (UNKNOWN_ISSUER_CODES.has(code)) return "no root in ca= issued what the server shows";
+  if (code === "ExpiredToken")
+    return "the temporary keys have ended, put newer ones into their files";
   if (code === "NoSuchBucket") return "there is no such bucket, make it";
   if (status === 401 || status === 403)
     return "the server refused the key pair, or its policy does";
