@@ -63,7 +63,8 @@ async function listen(): Promise<{ address: string; heard: NodeMessage[]; ended:
     connect: (call: ServerDuplexStream<ConnectRequest, ConnectResponse>) => {
       call.on("data", (wire: ConnectRequest) => {
         heard.push(decodeNodeMessage(wire));
-        const welcome = { kind: "welcome", leaseMs: 5_000, heartbeatMs: 1_000 } as const;
+        const lease = { leaseMs: 5_000, heartbeatMs: 1_000, takesEndings: true };
+        const welcome = { kind: "welcome", ...lease } as const;
         if (heard.length === 1) call.write(encodeNodeOrder(welcome));
       });
       call.on("cancelled", end);

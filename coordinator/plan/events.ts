@@ -70,6 +70,8 @@ export type TaskReported = {
       readonly blobKey?: string | undefined;
     }
   | { readonly kind: "task-checkpointed"; readonly checkpoint: StepCheckpoint }
+  /** All is computed and the result is on its way to the store: the accelerator is free. */
+  | { readonly kind: "task-ending" }
   | { readonly kind: "task-yielded"; readonly checkpoint: StepCheckpoint | null }
   | { readonly kind: "pair-broken"; readonly step: number; readonly reason: string }
 );

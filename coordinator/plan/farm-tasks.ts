@@ -13,7 +13,7 @@ import { FAILED_NODES_MAX } from "./limits.js";
 import type { NodeRecordEvent } from "./node-machine.js";
 import { reduceNodeRecord } from "./node-machine.js";
 import type { Task, TaskEffect, TaskEvent, TaskFailure } from "./task.js";
-import { isEnded, membersOf, reduceTask } from "./task.js";
+import { isEnded, isEnding, membersOf, reduceTask } from "./task.js";
 import type { MemoryVerdict } from "./task-failures.js";
 import { isFed } from "./task-graph.js";
 import { workKindOf } from "./work-kind.js";
@@ -143,19 +143,25 @@ function quarantine(farm: Farm, jobId: string, failure: TaskFailure, atMs: numbe
 
 /** A node's slot holds a task exactly while the task's grant names the node. */
 function moveSlots(farm: Farm, job: Job, before: Task, after: Task): void {
-  const slot = after.stage === "mux" ? "muxTaskId" : "gpuTaskId";
   for (const { nodeId } of membersOf(before)) {
     const node = farm.nodes.get(nodeId);
+    const slot = slotOf(before, nodeId);
     if (node?.[slot] === after.taskId) node[slot] = null;
   }
   for (const { nodeId } of membersOf(after)) {
     const node = farm.nodes.get(nodeId);
+    const slot = slotOf(after, nodeId);
     assert(node && node[slot] === null, `a free ${slot} on ${nodeId} for ${after.taskId}`);
     node[slot] = after.taskId;
     if (slot === "gpuTaskId") {
       node.lastShape = shapeOf(workKindOf(job, after, { provider: node.info.provider }));
     }
   }
+}
+
+function slotOf(task: Task, nodeId: string): "muxTaskId" | "endingTaskId" | "gpuTaskId" {
+  if (task.stage === "mux") return "muxTaskId";
+  return isEnding(task, nodeId) ? "endingTaskId" : "gpuTaskId";
 }
 
 function requeue(farm: Farm, job: Job, { taskId, stage, state }: Task): void {

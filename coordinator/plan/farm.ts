@@ -24,7 +24,7 @@ import {
 } from "./job-machine.js";
 import { deleteJob, pauseJob, retryJob, stopJob, sweepJob } from "./job-verbs.js";
 import { judgeMemory, noteOutgrown, outgrownFailure } from "./memory.js";
-import type { NodeInfo } from "./node.js";
+import { type NodeInfo, tasksHeld } from "./node.js";
 import { remakeInput } from "./remake.js";
 import type { Member, Task } from "./task.js";
 import { membersOf } from "./task.js";
@@ -84,6 +84,7 @@ function applyEvent(farm: Farm, event: FarmEvent): FarmEffect[] {
     case "task-finished":
     case "task-failed":
     case "task-checkpointed":
+    case "task-ending":
     case "task-yielded":
     case "pair-broken":
       return reportTask(farm, event, atMs);
@@ -115,7 +116,7 @@ function joinNode(farm: Farm, info: NodeInfo, atMs: number): FarmEffect[] {
   if (isRejoin) remember(farm, nodeId, { kind: "lost", atMs });
   const effects = isRejoin ? dropNode(farm, nodeId, true, atMs) : [];
   remember(farm, nodeId, { kind: "joined", atMs });
-  const free = { gpuTaskId: null, muxTaskId: null, lastShape: "" };
+  const free = { gpuTaskId: null, endingTaskId: null, muxTaskId: null, lastShape: "" };
   farm.nodes.set(nodeId, { info, ...free, stopping: false, apart: [] });
   return effects;
 }
@@ -136,9 +137,8 @@ function dropNode(farm: Farm, nodeId: string, isFault: boolean, atMs: number): F
   const node = farm.nodes.get(nodeId);
   assert(node, `node ${nodeId}`);
   farm.nodes.delete(nodeId);
-  const held = [node.gpuTaskId, node.muxTaskId].filter((taskId) => taskId !== null);
   const lost = { kind: "node-lost", nodeId, isFault, atMs } as const;
-  return held.flatMap((taskId) => changeTask(farm, taskId, lost));
+  return tasksHeld(node).flatMap((taskId) => changeTask(farm, taskId, lost));
 }
 
 function stopNode(farm: Farm, nodeId: string, atMs: number): FarmEffect[] {
@@ -225,6 +225,8 @@ function reportTask(farm: Farm, event: TaskReported, atMs: number): FarmEffect[]
       const { checkpoint } = event;
       return changeTask(farm, taskId, { kind: "checkpointed", ...from, checkpoint });
     }
+    case "task-ending":
+      return endTask(farm, taskById(farm, taskId), from);
     case "task-yielded": {
       const { checkpoint } = event;
       return changeTask(farm, taskId, { kind: "yielded", ...from, checkpoint });
@@ -233,6 +235,17 @@ function reportTask(farm: Farm, event: TaskReported, atMs: number): FarmEffect[]
       keepApart(farm, taskById(farm, taskId), from);
       return changeTask(farm, taskId, { kind: "pair-broken", ...from });
   }
+}
+
+/** A node stores one result beside its work: a second one keeps its accelerator until it is stored. */
+function endTask(
+  farm: Farm,
+  { taskId, stage }: Task,
+  from: { readonly nodeId: string; readonly epoch: number; readonly atMs: number },
+): FarmEffect[] {
+  const stored = farm.nodes.get(from.nodeId)?.endingTaskId ?? null;
+  if (stage === "mux" || (stored !== null && stored !== taskId)) return [];
+  return changeTask(farm, taskId, { kind: "ending", ...from });
 }
 
 /**

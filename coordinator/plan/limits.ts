@@ -36,6 +36,12 @@ export const MEMORY_REMEMBERED_MS = 3_600_000;
 /** How long a task that ran out of memory waits while no node has more, before its clip fails. */
 export const BIGGER_NODE_MS_MAX = 600_000;
 
+/**
+ * The longest denoising that a node starts while it stores the latents of another clip, whose decoding
+ * will want it in a moment.
+ */
+export const OVERTAKING_MS_MAX = 2_000;
+
 /** How often a node says that it lives. */
 export const HEARTBEAT_MS = 1_000;
 

@@ -20,11 +20,16 @@ export interface NodeInfo {
   readonly prefers: NodePreference;
 }
 
-/** A node has one slot for the accelerator and one for files: ffmpeg beside a denoising GPU. */
+/**
+ * A node has one slot for the accelerator, one for a task that has left it, and one for files: ffmpeg
+ * beside a denoising GPU.
+ */
 export interface Node {
   readonly info: NodeInfo;
   /** Task on the accelerator (condition, denoise, decode), or null. */
   gpuTaskId: string | null;
+  /** Task of the accelerator that has computed all and whose result is being stored, or null. */
+  endingTaskId: string | null;
   /** Task that writes files (mux), or null. */
   muxTaskId: string | null;
   /** It said that it will stop: no new work, and its end is no loss. */
@@ -33,6 +38,11 @@ export interface Node {
   apart: readonly { readonly nodeId: string; readonly atMs: number }[];
   /** Shape of the last work on the accelerator, whose graph is at hand; "" before the first. */
   lastShape: string;
+}
+
+/** Every task that a node works on. */
+export function tasksHeld({ gpuTaskId, endingTaskId, muxTaskId }: Node): string[] {
+  return [gpuTaskId, endingTaskId, muxTaskId].filter((taskId) => taskId !== null);
 }
 
 /** What the farm remembers of a node id, whether it is connected or not. */

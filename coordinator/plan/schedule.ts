@@ -14,6 +14,7 @@ import { recordOf } from "./farm-state.js";
 import type { Job } from "./job.js";
 import type { Node } from "./node.js";
 import { refusalOf } from "./node-machine.js";
+import { mayOvertake } from "./overtaking.js";
 import type { ReadyTask } from "./ready-queue.js";
 import type { Member, Task } from "./task.js";
 import { membersOf } from "./task.js";
@@ -190,9 +191,9 @@ class Placing {
     const held = this.#held.get(ready.owner) ?? 0;
     const limit = this.#policy.ownerAcceleratorsMax ?? Number.POSITIVE_INFINITY;
     if (held >= limit) return null;
-    return ready.stage === "denoise"
-      ? this.#denoise({ job, task }, free, limit - held)
-      : this.#single({ job, task }, free);
+    if (ready.stage !== "denoise") return this.#single({ job, task }, free);
+    const willing = [...free].filter((node) => mayOvertake(this.#farm, { job, task }, node));
+    return this.#denoise({ job, task }, new Set(willing), limit - held);
   }
 
   #rank(what: { job: Job; task: Task }, free: Iterable<Node>): Node[] {
@@ -265,7 +266,8 @@ function servesTask(farm: Farm, { taskId }: ReadyTask): (running: { task: Task }
  */
 function planPairing(farm: Farm, placing: Placing, { running }: Glance): string[] {
   if (farm.ready.size > placing.grants.length || placing.idle.size === 0) return [];
-  const idle = new Set(placing.idle);
+  // What a node stores will bring it work in a moment.
+  const idle = new Set([...placing.idle].filter((node) => node.endingTaskId === null));
   return running.flatMap(({ task, job, yielding }) => {
     const members = membersOf(task);
     const { pair } = job.parameters;

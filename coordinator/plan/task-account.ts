@@ -1,4 +1,7 @@
-/** @file What the end of a grant puts on the account: seconds of its members, the lost ones apart. */
+/**
+ * @file What the end of a grant puts on the account: seconds of its members, the lost ones apart. A
+ * member's accelerator is held until all is computed; what it stores after that costs nothing.
+ */
 import type { Task, TaskEffect } from "./task.js";
 
 /** Every member of the grant that ends now. */
@@ -6,9 +9,18 @@ export function charge(task: Task, atMs: number, how: "used" | "wasted"): TaskEf
   const { state } = task;
   if (state.kind !== "granted") return [];
   const lostSinceMs = Math.max(state.sinceMs, task.checkpoint?.atMs ?? 0);
-  const used = secondsBetween(state.sinceMs, atMs);
-  const wasted = how === "wasted" ? Math.min(used, secondsBetween(lostSinceMs, atMs)) : 0;
-  return state.members.map(() => ({ kind: "charge", used, wasted }));
+  return state.members.map(({ nodeId }) => {
+    const untilMs = heldUntilMs(task, nodeId, atMs);
+    const used = secondsBetween(state.sinceMs, untilMs);
+    const wasted = how === "wasted" ? Math.min(used, secondsBetween(lostSinceMs, untilMs)) : 0;
+    return { kind: "charge", used, wasted };
+  });
+}
+
+/** When the grant's hold of a member's accelerator ended, if not at `atMs`. */
+export function heldUntilMs({ state }: Task, nodeId: string, atMs: number): number {
+  if (state.kind !== "granted") return atMs;
+  return state.ending.find((each) => each.nodeId === nodeId)?.sinceMs ?? atMs;
 }
 
 /** Nothing for a clock that was set back meanwhile. */

@@ -10,6 +10,7 @@ const onA: TaskState = {
   members: [{ nodeId: "a", half: null }],
   sinceMs: 1_000,
   yielding: false,
+  ending: [],
 };
 const onPair: TaskState = {
   kind: "granted",
@@ -19,6 +20,7 @@ const onPair: TaskState = {
   ],
   sinceMs: 1_000,
   yielding: false,
+  ending: [],
 };
 const done: TaskState = { kind: "done", result };
 
@@ -282,6 +284,35 @@ test.each(cases)("reduceTask: %s", (_name, from, on, to, epoch, expected) => {
   expect(words).toEqual(expected);
 });
 
+const ending = (nodeId: string, epoch = 3): TaskEvent => ({
+  kind: "ending",
+  nodeId,
+  epoch,
+  atMs: 6_000,
+});
+const endingNodes = ({ state }: Task) =>
+  state.kind === "granted" ? state.ending.map(({ nodeId }) => nodeId) : null;
+
+test("a member that only stores has left its accelerator, once, and works on the task all the same", () => {
+  const [next, effects] = reduceTask(at(onPair), ending("a"));
+  expect([endingNodes(next), effects]).toEqual([["a"], []]);
+  expect(reduceTask(next, ending("a"))).toEqual([next, []]);
+  expect(endingNodes(reduceTask(next, ending("b"))[0])).toEqual(["a", "b"]);
+  expect(reduceTask(next, finished("a"))[0].state.kind).toBe("done");
+  for (const stranger of [ending("c"), ending("a", 2)]) {
+    expect(reduceTask(at(onPair), stranger)).toEqual([
+      at(onPair),
+      [{ kind: "count", metric: STALE }],
+    ]);
+  }
+});
+
+test("of a pair that breaks while it stores, the survivor goes on storing", () => {
+  const [storing] = reduceTask(reduceTask(at(onPair), ending("a"))[0], ending("b"));
+  expect(endingNodes(reduceTask(storing, lost("a"))[0])).toEqual(["b"]);
+  expect(endingNodes(reduceTask(storing, failed("b", "runtime-failed"))[0])).toEqual(["a"]);
+});
+
 test("a survivor is the only member of the new epoch, and the plan shows what happened", () => {
   const [next] = reduceTask(at(onPair, { plans: ["pair"] }), lost("a"));
   expect(next.state).toMatchObject({ kind: "granted", members: [{ nodeId: "b", half: null }] });
@@ -324,4 +355,12 @@ test("members are charged to their end; what a checkpoint saved is not wasted", 
   expect(charges(at(onA), yielded("a", 7))).toEqual([[8, 0]]);
   expect(charges(at(onPair), lost("a"))).toEqual([[8, 0]]);
   expect(charges(at(onA), finished("b"))).toEqual([]);
+  // What it stores does not hold its accelerator.
+  const storing = reduceTask(at(onPair), ending("a"))[0];
+  expect(charges(storing, finished("b"))).toEqual([
+    [5, 0],
+    [8, 0],
+  ]);
+  expect(charges(storing, lost("a"))).toEqual([[5, 0]]);
+  expect(charges(reduceTask(at(onA), ending("a"))[0], lost("a"))).toEqual([[5, 5]]);
 });

@@ -7,7 +7,7 @@
 import type { FarmErrorCode } from "../../shared/core/errors.js";
 import { FarmError } from "../../shared/core/errors.js";
 import type { GuidanceHalf, Stage, StepCheckpoint, TaskResult } from "../../shared/farm/work.js";
-import { charge, secondsBetween } from "./task-account.js";
+import { charge, heldUntilMs, secondsBetween } from "./task-account.js";
 import { DISTRUSTED, isSpent, type MemoryVerdict, memoryWanted } from "./task-failures.js";
 
 /** A node's part in a grant; `half` is set in a pair only. */
@@ -33,6 +33,8 @@ export type TaskState =
       readonly sinceMs: number;
       /** Its members were asked to give it back at the next step. */
       readonly yielding: boolean;
+      /** Members that have computed all and only store it, and since when; their accelerators are free. */
+      readonly ending: readonly { readonly nodeId: string; readonly sinceMs: number }[];
     }
   /** Ended well. Set by a member's report. */
   | { readonly kind: "done"; readonly result: TaskResult }
@@ -95,6 +97,8 @@ export type TaskEvent = { readonly atMs: number } & (
       readonly epoch: number;
       readonly checkpoint: StepCheckpoint;
     }
+  /** A member has computed all; its result is on its way to the store. */
+  | { readonly kind: "ending"; readonly nodeId: string; readonly epoch: number }
   /** The scheduler wants the nodes for something else, or the job is paused, or a node drains. */
   | { readonly kind: "asked-to-yield" }
   /** A member gave the task back at a step boundary; null: before its first step. */
@@ -163,6 +167,8 @@ export function reduceTask(task: Task, event: TaskEvent): Step {
       return isCurrent(task, event) ? fail(task, event) : stale(task);
     case "checkpointed":
       return isCurrent(task, event) ? [keepCheckpoint(task, event), []] : stale(task);
+    case "ending":
+      return isCurrent(task, event) ? leaveAccelerator(task, event) : stale(task);
     case "asked-to-yield":
       return askToYield(task);
     case "yielded":
@@ -201,12 +207,17 @@ export function isCurrent(task: Task, report: { nodeId: string; epoch: number })
   );
 }
 
+/** Whether a member of the grant has computed all, so that its accelerator is free. */
+export function isEnding({ state }: Task, nodeId: string): boolean {
+  return state.kind === "granted" && state.ending.some((each) => each.nodeId === nodeId);
+}
+
 function grant(task: Task, { members, atMs }: On<"granted">): Step {
   const joined = members.map((member) => member.nodeId);
   return [
     {
       ...task,
-      state: { kind: "granted", members, sinceMs: atMs, yielding: false },
+      state: { kind: "granted", members, sinceMs: atMs, yielding: false, ending: [] },
       epoch: task.epoch + 1,
       attempts: task.attempts + 1,
       workedNodeIds: [...new Set([...task.workedNodeIds, ...joined])],
@@ -275,6 +286,12 @@ function keepCheckpoint(
   return { ...task, kept, checkpoint: { ...checkpoint, atMs } };
 }
 
+function leaveAccelerator(task: Task, { nodeId, atMs }: On<"ending">): Step {
+  if (task.state.kind !== "granted" || isEnding(task, nodeId)) return [task, []];
+  const ending = [...task.state.ending, { nodeId, sinceMs: atMs }];
+  return [{ ...task, state: { ...task.state, ending } }, []];
+}
+
 /** Only denoising has step boundaries; every other stage is short and runs to its end. */
 function askToYield(task: Task): Step {
   if (task.stage !== "denoise" || task.state.kind !== "granted" || task.state.yielding) {
@@ -304,9 +321,16 @@ function breakPair(task: Task, survivorId: string, atMs: number): Step {
   const { state } = task;
   if (state.kind !== "granted" || state.members.length !== 2) return stale(task);
   const newEpoch = task.epoch + 1;
+  const lost = state.members.find(({ nodeId }) => nodeId !== survivorId)!;
+  const lostUntilMs = heldUntilMs(task, lost.nodeId, atMs);
   const alone: Task = {
     ...task,
-    state: { ...state, members: [{ nodeId: survivorId, half: null }], yielding: false },
+    state: {
+      ...state,
+      members: [{ nodeId: survivorId, half: null }],
+      yielding: false,
+      ending: state.ending.filter(({ nodeId }) => nodeId === survivorId),
+    },
     epoch: newEpoch,
     plans: [...task.plans, "single"],
   };
@@ -321,7 +345,7 @@ function breakPair(task: Task, survivorId: string, atMs: number): Step {
       count("pairs_broken_total"),
       ...cancelOthers(task, survivorId),
       // The halves that the lost partner computed are in the latents that the survivor holds.
-      { kind: "charge", used: secondsBetween(state.sinceMs, atMs), wasted: 0 },
+      { kind: "charge", used: secondsBetween(state.sinceMs, lostUntilMs), wasted: 0 },
       { kind: "continue-alone", nodeId: survivorId, epoch: task.epoch, newEpoch },
       ...again,
     ],

@@ -5,6 +5,7 @@ import { encodeModelInfo } from "../../shared/adapters/grpc/model-codec.js";
 import { encodePreference } from "../../shared/adapters/grpc/node-codec.js";
 import { FarmError } from "../../shared/core/errors.js";
 import { recordOf } from "../plan/farm-state.js";
+import { tasksHeld } from "../plan/node.js";
 import { refusalOf } from "../plan/node-machine.js";
 import type { FarmLoop } from "../shell/farm-loop.js";
 
@@ -57,7 +58,7 @@ function viewNode(loop: FarmLoop, nodeId: string): wire.FarmNode {
     nodeId,
     modelDigest: node?.info.model.digest ?? "",
     provider: node?.info.provider ?? "",
-    taskCount: [node?.gpuTaskId, node?.muxTaskId].filter(Boolean).length,
+    taskCount: node ? tasksHeld(node).length : 0,
     refusal: node?.stopping ? "stopping" : refusal,
     connected: node !== undefined,
     memoryBytes: BigInt(node?.info.memoryBytes ?? 0),

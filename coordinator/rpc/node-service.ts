@@ -105,7 +105,10 @@ function welcome(
     // Behind the last of the stream before.
     call.pause();
   }
-  stream.send({ kind: "welcome", leaseMs: LEASE_MS, heartbeatMs: HEARTBEAT_MS });
+  stream.send({
+    ...{ kind: "welcome", leaseMs: LEASE_MS, heartbeatMs: HEARTBEAT_MS },
+    takesEndings: true,
+  });
   if (message.kind === "hello") sessions.join(message.identity, stream);
   return nodeId;
 }
@@ -157,6 +160,9 @@ function take(
             .catch(onError);
           return;
         }
+        case "ending":
+          loop.dispatch({ kind: "task-ending", taskId, nodeId, epoch }).catch(onError);
+          return;
         case "yielded": {
           const { checkpoint } = report;
           loop.dispatch({ kind: "task-yielded", taskId, nodeId, epoch, checkpoint }).catch(onError);

@@ -33,6 +33,7 @@ const KNOWN_KINDS = {
   "task-finished": true,
   "task-failed": true,
   "task-checkpointed": true,
+  "task-ending": true,
   "task-yielded": true,
   "pair-broken": true,
   "clip-published": true,

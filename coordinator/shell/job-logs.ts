@@ -86,6 +86,8 @@ export class JobLogs {
       case "pair-broken":
         this.#tellReport(farm, event);
         return;
+      // People want to know when it has finished.
+      case "task-ending":
       case "node-joined":
       case "node-stopping":
       case "node-drained":
@@ -104,7 +106,7 @@ export class JobLogs {
   }
 
   /** Only what the holder of the grant says, and of a pair the first word. */
-  #tellReport(farm: Farm, event: TaskReported & { readonly atMs: number }): void {
+  #tellReport(farm: Farm, event: TaskWord & { readonly atMs: number }): void {
     const task = farm.tasks.get(event.taskId);
     const held = this.#held.get(event.taskId);
     if (!task || held?.nodeIds.includes(event.nodeId) !== true || event.epoch < held.epoch) return;
@@ -190,7 +192,9 @@ export class JobLogs {
   }
 }
 
-function wordsOf(event: TaskReported): [what: string, detail: string] {
+type TaskWord = Exclude<TaskReported, { kind: "task-ending" }>;
+
+function wordsOf(event: TaskWord): [what: string, detail: string] {
   switch (event.kind) {
     case "task-finished":
       return ["finished", `${event.result.seconds.toFixed(1)} s`];

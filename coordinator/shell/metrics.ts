@@ -11,7 +11,7 @@ import type { FarmEffect, FarmEvent } from "../plan/events.js";
 import type { Farm } from "../plan/farm-state.js";
 import { recordOf } from "../plan/farm-state.js";
 import type { Job } from "../plan/job.js";
-import type { Node } from "../plan/node.js";
+import { type Node, tasksHeld } from "../plan/node.js";
 import { refusalOf } from "../plan/node-machine.js";
 import type { TaskMetric } from "../plan/task.js";
 import type { FarmObserver } from "./farm-observer.js";
@@ -186,9 +186,9 @@ export class FarmMetrics implements FarmObserver {
     });
     this.#gauge("leases", "Tasks that nodes hold now.", "stage", (set) => {
       const heldBy = new Map(STAGES.map((stage) => [stage, new Set<string>()]));
-      for (const { gpuTaskId, muxTaskId } of this.#nodes()) {
-        for (const taskId of [gpuTaskId, muxTaskId]) {
-          const stage = taskId && this.#farm?.tasks.get(taskId)?.stage;
+      for (const node of this.#nodes()) {
+        for (const taskId of tasksHeld(node)) {
+          const stage = this.#farm?.tasks.get(taskId)?.stage;
           if (stage) heldBy.get(stage)!.add(taskId);
         }
       }
@@ -263,7 +263,7 @@ export class FarmMetrics implements FarmObserver {
     const refusal = refusalOf(record, this.#wallMs());
     if (refusal === "draining" || refusal === "quarantined") return refusal;
     if (refusal !== null) return "held";
-    return node.gpuTaskId === null && node.muxTaskId === null ? "idle" : "working";
+    return tasksHeld(node).length === 0 ? "idle" : "working";
   }
 }
 

@@ -3,7 +3,7 @@
  * journalled; a coordinator that starts anew begins with an empty one.
  */
 import type { DenoiseTime, GuidanceHalf, Stage } from "../../shared/farm/work.js";
-import type { Node } from "../plan/node.js";
+import { type Node, tasksHeld } from "../plan/node.js";
 import { membersOf, type Task } from "../plan/task.js";
 import type { FarmLoop, TimeTold } from "./farm-loop.js";
 
@@ -72,8 +72,8 @@ export class Timeline {
   #look(): void {
     const now = new Set<string>();
     for (const node of this.#loop.farm.nodes.values()) {
-      for (const taskId of [node.gpuTaskId, node.muxTaskId]) {
-        const task = taskId === null ? undefined : this.#loop.farm.tasks.get(taskId);
+      for (const taskId of tasksHeld(node)) {
+        const task = this.#loop.farm.tasks.get(taskId);
         if (!task) continue;
         const key = keyOf(node.info.nodeId, task.taskId);
         now.add(key);

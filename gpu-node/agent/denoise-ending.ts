@@ -20,6 +20,7 @@ import { secondsPerStep } from "./denoise-timing.js";
 
 export type Step = readonly [next: DenoiseState, effects: readonly DenoiseEffect[]];
 
+const ENDING: TaskReport = { kind: "ending" };
 /** How long the latents of a task that is given back may take to the store. */
 const YIELD_SAVE_MS_MAX = 10_000;
 
@@ -55,9 +56,16 @@ export function reduceEnding(state: Storing | Yielding | Ended, event: DenoiseEv
   }
 }
 
-/** All steps are made. */
+/** All steps are made: the accelerator is free while the latents go to the store. */
 export function store(made: Omit<Storing, "kind">): Step {
-  return [{ kind: "storing", ...made }, [{ kind: "store", epoch: made.epoch }]];
+  const { epoch } = made;
+  return [
+    { kind: "storing", ...made },
+    [
+      { kind: "report", epoch, report: ENDING },
+      { kind: "store", epoch },
+    ],
+  ];
 }
 
 /** With the latents as they are, those before the step in hand. */
@@ -123,13 +131,27 @@ function takeSaved(state: Yielding, checkpoint: StepCheckpoint): Step {
 }
 
 /**
- * A result that was reported under the old epoch crossed the order on its way and was stale, so it
- * is reported again.
+ * What was reported under the old epoch crossed the order on its way and was stale, so it is reported
+ * again.
  */
 function takeEpoch(state: Storing | Yielding | Ended, newEpoch: number): Step {
-  const report = state.kind === "ended" ? state.report : null;
+  const report = wordOf(state);
   const again = report ? [{ kind: "report", epoch: newEpoch, report } as const] : [];
   return [{ ...state, epoch: newEpoch }, again];
+}
+
+/** What the coordinator is to know of a task of which no step is made any more. */
+function wordOf(state: Storing | Yielding | Ended): TaskReport | null {
+  switch (state.kind) {
+    case "storing":
+      return ENDING;
+    case "yielding":
+      return null;
+    case "ended":
+      return state.report;
+    default:
+      return assertNever(state);
+  }
 }
 
 function yielded(checkpoint: StepCheckpoint | null): TaskReport {

@@ -37,7 +37,7 @@ test("alone with guidance: uncond, cond, step, and so on; then the latents are s
       [applied(1), "done 1 in epoch 1", "run uncond 1", "save 1 in epoch 1"],
       [half("uncond"), "run cond 1"],
       [half("cond"), "apply 1"],
-      [applied(2), "done 2 in epoch 1", "store in epoch 1"],
+      [applied(2), "done 2 in epoch 1", "ending in epoch 1", "store in epoch 1"],
       [stored, "finished in epoch 1"],
     ],
   );
@@ -49,7 +49,7 @@ test("alone without guidance: only the conditional half", () => {
     ["run cond 0"],
     [
       [half("cond"), "apply 0"],
-      [applied(1), "done 1 in epoch 1", "store in epoch 1"],
+      [applied(1), "done 1 in epoch 1", "ending in epoch 1", "store in epoch 1"],
     ],
   );
 });
@@ -68,7 +68,7 @@ test("a pair: own half, the partner's, step; the partner may be first or a step 
       [applied(2), "done 2 in epoch 1", "run cond 2"],
       [half("cond"), "send cond 2 in epoch 1 from latents 2", "apply 2"],
       [applied(3), "done 3 in epoch 1", "send latents 3 in epoch 1", "deadline 10000"],
-      [frame(3), "clear-deadline", "leave-pair", "store in epoch 1"],
+      [frame(3), "clear-deadline", "leave-pair", "ending in epoch 1", "store in epoch 1"],
       [stored, "finished in epoch 1"],
     ],
   );
@@ -85,7 +85,11 @@ const leaving = ["clear-deadline", "leave-pair"];
 test.each<[name: string, lines: Line[]]>([
   [
     "the same latents: they are stored",
-    [...made, [frame(1), ...leaving, "store in epoch 1"], [frame(1), "drop not-paired"]],
+    [
+      ...made,
+      [frame(1), ...leaving, "ending in epoch 1", "store in epoch 1"],
+      [frame(1), "drop not-paired"],
+    ],
   ],
   [
     "the same latents, told before this replica has made its step",
@@ -95,7 +99,13 @@ test.each<[name: string, lines: Line[]]>([
       [frame(1), "drop duplicate"],
       [
         applied(1),
-        ...["done 1 in epoch 1", "send latents 1 in epoch 1", ...leaving, "store in epoch 1"],
+        ...[
+          "done 1 in epoch 1",
+          "send latents 1 in epoch 1",
+          ...leaving,
+          "ending in epoch 1",
+          "store in epoch 1",
+        ],
       ],
     ],
   ],
@@ -107,7 +117,13 @@ test.each<[name: string, lines: Line[]]>([
       [lost],
       [
         applied(1),
-        ...["done 1 in epoch 1", "send latents 1 in epoch 1", ...leaving, "store in epoch 1"],
+        ...[
+          "done 1 in epoch 1",
+          "send latents 1 in epoch 1",
+          ...leaving,
+          "ending in epoch 1",
+          "store in epoch 1",
+        ],
       ],
     ],
   ],
@@ -135,7 +151,7 @@ test.each<[name: string, lines: Line[]]>([
       ...made,
       [lost, "deadline 60000", "pair-broken in epoch 1"],
       [frame(1), "drop step-beyond"],
-      [alone(2), ...leaving, "store in epoch 2"],
+      [alone(2), ...leaving, "ending in epoch 2", "store in epoch 2"],
     ],
   ],
   [
@@ -143,7 +159,7 @@ test.each<[name: string, lines: Line[]]>([
     [
       ...made,
       [deadline, "deadline 60000", "pair-broken in epoch 1"],
-      [alone(2), ...leaving, "store in epoch 2"],
+      [alone(2), ...leaving, "ending in epoch 2", "store in epoch 2"],
     ],
   ],
   [
@@ -348,9 +364,16 @@ test("a half of a step that does not exist is dropped", () => {
 });
 
 test("the partner's death while the last latents are stored changes the epoch, not the work", () => {
-  const ready: Line[] = [...made, [frame(1), "clear-deadline", "leave-pair", "store in epoch 1"]];
+  const ready: Line[] = [
+    ...made,
+    [frame(1), "clear-deadline", "leave-pair", "ending in epoch 1", "store in epoch 1"],
+  ];
   const plan = { ...COND, stepCount: 1 };
-  play(plan, ["run cond 0"], [...ready, [lost], [alone(2)], [stored, "finished in epoch 2"]]);
+  play(
+    plan,
+    ["run cond 0"],
+    [...ready, [lost], [alone(2), "ending in epoch 2"], [stored, "finished in epoch 2"]],
+  );
   play(
     plan,
     ["run cond 0"],

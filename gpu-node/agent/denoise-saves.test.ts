@@ -147,7 +147,7 @@ const scenes: [name: string, plan: DenoisePlan, first: string, lines: Line[]][] 
       [half("cond"), "apply 0"],
       [applied(1), "done 1 in epoch 1", "run cond 1", "save 1 in epoch 1"],
       [half("cond"), "apply 1"],
-      [applied(2), "done 2 in epoch 1", "store in epoch 1"],
+      [applied(2), "done 2 in epoch 1", "ending in epoch 1", "store in epoch 1"],
       [saved(1)],
       [saveFailed(1)],
     ],

@@ -45,6 +45,8 @@ export class DenoiseShell {
   readonly #idle: Promise<void>;
   #epoch: number;
   #resolveIdle: () => void = () => {};
+  readonly #free: Promise<void>;
+  #resolveFree: () => void = () => {};
   readonly #over = new AbortController();
   #replica: DenoiseReplica | null = null;
   /** Null until the conditioning is read; what happens until then waits in the queue. */
@@ -72,6 +74,9 @@ export class DenoiseShell {
     this.#idle = new Promise((resolve) => {
       this.#resolveIdle = resolve;
     });
+    this.#free = new Promise((resolve) => {
+      this.#resolveFree = resolve;
+    });
     this.#joinPair();
     this.#carry(this.#load());
   }
@@ -82,6 +87,11 @@ export class DenoiseShell {
    */
   get idle(): Promise<void> {
     return this.#idle;
+  }
+
+  /** Resolves when nothing is computed for it any more; its latents may still go to the store. */
+  get free(): Promise<void> {
+    return this.#free;
   }
 
   /** Fencing number of the grant as it is now. */
@@ -235,6 +245,7 @@ export class DenoiseShell {
         return;
       case "store":
         this.#carry(this.#store(effect.epoch));
+        this.#resolveFree();
         return;
       case "save":
         void this.#save(effect.step, effect.epoch);
@@ -375,7 +386,9 @@ export class DenoiseShell {
   #settleIdle(): void {
     if (this.#state?.kind !== "ended") return;
     this.#over.abort();
-    if (this.#underWay === 0) this.#resolveIdle();
+    if (this.#underWay > 0) return;
+    this.#resolveFree();
+    this.#resolveIdle();
   }
 
   /** Waits for a store that is away, until the task is over. */

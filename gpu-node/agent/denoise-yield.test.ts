@@ -136,7 +136,7 @@ const lone: [name: string, plan: DenoisePlan, lines: Line[]][] = [
     [
       [giveBack],
       [half("cond"), "apply 0"],
-      [applied(1), "done 1 in epoch 1", "store in epoch 1"],
+      [applied(1), "done 1 in epoch 1", "ending in epoch 1", "store in epoch 1"],
       [giveBack],
       [giveBackAtOnce],
       [stored, "finished in epoch 1"],
@@ -293,5 +293,5 @@ test("goes on from a step: both replicas of a pair begin with its halves", () =>
 test("goes on from after the last step: only the latents are stored", () => {
   const plan: DenoisePlan = { ...LONE, resume: checkpointAt(9) };
   const lines: Line[] = [[stored, "finished in epoch 1"]];
-  expect(play(plan, lines).done).toEqual(script(["store in epoch 1"], lines));
+  expect(play(plan, lines).done).toEqual(script(["ending in epoch 1", "store in epoch 1"], lines));
 });

@@ -1,9 +1,11 @@
-/** @file A queue of tasks of which one runs at a time. */
+/** @file A queue of tasks of which one at a time has the accelerator, or ffmpeg. */
 
 /** Something that was started and cannot be stopped at once. */
 export interface Running {
   /** Resolves when nothing is done for it any more. */
   readonly idle: Promise<void>;
+  /** Resolves when the next one may start: what is left of it is storing. Not after `idle`. */
+  readonly free: Promise<void>;
 }
 
 /**
@@ -14,7 +16,9 @@ export class Lane<T> {
   readonly #start: (task: T) => Running;
   readonly #waitingMax: number;
   readonly #waiting: T[] = [];
-  #running: Running | null = null;
+  /** Not idle yet; the last of them may not be free. */
+  readonly #started = new Set<Running>();
+  #isTaken = false;
 
   /** @param waitingMax tasks that wait beside the one that runs */
   constructor(start: (task: T) => Running, waitingMax: number) {
@@ -49,17 +53,19 @@ export class Lane<T> {
 
   /** Resolves when nothing runs and nothing waits. */
   async idle(): Promise<void> {
-    while (this.#running) await this.#running.idle;
+    for (let [first] = this.#started; first; [first] = this.#started) await first.idle;
   }
 
   #next(): void {
-    if (this.#running) return;
+    if (this.#isTaken) return;
     const task = this.#waiting.shift();
     if (task === undefined) return;
     const running = this.#start(task);
-    this.#running = running;
-    void running.idle.then(() => {
-      this.#running = null;
+    this.#isTaken = true;
+    this.#started.add(running);
+    void running.idle.then(() => this.#started.delete(running));
+    void running.free.then(() => {
+      this.#isTaken = false;
       this.#next();
     });
   }

@@ -40,7 +40,12 @@ export const identity: NodeIdentity = {
   memoryBytes: 16 * 2 ** 30,
   prefers: "any",
 };
-export const WELCOME: NodeOrder = { kind: "welcome", leaseMs: 5_000, heartbeatMs: 1_000 };
+export const WELCOME: NodeOrder = {
+  kind: "welcome",
+  leaseMs: 5_000,
+  heartbeatMs: 1_000,
+  takesEndings: true,
+};
 
 /** A coordinator that only does what the test says. */
 export class ScriptedCoordinator {

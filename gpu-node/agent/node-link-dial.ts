@@ -15,6 +15,13 @@ import {
 import type { TlsMaterial } from "../../shared/adapters/tls/tls-files.js";
 import type { CancelTimer } from "../../shared/ports/clock.js";
 
+/** What the coordinator's welcome said. */
+export interface Lease {
+  readonly leaseMs: number;
+  readonly heartbeatMs: number;
+  readonly takesEndings: boolean;
+}
+
 /** From its beginning to its end. */
 export interface Dial {
   readonly client: NodeServiceClient;
@@ -22,7 +29,7 @@ export interface Dial {
   /** What was shown. */
   readonly tls: TlsMaterial | null;
   /** Null until the welcome. */
-  lease: { readonly leaseMs: number; readonly heartbeatMs: number } | null;
+  lease: Lease | null;
   lastHeardMs: number;
   /** Messages that wait for the stream to drain; null while it takes more. */
   unsent: NodeMessage[] | null;

@@ -31,7 +31,14 @@ import { assert, assertNever } from "../../shared/core/assert.js";
 import { asFarmError } from "../../shared/core/errors.js";
 import type { TaskReport } from "../../shared/farm/work.js";
 import type { CancelTimer, Clock } from "../../shared/ports/clock.js";
-import { type Dial, dropDial, finishDial, openDial, stopTimers } from "./node-link-dial.js";
+import {
+  type Dial,
+  dropDial,
+  finishDial,
+  type Lease,
+  openDial,
+  stopTimers,
+} from "./node-link-dial.js";
 
 /** An order about tasks. */
 export type TaskOrder = Extract<
@@ -99,6 +106,7 @@ export class NodeLink {
   report(taskId: string, epoch: number, report: TaskReport): void {
     const dial = this.#dial;
     if (!dial || !this.holdsLease()) return;
+    if (report.kind === "ending" && !dial.lease?.takesEndings) return;
     const message: NodeMessage = { kind: "report", taskId, epoch, report };
     const bytes = ConnectRequest.encode(encodeNodeMessage(message)).finish().length;
     if (bytes <= CONTROL_MESSAGE_BYTES_MAX) {
@@ -235,7 +243,7 @@ export class NodeLink {
     }
   }
 
-  #welcome(dial: Dial, lease: { leaseMs: number; heartbeatMs: number }): void {
+  #welcome(dial: Dial, lease: Lease): void {
     if (dial.lease) return;
     dial.lease = lease;
     this.#failures = 0;

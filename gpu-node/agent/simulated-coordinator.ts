@@ -80,6 +80,7 @@ export class SimulatedCoordinator {
     if (epoch !== this.#epoch || !this.#members.includes(nodeId)) return;
     switch (report.kind) {
       case "progress":
+      case "ending":
         return;
       case "checkpointed":
         this.#keep(report.checkpoint);

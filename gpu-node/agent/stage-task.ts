@@ -1,13 +1,13 @@
 /** @file One condition, decode or mux task from its start to its report. */
 import { assertNever } from "../../shared/core/assert.js";
 import { asFarmError, type FarmError } from "../../shared/core/errors.js";
-import type { TaskAssignment, TaskReport, TaskResult } from "../../shared/farm/work.js";
+import type { Output, TaskAssignment, TaskReport, TaskResult } from "../../shared/farm/work.js";
 import type { Clock } from "../../shared/ports/clock.js";
 import { runCondition } from "../stages/condition.js";
 import { runDecode } from "../stages/decode.js";
 import { clipPlace } from "../stages/keys.js";
 import { type MuxContext, runMux } from "../stages/mux.js";
-import type { StageContext } from "../stages/stage-context.js";
+import type { Made, StageContext } from "../stages/stage-context.js";
 import { patiently } from "./patience.js";
 
 /** What every stage of a node is given, besides the signal that each task has of its own. */
@@ -22,11 +22,19 @@ export type RunStage = (
   assignment: TaskAssignment,
   parts: StageParts,
   signal: AbortSignal,
-) => Promise<Pick<TaskResult, "blob" | "outputs">>;
+) => Promise<StageMade>;
+
+/** A blob that is still to be stored, or the files that a mux has stored itself. */
+export interface StageMade {
+  readonly blob: Made | null;
+  readonly outputs: readonly Output[];
+}
 
 export class StageTask {
   /** Resolves when nothing is done for the task any more. */
   readonly idle: Promise<void>;
+  /** Resolves when nothing is computed for it any more; its result may still go to the store. */
+  readonly free: Promise<void>;
   readonly epoch: number;
   readonly #abort = new AbortController();
   readonly #report: (epoch: number, report: TaskReport) => void;
@@ -45,18 +53,28 @@ export class StageTask {
     this.#report = report;
     const { clock, onStoreAway: onAway } = parts;
     const patience = { clock, signal, random: Math.random, onAway };
-    this.idle = patiently(() => run(assignment, parts, signal), patience).then(
-      (made) => {
-        const seconds = (parts.clock.nowMs() - startMs) / 1_000;
-        const result = { ...made, seconds, secondsPerStep: 0 };
-        if (!signal.aborted) report(epoch, { kind: "finished", result });
-      },
-      (error: unknown) => {
-        const { code, detail, blobKey } = asFarmError(error);
-        const failed = { kind: "failed", code, detail, blobKey: blobKey ?? undefined } as const;
-        if (!signal.aborted) report(epoch, failed);
-      },
-    );
+    const making = patiently(() => run(assignment, parts, signal), patience);
+    this.free = making.then(noMatter, noMatter);
+    this.idle = making
+      .then(async (made): Promise<Pick<TaskResult, "blob" | "outputs">> => {
+        const { blob, outputs } = made;
+        if (!blob || signal.aborted) return { blob: null, outputs };
+        report(epoch, { kind: "ending" });
+        const put = () => parts.blobs.put(blob.key, blob.bytes);
+        return { blob: await patiently(put, patience), outputs };
+      })
+      .then(
+        (made) => {
+          const seconds = (parts.clock.nowMs() - startMs) / 1_000;
+          const result = { ...made, seconds, secondsPerStep: 0 };
+          if (!signal.aborted) report(epoch, { kind: "finished", result });
+        },
+        (error: unknown) => {
+          const { code, detail, blobKey } = asFarmError(error);
+          const failed = { kind: "failed", code, detail, blobKey: blobKey ?? undefined } as const;
+          if (!signal.aborted) report(epoch, failed);
+        },
+      );
   }
 
   /** Ends the task without a report, between two runs of the runtime. */
@@ -90,3 +108,5 @@ export const runStage: RunStage = async (assignment, parts, signal) => {
       return assertNever(work);
   }
 };
+
+function noMatter(): void {}

@@ -71,6 +71,9 @@ export class TaskLog {
       case "checkpointed":
         this.#log.debug({ ...fields, step: report.checkpoint.step }, "latents saved");
         return;
+      case "ending":
+        this.#log.debug(fields, "all computed, its result is being stored");
+        return;
       case "yielded":
         this.#log.info({ ...fields, step: report.checkpoint?.step ?? 0 }, "task given back");
         return;

@@ -1,30 +1,41 @@
 import { expect, test } from "vitest";
 import { ManualClock } from "../../shared/adapters/clock/manual-clock.js";
 import { FarmError } from "../../shared/core/errors.js";
-import type { TaskAssignment, TaskReport, TaskResult, Work } from "../../shared/farm/work.js";
+import type { TaskAssignment, TaskReport, Work } from "../../shared/farm/work.js";
 import { corruptBlob } from "../../shared/ports/blob-errors.js";
-import type { BlobStore } from "../../shared/ports/blob-store.js";
+import type { BlobRef, BlobStore } from "../../shared/ports/blob-store.js";
 import type { TensorBus } from "../../shared/ports/tensor-bus.js";
 import type { Runtime } from "../runtime/runtime.js";
-import type { StageParts } from "./stage-task.js";
+import type { StageMade, StageParts } from "./stage-task.js";
 import { TaskRunner } from "./task-runner.js";
 
 const JOB = "0123456789abcdefghjkmnpqrs";
 const resume = { step: 3, blob: { key: "v1/step", sha256: "1".repeat(64), size: 1 } };
 const blob = { key: "v1/x", sha256: "0".repeat(64), size: 1 };
 const never = new Promise<never>(() => {});
+const MADE: StageMade = { blob: null, outputs: [] };
+/** What is stored is all ones. */
+const UNSTORED: StageMade = { blob: { key: blob.key, bytes: Uint8Array.of(1) }, outputs: [] };
+
+/** A write into the store that the test ends. */
+interface Put {
+  readonly key: string;
+  readonly end: (ref: BlobRef) => void;
+  readonly fail: (error: unknown) => void;
+}
 
 /** A stage run that the test ends. */
 interface StageRun {
   readonly taskId: string;
   readonly signal: AbortSignal;
-  readonly finish: (made: Pick<TaskResult, "blob" | "outputs">) => void;
+  readonly finish: (made: StageMade) => void;
   readonly fail: (error: unknown) => void;
 }
 
 class Bench {
   readonly clock = new ManualClock();
   readonly runs: StageRun[] = [];
+  readonly puts: Put[] = [];
   readonly joined: string[] = [];
   readonly closed: string[] = [];
   readonly reports: [taskId: string, epoch: number, report: TaskReport][] = [];
@@ -41,7 +52,11 @@ class Bench {
       clock: this.clock,
       runtime: {} as Runtime,
       // Reading the conditioning never ends: a denoise task stays where it started.
-      blobs: { get: () => never } as unknown as BlobStore,
+      blobs: {
+        get: () => never,
+        put: (key: string) =>
+          new Promise<BlobRef>((end, fail) => this.puts.push({ key, end, fail })),
+      } as unknown as BlobStore,
       configs: {} as StageParts["configs"],
       dtype: "float32",
       ffmpeg: null,
@@ -95,10 +110,63 @@ test("a finished stage is reported with its result and the seconds it took", asy
   const bench = new Bench();
   bench.assign("0-condition", 3);
   bench.clock.advance(1_500);
-  bench.runs[0]!.finish({ blob, outputs: [] });
+  bench.runs[0]!.finish(UNSTORED);
+  await bench.turn();
+  expect(bench.reports).toEqual([[`${JOB}-0-condition`, 3, { kind: "ending" }]]);
+  bench.clock.advance(500);
+  bench.puts[0]!.end(blob);
   await bench.runner.idle();
-  const result = { blob, outputs: [], seconds: 1.5, secondsPerStep: 0 };
-  expect(bench.reports).toEqual([[`${JOB}-0-condition`, 3, { kind: "finished", result }]]);
+  const result = { blob, outputs: [], seconds: 2, secondsPerStep: 0 };
+  expect(bench.reports[1]).toEqual([`${JOB}-0-condition`, 3, { kind: "finished", result }]);
+});
+
+test("what is only stored has left the accelerator: the next task starts beside it", async () => {
+  const bench = new Bench();
+  for (const name of ["0-decode", "1-decode"]) bench.assign(name);
+  bench.runs[0]!.finish(UNSTORED);
+  await bench.turn();
+  expect(bench.running).toEqual(["0-decode", "1-decode"]);
+  expect(bench.kinds).toEqual(["ending 0-decode 1"]);
+  let isIdle = false;
+  const idle = bench.runner.idle().then(() => {
+    isIdle = true;
+  });
+  bench.runs[1]!.finish(MADE);
+  await bench.turn();
+  expect([bench.kinds.at(-1), isIdle]).toEqual(["finished 1-decode 1", false]);
+  bench.puts[0]!.end(blob);
+  await idle;
+  expect(bench.kinds.at(-1)).toBe("finished 0-decode 1");
+});
+
+test("a store that is away keeps the result waiting, and nothing is computed again", async () => {
+  const bench = new Bench();
+  bench.assign("0-decode");
+  bench.runs[0]!.finish(UNSTORED);
+  await bench.turn();
+  bench.puts[0]!.fail(new FarmError("unreachable", "no store"));
+  await bench.turn();
+  bench.clock.advance(1_000);
+  await bench.turn();
+  expect(bench.puts.map(({ key }) => key)).toEqual([blob.key, blob.key]);
+  bench.puts[1]!.end(blob);
+  await bench.runner.idle();
+  expect(bench.running).toEqual(["0-decode"]);
+  expect(bench.kinds).toEqual(["ending 0-decode 1", "finished 0-decode 1"]);
+});
+
+test.each([
+  ["cancelled", (bench: Bench) => bench.runner.cancel(`${JOB}-0-decode`, 1), []],
+  ["given back", (bench: Bench) => bench.runner.giveBackAll(), ["yielded 0-decode 1"]],
+])("%s while it is stored: it is not finished any more", async (_name, end, reports) => {
+  const bench = new Bench();
+  bench.assign("0-decode");
+  bench.runs[0]!.finish(UNSTORED);
+  await bench.turn();
+  end(bench);
+  bench.puts[0]!.end(blob);
+  await bench.runner.idle();
+  expect(bench.kinds).toEqual(["ending 0-decode 1", ...reports]);
 });
 
 const failures: [name: string, error: unknown, report: TaskReport][] = [
@@ -136,7 +204,7 @@ test("one task at a time on the accelerator, one mux beside it", async () => {
   const bench = new Bench();
   for (const name of ["0-decode", "1-decode", "0-mux", "1-mux"]) bench.assign(name);
   expect(bench.running).toEqual(["0-decode", "0-mux"]);
-  bench.runs[0]!.finish({ blob, outputs: [] });
+  bench.runs[0]!.finish(MADE);
   await bench.turn();
   expect(bench.running).toEqual(["0-decode", "0-mux", "1-decode"]);
 });
@@ -174,7 +242,7 @@ test("a cancel of an older grant, another task or a waiting one", async () => {
   bench.runner.cancel(`${JOB}-9-decode`, 2);
   bench.runner.cancel(`${JOB}-1-decode`, 2);
   expect(bench.runs[0]!.signal.aborted).toBe(false);
-  bench.runs[0]!.finish({ blob, outputs: [] });
+  bench.runs[0]!.finish(MADE);
   await bench.runner.idle();
   expect(bench.kinds).toEqual(["finished 0-decode 2"]);
 });
@@ -190,7 +258,7 @@ test("the same grant twice runs once; a newer one replaces what runs or waits", 
   expect(bench.running).toEqual(["0-decode"]);
   expect(bench.runs[0]!.signal.aborted).toBe(true);
   for (let i = 0; i < 3; i++) {
-    bench.runs[i]!.finish({ blob, outputs: [] });
+    bench.runs[i]!.finish(MADE);
     await bench.turn();
   }
   expect(bench.kinds).toEqual(["finished 1-decode 5", "finished 0-decode 3"]);
@@ -215,7 +283,7 @@ test("going on alone reaches a task that waits: it starts without the partner", 
   bench.assign("0-decode");
   bench.assign("0-denoise", 1);
   bench.runner.continueAlone(`${JOB}-0-denoise`, 1, 2);
-  bench.runs[0]!.finish({ blob, outputs: [] });
+  bench.runs[0]!.finish(MADE);
   await bench.turn();
   expect(bench.joined).toEqual([]);
   bench.runner.cancel(`${JOB}-0-denoise`, 2);
@@ -237,7 +305,7 @@ test("cancelAll ends what runs and what waits, without a word", async () => {
   bench.runner.cancelAll();
   expect(bench.closed).toEqual([`${JOB}-0-denoise.1`]);
   expect(bench.runs[0]!.signal.aborted).toBe(true);
-  bench.runs[0]!.finish({ blob, outputs: [] });
+  bench.runs[0]!.finish(MADE);
   await bench.turn();
   expect(bench.running).toEqual(["0-mux"]);
   expect(bench.reports).toEqual([]);
@@ -255,7 +323,7 @@ test("wanted back: what denoises gives back, also while it waits; everything els
   bench.runner.yield(`${JOB}-1-denoise`, 1);
   expect(bench.reports).toEqual([[`${JOB}-1-denoise`, 1, { kind: "yielded", checkpoint: resume }]]);
   expect(bench.runs[0]!.signal.aborted).toBe(false);
-  bench.runs[0]!.finish({ blob, outputs: [] });
+  bench.runs[0]!.finish(MADE);
   await bench.turn();
   expect(bench.kinds).toEqual(["yielded 1-denoise 1", "finished 0-decode 1"]);
 });
@@ -289,7 +357,7 @@ test("a node that stops gives back what waits and what still comes, and ends wha
   bench.assign("3-denoise");
   expect(bench.kinds.slice(3)).toEqual(["yielded 3-decode 1", "yielded 3-denoise 1"]);
   expect(bench.running).toEqual(["0-decode", "0-mux"]);
-  for (const run of bench.runs) run.finish({ blob, outputs: [] });
+  for (const run of bench.runs) run.finish(MADE);
   await bench.runner.idle();
   expect(bench.kinds.slice(5)).toEqual(["finished 0-decode 1", "finished 0-mux 1"]);
 });
@@ -304,7 +372,7 @@ test("everything given back at once: what runs is reported now and not again whe
     [`${JOB}-0-mux`, 1, { kind: "yielded", checkpoint: null }],
   ]);
   expect(bench.runs.map(({ signal }) => signal.aborted)).toEqual([true, true]);
-  bench.runs[0]!.finish({ blob, outputs: [] });
+  bench.runs[0]!.finish(MADE);
   bench.runs[1]!.fail(new FarmError("cancelled", "stopped"));
   await bench.runner.idle();
   expect(bench.reports).toHaveLength(2);

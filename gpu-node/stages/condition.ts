@@ -2,7 +2,6 @@
 import { FarmError } from "../../shared/core/errors.js";
 import type { ClipParameters } from "../../shared/farm/parameters.js";
 import type { ConditionWork } from "../../shared/farm/work.js";
-import type { BlobRef } from "../../shared/ports/blob-store.js";
 import { elementCount, type Tensor, tensor } from "../../shared/tensor/tensor.js";
 import { type ClipNoise, type ClipNoisePlan, drawClipNoise } from "../diffusion/clip-noise.js";
 import { clipPixels } from "../diffusion/clip-pixels.js";
@@ -15,7 +14,7 @@ import { stepRequest } from "./denoise-maths.js";
 import { type ClipPlace, conditioningKey } from "./keys.js";
 import { decodePicture } from "./picture.js";
 import { previewColours } from "./preview-colours.js";
-import { refuseAborted, type StageContext } from "./stage-context.js";
+import { type Made, refuseAborted, type StageContext } from "./stage-context.js";
 import { type Conditioning, clipOfLatentsFile, encodeConditioning } from "./tensor-blobs.js";
 
 /**
@@ -31,14 +30,15 @@ export async function runCondition(
   work: ConditionWork,
   place: ClipPlace,
   context: StageContext,
-): Promise<BlobRef> {
+): Promise<Made> {
   const { blobs } = context;
   const { parameters, noise } = work;
   const picture = await decodePicture(await blobs.get(work.image), "image");
   const latents = noise.latents && (await latentsFromFile(work, context));
   const conditioning = await conditionClip({ picture, parameters, noise, latents }, context);
   const colourMap = work.preview ? await previewColours(context) : null;
-  return blobs.put(conditioningKey(place), encodeConditioning({ ...conditioning, colourMap }));
+  const bytes = encodeConditioning({ ...conditioning, colourMap });
+  return { key: conditioningKey(place), bytes };
 }
 
 /** What the conditioning of one clip is made from. */

@@ -2,11 +2,10 @@
 
 import { FarmError } from "../../shared/core/errors.js";
 import type { DecodeWork } from "../../shared/farm/work.js";
-import type { BlobRef } from "../../shared/ports/blob-store.js";
 import { elementCount, type Tensor, tensor } from "../../shared/tensor/tensor.js";
 import { framesFromDecoder, framesToBytes, unscaleLatents } from "../diffusion/frames.js";
 import { type ClipPlace, chunkKey } from "./keys.js";
-import { refuseAborted, type StageContext } from "./stage-context.js";
+import { type Made, refuseAborted, type StageContext } from "./stage-context.js";
 import { decodeLatents, encodeFrames } from "./tensor-blobs.js";
 
 /**
@@ -19,7 +18,7 @@ export async function runDecode(
   work: DecodeWork,
   place: ClipPlace,
   context: StageContext,
-): Promise<BlobRef> {
+): Promise<Made> {
   const latents = chunkLatents(decodeLatents(await context.blobs.get(work.latents)), work);
   refuseAborted(context.signal);
 
@@ -28,7 +27,7 @@ export async function runDecode(
   const chunk = work.keepFloat
     ? { dtype: "F32" as const, shape, bytes: new Uint8Array(buffer, byteOffset, byteLength) }
     : { dtype: "U8" as const, shape, bytes: framesToBytes(data) };
-  return context.blobs.put(chunkKey(place, work.firstFrame), encodeFrames(chunk));
+  return { key: chunkKey(place, work.firstFrame), bytes: encodeFrames(chunk) };
 }
 
 /**

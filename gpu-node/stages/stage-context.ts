@@ -13,6 +13,12 @@ export interface StageContext {
   readonly signal: AbortSignal;
 }
 
+/** What a stage has computed, to be put into the store under this key. */
+export interface Made {
+  readonly key: string;
+  readonly bytes: Uint8Array;
+}
+
 /** @throws FarmError "cancelled" once the signal is aborted */
 export function refuseAborted(signal: AbortSignal): void {
   if (!signal.aborted) return;

@@ -81,19 +81,19 @@ describe("condition", () => {
     const image = await blobs.put("image", await samplePicture());
     const latents = file === undefined ? null : await blobs.put("file", file);
     const work = { stage: "condition", parameters, image, preview: false } as const;
-    const ref = await runCondition(
+    const made = await runCondition(
       { ...work, noise: { ...noise, latents, ...plan } },
       place,
       context,
     );
-    return { ref, result: decodeConditioning(await blobs.get(ref)), asked: set.asked };
+    return { made, result: decodeConditioning(made.bytes), asked: set.asked };
   }
   /** Of the scheduler's defaults: the standard deviation at its first step. */
   const { initNoiseSigma } = planSteps(EULER_DISCRETE_DEFAULTS, { numInferenceSteps: 3 });
 
   test("leaves embedding, image latents and scaled noise under the clip's key", async () => {
-    const { ref, result } = await condition();
-    expect(ref.key).toBe(`v1/${jobId}/1/conditioning-2`);
+    const { made, result } = await condition();
+    expect(made.key).toBe(`v1/${jobId}/1/conditioning-2`);
     expect(result.imageEmbedding).toEqual({ ...wave([1, 6]), shape: [1, 1, 6] });
     expect(result.imageLatents).toEqual({ ...wave([1, 4, 8, 12], 2), shape: [4, 8, 12] });
     expect(result.initialLatents.shape).toEqual(LATENTS);
@@ -186,7 +186,7 @@ describe("decode", () => {
       ...change,
     } as const;
     const chunk = await runDecode(work, place, context);
-    return { chunk, frames: decodeFrames(await blobs.get(chunk)), asked };
+    return { chunk, frames: decodeFrames(chunk.bytes), asked };
   }
 
   test("gives the decoder its own frames only, divided by the scaling factor", async () => {

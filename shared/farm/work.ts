@@ -131,7 +131,7 @@ export interface TaskResult {
   readonly blob: BlobRef | null;
   /** mux: the finished files, else []. */
   readonly outputs: readonly Output[];
-  /** Seconds of computing. */
+  /** Seconds from the start of the work to the end of its storing. */
   readonly seconds: number;
   /** denoise: median seconds of one step, else 0. */
   readonly secondsPerStep: number;
@@ -170,6 +170,8 @@ export type TaskReport =
     }
   /** Latents of a step are in the store; work goes on. */
   | { readonly kind: "checkpointed"; readonly checkpoint: StepCheckpoint }
+  /** All is computed and the result is on its way to the store: the accelerator is free. */
+  | { readonly kind: "ending" }
   /** Stopped at a step boundary as asked; null: before the first step. */
   | { readonly kind: "yielded"; readonly checkpoint: StepCheckpoint | null }
   /** The partner is lost; this replica holds the latents of `step` and waits for a new epoch. */

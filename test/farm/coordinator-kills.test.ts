@@ -80,6 +80,7 @@ const stories: Readonly<Record<Kind, readonly [times: number, tell: Teller]>> = 
   "node-joined": [2, (story) => story.submit()],
   "job-created": [1, (story) => story.submit()],
   "task-granted": [5, (story) => story.submit()],
+  "task-ending": [4, (story) => story.submit()],
   "task-finished": [5, (story) => story.submit()],
   "task-checkpointed": [2, (story) => story.submit()],
   "clip-published": [1, (story) => story.submit()],

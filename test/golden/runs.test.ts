@@ -120,7 +120,7 @@ async function renderClip(
   const condition = { stage: "condition", parameters, noise, image: imageRef } as const;
   const conditioning = await runCondition({ ...condition, preview: false }, place, context);
 
-  const decoded = decodeConditioning(await blobs.get(conditioning));
+  const decoded = decodeConditioning(conditioning.bytes);
   const replica = createReplica(decoded, parameters, configs.scheduler);
   const latents: Tensor[] = [];
   while (replica.step < replica.stepCount) {
@@ -137,7 +137,8 @@ async function renderClip(
   const chunks = [];
   for (const chunk of planChunks(parameters.numFrames, parameters.decodeChunkSize)) {
     const decode = { stage: "decode", parameters, latents: latentsRef, keepFloat: true } as const;
-    chunks.push(await runDecode({ ...decode, ...chunk }, place, context));
+    const made = await runDecode({ ...decode, ...chunk }, place, context);
+    chunks.push(await blobs.put(made.key, made.bytes));
   }
   const mux = {
     stage: "mux",

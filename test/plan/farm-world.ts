@@ -117,6 +117,12 @@ export class FarmWorld {
     return this.send({ kind: "task-finished", ...this.holder(taskId), result });
   }
 
+  /** The first member of the task's grant, or the one named, says that it only stores. */
+  end(taskId: string, nodeId?: string): FarmEffect[] {
+    const holder = this.holder(taskId);
+    return this.send({ kind: "task-ending", ...holder, nodeId: nodeId ?? holder.nodeId });
+  }
+
   fail(taskId: string, code: FarmErrorCode): FarmEffect[] {
     const failure = { code, detail: "x" };
     return this.send({ kind: "task-failed", ...this.holder(taskId), failure });

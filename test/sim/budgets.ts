@@ -2,6 +2,7 @@
 import type { FarmEvent } from "../../coordinator/plan/events.js";
 import { type Farm, recordOf } from "../../coordinator/plan/farm-state.js";
 import { REMAKES_MAX } from "../../coordinator/plan/limits.js";
+import { tasksHeld } from "../../coordinator/plan/node.js";
 import { refusalOf } from "../../coordinator/plan/node-machine.js";
 import { membersOf } from "../../coordinator/plan/task.js";
 import { type Failure, isSpent } from "./farm-checks.js";
@@ -88,8 +89,8 @@ export class Budgets {
 
   #blameLoss(farm: Farm, nodeId: string): void {
     const node = farm.nodes.get(nodeId);
-    for (const taskId of [node?.gpuTaskId, node?.muxTaskId]) {
-      const task = taskId ? farm.tasks.get(taskId) : undefined;
+    for (const taskId of node ? tasksHeld(node) : []) {
+      const task = farm.tasks.get(taskId);
       const isAlone = task && membersOf(task).length === 1;
       if (isAlone) this.#blame(task.taskId, { nodeId, code: "unreachable" });
     }

@@ -235,7 +235,10 @@ export class SimCoordinator {
         if (nodeId !== null) this.#take(nodeId, message, nodeStream);
         else if (message.kind === "hello") {
           nodeId = message.identity.nodeId;
-          nodeStream.send({ kind: "welcome", leaseMs: LEASE_MS, heartbeatMs: HEARTBEAT_MS });
+          nodeStream.send({
+            ...{ kind: "welcome", leaseMs: LEASE_MS, heartbeatMs: HEARTBEAT_MS },
+            takesEndings: true,
+          });
           this.#sessions?.join(message.identity, nodeStream);
         }
       },
@@ -284,6 +287,9 @@ export class SimCoordinator {
         this.#loop?.apply([{ kind: "task-checkpointed", ...from, checkpoint }]);
         return;
       }
+      case "ending":
+        this.#loop?.apply([{ kind: "task-ending", ...from }]);
+        return;
       case "yielded": {
         const { checkpoint } = report;
         this.#loop?.apply([{ kind: "task-yielded", ...from, checkpoint }]);

@@ -14,7 +14,7 @@ import type { Frame, Half } from "./bus.js";
 import type { Core } from "./core.js";
 import { digest } from "./digest.js";
 import { firstLatents, halfOf, stepped } from "./reference.js";
-import type { RunningTask, TaskParts } from "./task-parts.js";
+import type { RunningTask, TaskEnds, TaskParts } from "./task-parts.js";
 
 export class SimDenoise implements RunningTask {
   readonly #assignment: TaskAssignment;
@@ -22,7 +22,7 @@ export class SimDenoise implements RunningTask {
   readonly #parts: TaskParts;
   readonly #queue: { readonly event: DenoiseEvent; readonly frame: Frame | null }[] = [];
   readonly #halves = new Map<string, Half>();
-  readonly #onIdle: () => void;
+  readonly #ends: TaskEnds;
   #epoch: number;
   #latents = "";
   /** Steps made, as the replica counts them; the machine has its own count. */
@@ -37,12 +37,12 @@ export class SimDenoise implements RunningTask {
   /** The update of this step went wrong, and nobody but the partner can see it. */
   #wrongSince: number | null = null;
 
-  constructor(assignment: TaskAssignment, work: DenoiseWork, parts: TaskParts, onIdle: () => void) {
+  constructor(assignment: TaskAssignment, work: DenoiseWork, parts: TaskParts, ends: TaskEnds) {
     this.#assignment = assignment;
     this.#work = work;
     this.#parts = parts;
     this.#epoch = assignment.epoch;
-    this.#onIdle = onIdle;
+    this.#ends = ends;
     this.#joinPair();
     this.#load();
   }
@@ -218,6 +218,7 @@ export class SimDenoise implements RunningTask {
         return;
       case "store":
         this.#store(effect.epoch);
+        this.#ends.free();
         return;
       case "save":
         this.#save(effect.step, effect.epoch);
@@ -341,7 +342,8 @@ export class SimDenoise implements RunningTask {
   #settleIdle(): void {
     if (this.#isIdle || this.#state?.kind !== "ended" || this.#underWay > 0) return;
     this.#isIdle = true;
-    this.#onIdle();
+    this.#ends.free();
+    this.#ends.idle();
   }
 
   #half(half: GuidanceHalf, step: number): Half {

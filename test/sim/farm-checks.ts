@@ -8,7 +8,7 @@ import {
   NUMERICAL_FAILURES_MAX,
 } from "../../coordinator/plan/limits.js";
 import { decodeFarm, type FarmPart } from "../../coordinator/plan/snapshot.js";
-import { isEnded, membersOf, type Task } from "../../coordinator/plan/task.js";
+import { isEnded, isEnding, membersOf, type Task } from "../../coordinator/plan/task.js";
 import { FarmError } from "../../shared/core/errors.js";
 import { isTerminal } from "../../shared/farm/job.js";
 import { digest } from "./digest.js";
@@ -23,7 +23,7 @@ export type Failure = Task["failures"][number];
 /** I10 and I13: slots are what grants say, and the queue is what states say. */
 export function checkFarm(farm: Farm): void {
   for (const [nodeId, node] of farm.nodes) {
-    for (const slot of ["gpuTaskId", "muxTaskId"] as const) {
+    for (const slot of ["gpuTaskId", "endingTaskId", "muxTaskId"] as const) {
       const taskId = node[slot];
       if (taskId === null) continue;
       const task = farm.tasks.get(taskId);
@@ -82,12 +82,12 @@ export function checkAdmission(farm: Farm, runningJobsMax: RunningJobsMax = () =
 function checkSlots(farm: Farm, task: Task): void {
   for (const { nodeId } of membersOf(task)) {
     const node = farm.nodes.get(nodeId);
-    const held = task.stage === "mux" ? node?.muxTaskId : node?.gpuTaskId;
-    hold(
-      held === task.taskId,
-      "I10",
-      () => `${task.taskId} is granted to ${nodeId}, whose slot holds ${held ?? "nothing"}`,
-    );
+    const [slot, other] = isEnding(task, nodeId)
+      ? ([node?.endingTaskId, node?.gpuTaskId] as const)
+      : ([task.stage === "mux" ? node?.muxTaskId : node?.gpuTaskId, node?.endingTaskId] as const);
+    const at = () => `${task.taskId} is granted to ${nodeId}, whose slot`;
+    hold(slot === task.taskId, "I10", () => `${at()} holds ${slot ?? "nothing"}`);
+    hold(other !== task.taskId, "I10", () => `${at()} is not the only one to hold it`);
   }
 }
 

@@ -4,6 +4,7 @@
  * A mutation stands in for a function of the core, so production code holds no hook for it.
  */
 import type { FarmEvent } from "../../coordinator/plan/events.js";
+import type { Node } from "../../coordinator/plan/node.js";
 import { membersOf } from "../../coordinator/plan/task.js";
 import { decodeEvent } from "../../coordinator/shell/event-codec.js";
 import type { DenoiseEvent, DenoiseState } from "../../gpu-node/agent/denoise-state.js";
@@ -44,7 +45,7 @@ export const MUTATIONS: readonly Mutation[] = [
   onEvent("the loss of a node is not told to its tasks", (farm, event) => {
     if (event.kind !== "node-left") return event;
     const node = farm.nodes.get(event.nodeId);
-    if (node) Object.assign(node, { gpuTaskId: null, muxTaskId: null });
+    if (node) Object.assign(node, NO_SLOTS);
     return event;
   }),
   afterEvent("a cancelled task keeps its slot", (farm, event, before) => {
@@ -267,7 +268,8 @@ export const LATER_MUTATIONS: readonly Mutation[] = [
 ];
 
 type Farm = Parameters<Core["reduceFarm"]>[0];
-type Slots = { readonly gpuTaskId: string | null; readonly muxTaskId: string | null };
+type Slots = Pick<Node, "gpuTaskId" | "endingTaskId" | "muxTaskId">;
+const NO_SLOTS: Slots = { gpuTaskId: null, endingTaskId: null, muxTaskId: null };
 
 /** Something else reaches the farm than what happened. */
 function onEvent(name: string, change: (farm: Farm, event: FarmEvent) => FarmEvent): Mutation {
@@ -282,7 +284,10 @@ function afterEvent(
 ): Mutation {
   const mutated: Core["reduceFarm"] = (farm, event) => {
     const before = new Map(
-      [...farm.nodes].map(([id, { gpuTaskId, muxTaskId }]) => [id, { gpuTaskId, muxTaskId }]),
+      [...farm.nodes].map(([id, { gpuTaskId, endingTaskId, muxTaskId }]) => [
+        id,
+        { gpuTaskId, endingTaskId, muxTaskId },
+      ]),
     );
     const effects = reduceFarm(farm, event);
     change(farm, event, before);

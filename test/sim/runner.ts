@@ -3,7 +3,7 @@ import type { DenoiseWork, TaskAssignment, TaskReport } from "../../shared/farm/
 import type { Frame } from "./bus.js";
 import { SimDenoise } from "./denoise-task.js";
 import { SimStage } from "./stage-task.js";
-import type { RunningTask, TaskParts } from "./task-parts.js";
+import type { RunningTask, TaskEnds, TaskParts } from "./task-parts.js";
 import { hold } from "./violation.js";
 
 const WAITING_MAX = 4;
@@ -11,8 +11,12 @@ const ENDED_MAX = 8;
 
 interface Lane {
   readonly waiting: TaskAssignment[];
-  running: TaskAssignment | null;
+  /** Not idle yet; the last of them may not be free. */
+  readonly started: Set<TaskAssignment>;
+  isTaken: boolean;
 }
+
+const NOBODY: TaskEnds = { free: () => {}, idle: () => {} };
 
 export interface RunnerParts {
   readonly partsOf: (assignment: TaskAssignment) => TaskParts;
@@ -23,8 +27,8 @@ export interface RunnerParts {
 
 export class SimRunner {
   readonly #parts: RunnerParts;
-  readonly #gpu: Lane = { waiting: [], running: null };
-  readonly #mux: Lane = { waiting: [], running: null };
+  readonly #gpu: Lane = { waiting: [], started: new Set(), isTaken: false };
+  readonly #mux: Lane = { waiting: [], started: new Set(), isTaken: false };
   readonly #started = new Map<string, RunningTask>();
   readonly #denoise = new Map<string, SimDenoise>();
   #stopping = false;
@@ -35,8 +39,8 @@ export class SimRunner {
 
   /** Ids of tasks that something is done for. */
   get busyWith(): readonly string[] {
-    return [this.#gpu, this.#mux].flatMap(({ waiting, running }) =>
-      [...waiting, ...(running ? [running] : [])].map(({ taskId }) => taskId),
+    return [this.#gpu, this.#mux].flatMap(({ waiting, started }) =>
+      [...waiting, ...started].map(({ taskId }) => taskId),
     );
   }
 
@@ -112,34 +116,43 @@ export class SimRunner {
   }
 
   #next(lane: Lane): void {
-    if (lane.running) return;
+    if (lane.isTaken) return;
     const assignment = lane.waiting.shift();
     if (!assignment) return;
-    lane.running = assignment;
-    this.#start(assignment, () => {
-      lane.running = null;
+    lane.isTaken = true;
+    lane.started.add(assignment);
+    let isFree = false;
+    const free = () => {
+      if (isFree) return;
+      isFree = true;
+      lane.isTaken = false;
       this.#next(lane);
+    };
+    const idle = () => {
+      lane.started.delete(assignment);
       if (this.busyWith.length === 0) this.#parts.onIdle();
-    });
+    };
+    this.#start(assignment, { free, idle });
   }
 
-  #start(assignment: TaskAssignment, onIdle: () => void): void {
+  #start(assignment: TaskAssignment, ends: TaskEnds): void {
     const { taskId, work } = assignment;
     const parts = this.#parts.partsOf(assignment);
     // A task may be over before its constructor returns.
     let task: RunningTask | null = null;
     const idle = () => {
       if (task && this.#started.get(taskId) === task) this.#started.delete(taskId);
-      onIdle();
+      ends.idle();
     };
-    if (work.stage === "denoise") task = this.#startDenoise(assignment, work, idle);
-    else task = new SimStage(assignment, work, parts, idle);
+    const { free } = ends;
+    if (work.stage === "denoise") task = this.#startDenoise(assignment, work, { free, idle });
+    else task = new SimStage(assignment, work, parts, { free, idle });
     if (!task.isIdle) this.#started.set(taskId, task);
   }
 
-  #startDenoise(assignment: TaskAssignment, work: DenoiseWork, onIdle: () => void): SimDenoise {
+  #startDenoise(assignment: TaskAssignment, work: DenoiseWork, ends: TaskEnds): SimDenoise {
     const { taskId } = assignment;
-    const task = new SimDenoise(assignment, work, this.#parts.partsOf(assignment), onIdle);
+    const task = new SimDenoise(assignment, work, this.#parts.partsOf(assignment), ends);
     this.#denoise.delete(taskId);
     this.#denoise.set(taskId, task);
     for (const oldest of this.#denoise.keys()) {
@@ -151,7 +164,7 @@ export class SimRunner {
 
   #giveBackUnstarted(assignment: TaskAssignment): void {
     const { taskId, epoch, work } = assignment;
-    if (work.stage === "denoise") this.#startDenoise(assignment, work, () => {}).giveBack();
+    if (work.stage === "denoise") this.#startDenoise(assignment, work, NOBODY).giveBack();
     else this.#parts.report(taskId, epoch, { kind: "yielded", checkpoint: null });
   }
 }

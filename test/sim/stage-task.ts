@@ -5,7 +5,7 @@ import type { FarmError } from "../../shared/core/errors.js";
 import type { Output, TaskAssignment, TaskResult, Work } from "../../shared/farm/work.js";
 import type { BlobRef } from "../../shared/ports/blob-store.js";
 import { chunkOf, conditioningOf, filesOf } from "./reference.js";
-import type { RunningTask, TaskParts } from "./task-parts.js";
+import type { RunningTask, TaskEnds, TaskParts } from "./task-parts.js";
 
 type StageWork = Exclude<Work, { stage: "denoise" }>;
 type Made = Pick<TaskResult, "blob" | "outputs">;
@@ -14,16 +14,16 @@ export class SimStage implements RunningTask {
   readonly epoch: number;
   readonly #assignment: TaskAssignment;
   readonly #parts: TaskParts;
-  readonly #onIdle: () => void;
+  readonly #ends: TaskEnds;
   readonly #startMs: number;
   #aborted = false;
   #isIdle = false;
 
-  constructor(assignment: TaskAssignment, work: StageWork, parts: TaskParts, onIdle: () => void) {
+  constructor(assignment: TaskAssignment, work: StageWork, parts: TaskParts, ends: TaskEnds) {
     this.epoch = assignment.epoch;
     this.#assignment = assignment;
     this.#parts = parts;
-    this.#onIdle = onIdle;
+    this.#ends = ends;
     this.#startMs = parts.world.timeline.nowMs();
     this.#start(work);
   }
@@ -90,6 +90,8 @@ export class SimStage implements RunningTask {
   }
 
   #write(key: string, content: string): void {
+    this.#parts.report(this.epoch, { kind: "ending" });
+    this.#ends.free();
     this.#parts.put(key, content, (error, blob) => {
       if (this.#goesOn(error)) this.#finish({ blob: blob!, outputs: [] });
     });
@@ -132,6 +134,7 @@ export class SimStage implements RunningTask {
 
   #settle(): void {
     this.#isIdle = true;
-    this.#onIdle();
+    this.#ends.free();
+    this.#ends.idle();
   }
 }

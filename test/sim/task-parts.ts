@@ -23,6 +23,14 @@ export interface TaskParts {
   readonly takeFault: (fault: TaskFault) => boolean;
 }
 
+/** Whom a task tells how far it is. */
+export interface TaskEnds {
+  /** Nothing is computed for it any more; may be said again. */
+  readonly free: () => void;
+  /** Nothing is done for it any more. */
+  readonly idle: () => void;
+}
+
 export interface RunningTask {
   readonly epoch: number;
   readonly isIdle: boolean;

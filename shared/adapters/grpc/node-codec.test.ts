@@ -74,6 +74,7 @@ const messages: [name: string, message: NodeMessage][] = [
     report({ kind: "failed", code: "blob-corrupt", detail: "x", blobKey: "v1/j/0/latents-1" }),
   ],
   ["pair-broken", report({ kind: "pair-broken", step: 7, reason: "socket closed" })],
+  ["ending", report({ kind: "ending" })],
   ["checkpointed", report({ kind: "checkpointed", checkpoint })],
   ["yielded at a step", report({ kind: "yielded", checkpoint })],
   ["yielded before the first step", report({ kind: "yielded", checkpoint: null })],
@@ -86,7 +87,7 @@ test.each(messages)("a node's message comes back from its bytes: %s", (_name, me
 });
 
 const orders: [name: string, order: NodeOrder][] = [
-  ["welcome", { kind: "welcome", leaseMs: 5000, heartbeatMs: 1000 }],
+  ["welcome", { kind: "welcome", leaseMs: 5000, heartbeatMs: 1000, takesEndings: true }],
   ["heartbeat-ack", { kind: "heartbeat-ack" }],
   ["cancel", { kind: "cancel", taskId: TASK, epoch: 3 }],
   ["yield", { kind: "yield", taskId: TASK, epoch: 3 }],
@@ -118,8 +119,8 @@ test("a detail is cut to what a control message holds", () => {
 });
 
 const badOrders: [name: string, order: NodeOrder, field: RegExp][] = [
-  ["a lease of one heartbeat", { kind: "welcome", leaseMs: 1000, heartbeatMs: 1000 }, /lease_ms/],
-  ["no heartbeat", { kind: "welcome", leaseMs: 1000, heartbeatMs: 0 }, /heartbeat_ms/],
+  ["a lease of one heartbeat", { kind: "welcome", leaseMs: 1000, heartbeatMs: 1000, takesEndings: true }, /lease_ms/],
+  ["no heartbeat", { kind: "welcome", leaseMs: 1000, heartbeatMs: 0, takesEndings: true }, /heartbeat_ms/],
   ["an odd task", { kind: "cancel", taskId: "../x", epoch: 3 }, /cancel\.task_id/],
   ["epoch 0", { kind: "cancel", taskId: TASK, epoch: 0 }, /cancel\.epoch/],
   [

@@ -66,7 +66,13 @@ export type NodeMessage =
 
 /** Coordinator -> node. The first message of a stream is "welcome". */
 export type NodeOrder =
-  | { readonly kind: "welcome"; readonly leaseMs: number; readonly heartbeatMs: number }
+  | {
+      readonly kind: "welcome";
+      readonly leaseMs: number;
+      readonly heartbeatMs: number;
+      /** Whether this coordinator may be sent an "ending" report. */
+      readonly takesEndings: boolean;
+    }
   | { readonly kind: "heartbeat-ack" }
   | { readonly kind: "assign"; readonly assignment: TaskAssignment }
   | { readonly kind: "cancel"; readonly taskId: string; readonly epoch: number }
@@ -150,8 +156,8 @@ function decodePreview({ step, image }: { step: number; image: Uint8Array }) {
 export function encodeNodeOrder(order: NodeOrder): ConnectResponse {
   switch (order.kind) {
     case "welcome": {
-      const { leaseMs, heartbeatMs } = order;
-      return { order: { $case: "welcome", value: { leaseMs, heartbeatMs } } };
+      const { leaseMs, heartbeatMs, takesEndings } = order;
+      return { order: { $case: "welcome", value: { leaseMs, heartbeatMs, takesEndings } } };
     }
     case "heartbeat-ack":
       return { order: { $case: "heartbeatAck", value: {} } };
@@ -180,7 +186,7 @@ export function decodeNodeOrder(wire: ConnectResponse): NodeOrder {
       const heartbeatMs = check.atLeast(value.heartbeatMs, 1, "welcome.heartbeat_ms");
       // A lease that one late heartbeat ends would cut every node off.
       const leaseMs = check.atLeast(value.leaseMs, 2 * heartbeatMs, "welcome.lease_ms");
-      return { kind, leaseMs, heartbeatMs };
+      return { kind, leaseMs, heartbeatMs, takesEndings: value.takesEndings };
     }
     case "heartbeatAck":
       return { kind: "heartbeat-ack" };
@@ -264,6 +270,8 @@ function encodeReport(
       const checkpoint = encodeCheckpoint(report.checkpoint);
       return { $case: "checkpointed", value: { taskId, epoch, checkpoint } };
     }
+    case "ending":
+      return { $case: "ending", value: { taskId, epoch } };
     case "yielded": {
       const checkpoint = report.checkpoint ? encodeCheckpoint(report.checkpoint) : undefined;
       return { $case: "yielded", value: { taskId, epoch, checkpoint } };
@@ -297,6 +305,8 @@ function decodeReport(wire: NonNullable<ConnectRequest["report"]>): TaskReport {
       const checkpoint = check.present(wire.value.checkpoint, "checkpointed.checkpoint");
       return { kind: "checkpointed", checkpoint: decodeCheckpoint(checkpoint, "checkpointed") };
     }
+    case "ending":
+      return { kind: "ending" };
     case "yielded": {
       const { checkpoint } = wire.value;
       return {

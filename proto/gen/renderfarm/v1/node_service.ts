@@ -110,6 +110,7 @@ export interface ConnectRequest {
     | { $case: "stopping"; value: Stopping }
     | { $case: "preview"; value: TaskPreview }
     | { $case: "renewal"; value: Renewal }
+    | { $case: "ending"; value: TaskEnding }
     | undefined;
 }
 
@@ -166,6 +167,8 @@ export interface Welcome {
   /** A node that hears nothing for this long stops its work and dials again. */
   leaseMs: number;
   heartbeatMs: number;
+  /** Whether this coordinator knows TaskEnding; one that does not must not be sent it. */
+  takesEndings: boolean;
 }
 
 export interface TaskProgress {
@@ -198,6 +201,12 @@ export interface TaskCheckpointed {
   taskId: string;
   epoch: number;
   checkpoint: StepCheckpoint | undefined;
+}
+
+/** All is computed and the result is on its way to the store: the node's accelerator may have other work. */
+export interface TaskEnding {
+  taskId: string;
+  epoch: number;
 }
 
 /** A denoise task stopped at a step boundary, as it was asked to. */
@@ -288,6 +297,9 @@ export const ConnectRequest: MessageFns<ConnectRequest> = {
         break;
       case "renewal":
         Renewal.encode(message.report.value, writer.uint32(106).fork()).join();
+        break;
+      case "ending":
+        TaskEnding.encode(message.report.value, writer.uint32(114).fork()).join();
         break;
     }
     return writer;
@@ -394,6 +406,14 @@ export const ConnectRequest: MessageFns<ConnectRequest> = {
             message.report = { $case: "renewal", value: Renewal.decode(reader, reader.uint32()) };
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.report = { $case: "ending", value: TaskEnding.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -432,6 +452,8 @@ export const ConnectRequest: MessageFns<ConnectRequest> = {
         ? { $case: "preview", value: TaskPreview.fromJSON(object.preview) }
         : isSet(object.renewal)
         ? { $case: "renewal", value: Renewal.fromJSON(object.renewal) }
+        : isSet(object.ending)
+        ? { $case: "ending", value: TaskEnding.fromJSON(object.ending) }
         : undefined,
     };
   },
@@ -460,6 +482,8 @@ export const ConnectRequest: MessageFns<ConnectRequest> = {
       obj.preview = TaskPreview.toJSON(message.report.value);
     } else if (message.report?.$case === "renewal") {
       obj.renewal = Renewal.toJSON(message.report.value);
+    } else if (message.report?.$case === "ending") {
+      obj.ending = TaskEnding.toJSON(message.report.value);
     }
     return obj;
   },
@@ -533,6 +557,12 @@ export const ConnectRequest: MessageFns<ConnectRequest> = {
       case "renewal": {
         if (object.report?.value !== undefined && object.report?.value !== null) {
           message.report = { $case: "renewal", value: Renewal.fromPartial(object.report.value) };
+        }
+        break;
+      }
+      case "ending": {
+        if (object.report?.value !== undefined && object.report?.value !== null) {
+          message.report = { $case: "ending", value: TaskEnding.fromPartial(object.report.value) };
         }
         break;
       }
@@ -1187,7 +1217,7 @@ export const HeartbeatAck: MessageFns<HeartbeatAck> = {
 };
 
 function createBaseWelcome(): Welcome {
-  return { leaseMs: 0, heartbeatMs: 0 };
+  return { leaseMs: 0, heartbeatMs: 0, takesEndings: false };
 }
 
 export const Welcome: MessageFns<Welcome> = {
@@ -1197,6 +1227,9 @@ export const Welcome: MessageFns<Welcome> = {
     }
     if (message.heartbeatMs !== 0) {
       writer.uint32(16).uint32(message.heartbeatMs);
+    }
+    if (message.takesEndings !== false) {
+      writer.uint32(24).bool(message.takesEndings);
     }
     return writer;
   },
@@ -1230,6 +1263,14 @@ export const Welcome: MessageFns<Welcome> = {
             message.heartbeatMs = reader.uint32();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.takesEndings = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1254,6 +1295,11 @@ export const Welcome: MessageFns<Welcome> = {
         : isSet(object.heartbeat_ms)
         ? globalThis.Number(object.heartbeat_ms)
         : 0,
+      takesEndings: isSet(object.takesEndings)
+        ? globalThis.Boolean(object.takesEndings)
+        : isSet(object.takes_endings)
+        ? globalThis.Boolean(object.takes_endings)
+        : false,
     };
   },
 
@@ -1265,6 +1311,9 @@ export const Welcome: MessageFns<Welcome> = {
     if (message.heartbeatMs !== 0) {
       obj.heartbeatMs = Math.round(message.heartbeatMs);
     }
+    if (message.takesEndings !== false) {
+      obj.takesEndings = message.takesEndings;
+    }
     return obj;
   },
 
@@ -1275,6 +1324,7 @@ export const Welcome: MessageFns<Welcome> = {
     const message = createBaseWelcome();
     message.leaseMs = object.leaseMs ?? 0;
     message.heartbeatMs = object.heartbeatMs ?? 0;
+    message.takesEndings = object.takesEndings ?? false;
     return message;
   },
 };
@@ -1777,6 +1827,95 @@ export const TaskCheckpointed: MessageFns<TaskCheckpointed> = {
     message.checkpoint = (object.checkpoint !== undefined && object.checkpoint !== null)
       ? StepCheckpoint.fromPartial(object.checkpoint)
       : undefined;
+    return message;
+  },
+};
+
+function createBaseTaskEnding(): TaskEnding {
+  return { taskId: "", epoch: 0 };
+}
+
+export const TaskEnding: MessageFns<TaskEnding> = {
+  encode(message: TaskEnding, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.taskId !== "") {
+      writer.uint32(10).string(message.taskId);
+    }
+    if (message.epoch !== 0) {
+      writer.uint32(16).uint32(message.epoch);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TaskEnding {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTaskEnding();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.taskId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.epoch = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TaskEnding {
+    return {
+      taskId: isSet(object.taskId)
+        ? globalThis.String(object.taskId)
+        : isSet(object.task_id)
+        ? globalThis.String(object.task_id)
+        : "",
+      epoch: isSet(object.epoch) ? globalThis.Number(object.epoch) : 0,
+    };
+  },
+
+  toJSON(message: TaskEnding): unknown {
+    const obj: any = {};
+    if (message.taskId !== "") {
+      obj.taskId = message.taskId;
+    }
+    if (message.epoch !== 0) {
+      obj.epoch = Math.round(message.epoch);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<TaskEnding>, I>>(base?: I): TaskEnding {
+    return TaskEnding.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<TaskEnding>, I>>(object: I): TaskEnding {
+    const message = createBaseTaskEnding();
+    message.taskId = object.taskId ?? "";
+    message.epoch = object.epoch ?? 0;
     return message;
   },
 };
