@@ -3,6 +3,7 @@
  * member's accelerator is held until all is computed; what it stores after that costs nothing.
  */
 import type { Task, TaskEffect } from "./task.js";
+import { heldUntilMs } from "./task-ending.js";
 
 /** Every member of the grant that ends now. */
 export function charge(task: Task, atMs: number, how: "used" | "wasted"): TaskEffect[] {
@@ -15,12 +16,6 @@ export function charge(task: Task, atMs: number, how: "used" | "wasted"): TaskEf
     const wasted = how === "wasted" ? Math.min(used, secondsBetween(lostSinceMs, untilMs)) : 0;
     return { kind: "charge", used, wasted };
   });
-}
-
-/** When the grant's hold of a member's accelerator ended, if not at `atMs`. */
-export function heldUntilMs({ state }: Task, nodeId: string, atMs: number): number {
-  if (state.kind !== "granted") return atMs;
-  return state.ending.find((each) => each.nodeId === nodeId)?.sinceMs ?? atMs;
 }
 
 /** Nothing for a clock that was set back meanwhile. */

@@ -7,7 +7,9 @@
 import type { FarmErrorCode } from "../../shared/core/errors.js";
 import { FarmError } from "../../shared/core/errors.js";
 import type { GuidanceHalf, Stage, StepCheckpoint, TaskResult } from "../../shared/farm/work.js";
-import { charge, heldUntilMs, secondsBetween } from "./task-account.js";
+import { charge, secondsBetween } from "./task-account.js";
+import { keepCheckpoint, originOf } from "./task-checkpoint.js";
+import { heldUntilMs, leaveAccelerator } from "./task-ending.js";
 import { DISTRUSTED, isSpent, type MemoryVerdict, memoryWanted } from "./task-failures.js";
 
 /** A node's part in a grant; `half` is set in a pair only. */
@@ -168,7 +170,9 @@ export function reduceTask(task: Task, event: TaskEvent): Step {
     case "checkpointed":
       return isCurrent(task, event) ? [keepCheckpoint(task, event), []] : stale(task);
     case "ending":
-      return isCurrent(task, event) ? leaveAccelerator(task, event) : stale(task);
+      return isCurrent(task, event)
+        ? [leaveAccelerator(task, event.nodeId, event.atMs), []]
+        : stale(task);
     case "asked-to-yield":
       return askToYield(task);
     case "yielded":
@@ -205,11 +209,6 @@ export function isCurrent(task: Task, report: { nodeId: string; epoch: number })
   return (
     report.epoch === task.epoch && membersOf(task).some((member) => member.nodeId === report.nodeId)
   );
-}
-
-/** Whether a member of the grant has computed all, so that its accelerator is free. */
-export function isEnding({ state }: Task, nodeId: string): boolean {
-  return state.kind === "granted" && state.ending.some((each) => each.nodeId === nodeId);
 }
 
 function grant(task: Task, { members, atMs }: On<"granted">): Step {
@@ -269,27 +268,6 @@ function retryOrFail(task: Task, nodeId: string, failure: TaskFailure, atMs: num
     { ...task, failures, checkpoint, state: { kind: "ready" } },
     [count("task_retries_total")],
   ];
-}
-
-/** Where the task began: at the noise, or at the step that it branched from. */
-function originOf({ origin }: Task, atMs: number): Task["checkpoint"] {
-  return origin && { ...origin, atMs };
-}
-
-function keepCheckpoint(
-  task: Task,
-  { checkpoint, atMs }: { readonly checkpoint: StepCheckpoint | null; readonly atMs: number },
-): Task {
-  if (!checkpoint || checkpoint.step <= (task.checkpoint?.step ?? 0)) return task;
-  // After a fall back to an earlier step, later ones are made again.
-  const kept = [...task.kept.filter(({ step }) => step < checkpoint.step), checkpoint];
-  return { ...task, kept, checkpoint: { ...checkpoint, atMs } };
-}
-
-function leaveAccelerator(task: Task, { nodeId, atMs }: On<"ending">): Step {
-  if (task.state.kind !== "granted" || isEnding(task, nodeId)) return [task, []];
-  const ending = [...task.state.ending, { nodeId, sinceMs: atMs }];
-  return [{ ...task, state: { ...task.state, ending } }, []];
 }
 
 /** Only denoising has step boundaries; every other stage is short and runs to its end. */

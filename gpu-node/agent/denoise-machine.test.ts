@@ -23,6 +23,8 @@ import {
 } from "./denoise-play.js";
 import type { DenoiseEvent, DenoisePlan, FrameFacts } from "./denoise-state.js";
 
+const STORING = ["ending in epoch 1", "store in epoch 1"];
+
 function play(plan: DenoisePlan, first: string[], lines: readonly Line[]): void {
   expect(played(plan, lines).done).toEqual(script(first, lines));
 }
@@ -37,7 +39,7 @@ test("alone with guidance: uncond, cond, step, and so on; then the latents are s
       [applied(1), "done 1 in epoch 1", "run uncond 1", "save 1 in epoch 1"],
       [half("uncond"), "run cond 1"],
       [half("cond"), "apply 1"],
-      [applied(2), "done 2 in epoch 1", "ending in epoch 1", "store in epoch 1"],
+      [applied(2), "done 2 in epoch 1", ...STORING],
       [stored, "finished in epoch 1"],
     ],
   );
@@ -49,7 +51,7 @@ test("alone without guidance: only the conditional half", () => {
     ["run cond 0"],
     [
       [half("cond"), "apply 0"],
-      [applied(1), "done 1 in epoch 1", "ending in epoch 1", "store in epoch 1"],
+      [applied(1), "done 1 in epoch 1", ...STORING],
     ],
   );
 });
@@ -68,7 +70,7 @@ test("a pair: own half, the partner's, step; the partner may be first or a step 
       [applied(2), "done 2 in epoch 1", "run cond 2"],
       [half("cond"), "send cond 2 in epoch 1 from latents 2", "apply 2"],
       [applied(3), "done 3 in epoch 1", "send latents 3 in epoch 1", "deadline 10000"],
-      [frame(3), "clear-deadline", "leave-pair", "ending in epoch 1", "store in epoch 1"],
+      [frame(3), "clear-deadline", "leave-pair", ...STORING],
       [stored, "finished in epoch 1"],
     ],
   );
@@ -85,11 +87,7 @@ const leaving = ["clear-deadline", "leave-pair"];
 test.each<[name: string, lines: Line[]]>([
   [
     "the same latents: they are stored",
-    [
-      ...made,
-      [frame(1), ...leaving, "ending in epoch 1", "store in epoch 1"],
-      [frame(1), "drop not-paired"],
-    ],
+    [...made, [frame(1), ...leaving, ...STORING], [frame(1), "drop not-paired"]],
   ],
   [
     "the same latents, told before this replica has made its step",
@@ -364,10 +362,7 @@ test("a half of a step that does not exist is dropped", () => {
 });
 
 test("the partner's death while the last latents are stored changes the epoch, not the work", () => {
-  const ready: Line[] = [
-    ...made,
-    [frame(1), "clear-deadline", "leave-pair", "ending in epoch 1", "store in epoch 1"],
-  ];
+  const ready: Line[] = [...made, [frame(1), "clear-deadline", "leave-pair", ...STORING]];
   const plan = { ...COND, stepCount: 1 };
   play(
     plan,

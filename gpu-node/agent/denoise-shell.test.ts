@@ -34,6 +34,7 @@ test("alone: the steps are made, reported, and the latents stored under the gran
   expect(latentsDigest(await one.latents())).toBe(expectedDigest());
   expect(one.reports).toEqual([
     ...Array<string>(4).fill("progress in epoch 1"),
+    "ending in epoch 1",
     "finished in epoch 1",
   ]);
   expect(one.last).toMatchObject({ result: { blob: { key: `v1/${JOB}/0/latents-1` } } });
@@ -119,9 +120,10 @@ test("a partner that dies in mid-clip: the survivor ends with the same bytes", a
   a.shell.continueAlone(2);
   b.shell.cancel();
   expect(latentsDigest(await a.latents())).toBe(expectedDigest());
-  expect(a.reports.slice(-3)).toEqual([
+  expect(a.reports.slice(-4)).toEqual([
     "progress in epoch 2",
     "progress in epoch 2",
+    "ending in epoch 2",
     "finished in epoch 2",
   ]);
   // Two steps of its own half, then one half at hand and three to compute.

@@ -28,7 +28,8 @@ import { reduceDenoise, startDenoise } from "./denoise-machine.js";
 import type { DenoiseParts, Frame } from "./denoise-parts.js";
 import type { DenoiseEffect, DenoiseEvent, DenoiseState } from "./denoise-state.js";
 import { type EndingEvent, isEnding, lastWordsOn } from "./denoise-unstarted.js";
-import { decodeHalf, encodeHalf, NO_HALF } from "./half-payload.js";
+import { decodeHalf, encodeFrame, NO_HALF, type SentFrame } from "./half-payload.js";
+import { Latch } from "./latch.js";
 import { patiently } from "./patience.js";
 import { type Previews, previewsOf } from "./previews.js";
 import { sha256 } from "./sha256.js";
@@ -42,11 +43,9 @@ export class DenoiseShell {
   /** Halves by "<half> <step>". */
   readonly #halves = new Map<string, Tensor>();
   readonly #computer: HalfComputer;
-  readonly #idle: Promise<void>;
+  readonly #idle = new Latch();
+  readonly #free = new Latch();
   #epoch: number;
-  #resolveIdle: () => void = () => {};
-  readonly #free: Promise<void>;
-  #resolveFree: () => void = () => {};
   readonly #over = new AbortController();
   #replica: DenoiseReplica | null = null;
   /** Null until the conditioning is read; what happens until then waits in the queue. */
@@ -71,12 +70,6 @@ export class DenoiseShell {
     this.#parts = parts;
     this.#computer = new HalfComputer(parts.runtime);
     this.#epoch = assignment.epoch;
-    this.#idle = new Promise((resolve) => {
-      this.#resolveIdle = resolve;
-    });
-    this.#free = new Promise((resolve) => {
-      this.#resolveFree = resolve;
-    });
     this.#joinPair();
     this.#carry(this.#load());
   }
@@ -86,12 +79,12 @@ export class DenoiseShell {
    * stopped, so after a cancel this is up to a run later.
    */
   get idle(): Promise<void> {
-    return this.#idle;
+    return this.#idle.opened;
   }
 
   /** Resolves when nothing is computed for it any more; its latents may still go to the store. */
   get free(): Promise<void> {
-    return this.#free;
+    return this.#free.opened;
   }
 
   /** Fencing number of the grant as it is now. */
@@ -245,7 +238,7 @@ export class DenoiseShell {
         return;
       case "store":
         this.#carry(this.#store(effect.epoch));
-        this.#resolveFree();
+        this.#free.open();
         return;
       case "save":
         void this.#save(effect.step, effect.epoch);
@@ -298,16 +291,10 @@ export class DenoiseShell {
     this.#begun = { step, answer, startMs: this.#parts.clock.nowMs() };
   }
 
-  #send(sent: Extract<DenoiseEffect, { kind: "send-half" | "send-digest" }>, made: Tensor): void {
-    const { jobId, clipId, attempt } = this.#assignment;
-    const { step, half, epoch, latentsDigest } = sent;
-    const { dtype, payload } = encodeHalf(made, this.#parts.dtype);
-    const { traceparent = null } = this.#parts;
-    const header: FrameHeader = {
-      ...{ jobId, clipId, epoch, attempt, step, half, dtype, shape: made.shape },
-      ...{ sha256: sha256(payload), planHash: this.#framePlanHash, latentsDigest },
-      ...(traceparent === null ? {} : { traceparent }),
-    };
+  #send(sent: SentFrame, made: Tensor): void {
+    const { dtype, traceparent = null } = this.#parts;
+    const of = { dtype, planHash: this.#framePlanHash, traceparent };
+    const { header, payload } = encodeFrame(this.#assignment, sent, made, of);
     if (sent.kind === "send-half") this.#parts.observer?.halfSent(payload.byteLength);
     this.#channel?.send(header, payload);
   }
@@ -387,8 +374,8 @@ export class DenoiseShell {
     if (this.#state?.kind !== "ended") return;
     this.#over.abort();
     if (this.#underWay > 0) return;
-    this.#resolveFree();
-    this.#resolveIdle();
+    this.#free.open();
+    this.#idle.open();
   }
 
   /** Waits for a store that is away, until the task is over. */

@@ -8,7 +8,8 @@ import {
   NUMERICAL_FAILURES_MAX,
 } from "../../coordinator/plan/limits.js";
 import { decodeFarm, type FarmPart } from "../../coordinator/plan/snapshot.js";
-import { isEnded, isEnding, membersOf, type Task } from "../../coordinator/plan/task.js";
+import { isEnded, membersOf, type Task } from "../../coordinator/plan/task.js";
+import { isEnding } from "../../coordinator/plan/task-ending.js";
 import { FarmError } from "../../shared/core/errors.js";
 import { isTerminal } from "../../shared/farm/job.js";
 import { digest } from "./digest.js";
