@@ -11,6 +11,7 @@ import { asFarmError, type Violation } from "../shared/core/errors.js";
 import { FieldChecks, show } from "../shared/farm/field-checks.js";
 import type { LocalFarmOptions } from "./local-farm.js";
 import { flagName } from "./render-flags.js";
+import { isVerbose } from "./voice.js";
 
 /** As commander gives them. */
 export interface FarmFlags {
@@ -21,7 +22,6 @@ export interface FarmFlags {
   readonly provider?: string;
   readonly dtype?: string;
   readonly offload?: boolean;
-  readonly verbose?: boolean;
 }
 
 const VARIANTS = ["auto", "fp32", "fp16"] as const;
@@ -45,8 +45,7 @@ export function addFarmFlags(command: Command): Command {
     .option(
       "--offload",
       "nodes keep the models of one stage only: less memory, and loading at each",
-    )
-    .option("-v, --verbose", "the processes' own logs on stderr");
+    );
 }
 
 export interface CheckedFarm
@@ -87,7 +86,7 @@ export function checkFarmFlags(flags: FarmFlags, violations: Violation[]): Check
     variant: variant ?? "auto",
     nodeCount,
     threads: threads === 0 ? null : threads,
-    verbose: flags.verbose ?? false,
+    verbose: isVerbose(),
     provider: provider ?? "cpu",
     dtype: dtype ?? "auto",
     offload: flags.offload ?? false,

@@ -10,6 +10,8 @@ export interface FarmView {
   /** Every checkpoint that a connected node serves, once. */
   readonly models: readonly ModelInfo[];
   readonly nodes: readonly NodeView[];
+  /** The coordinator's; "" of one that does not tell. */
+  readonly version: string;
   /** Seconds that nodes were held, by whose jobs and by stage; also those of deleted jobs. */
   readonly usage: {
     readonly byOwner: readonly (Seconds & { readonly owner: string })[];
