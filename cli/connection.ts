@@ -41,7 +41,11 @@ export function addConnection(command: Command): Command {
 
 /** @throws FarmError "invalid-argument" with everything that is missing or does not fit */
 export function connect(flags: ConnectionFlags): FarmClient {
-  return new FarmClient(setting(flags, "address") ?? DEFAULT_ADDRESS, readEntry(flags), callNotes());
+  return new FarmClient(
+    setting(flags, "address") ?? DEFAULT_ADDRESS,
+    readEntry(flags),
+    callNotes(),
+  );
 }
 
 function setting(flags: ConnectionFlags, name: keyof ConnectionFlags): string | undefined {

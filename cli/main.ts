@@ -94,7 +94,10 @@ function buildProgram(signal: AbortSignal): Command {
   addConnection(
     program.command("download <job>").description("fetch the files of a job that has ended"),
   )
-    .option("-o, --out <path>", "a file, a folder, or - for stdout; what is there is not fetched again")
+    .option(
+      "-o, --out <path>",
+      "a file, a folder, or - for stdout; what is there is not fetched again",
+    )
     .option("--clip <n>", "only this clip, from 1; it may be one of a job that goes on")
     .option("--format <list>", "only these of its formats: mp4,gif")
     .option("--json", "one JSON object on stdout in place of the paths")

@@ -27,7 +27,9 @@ function program(seen: (flags: object) => void = () => {}): Command {
     .option("--fps <n>", "frames a second")
     .option("--preview", "show it")
     .option("--seed <n>", "of one call")
-    .action((flags: object) => seen({ ...flags, ...(root.opts()["color"] ? {} : { plain: true }) }));
+    .action((flags: object) =>
+      seen({ ...flags, ...(root.opts()["color"] ? {} : { plain: true }) }),
+    );
   root.command("nodes").description("it's nodes").option("--address <host:port>", "the farm");
   return root;
 }

@@ -100,7 +100,9 @@ class Fetcher {
       const path = outputPath(plan, 0, { format: "safetensors", fileName: "clip.safetensors" });
       const stagedPath = join(staging, "clips.safetensors");
       const whole = await joinParts(this.#tensorPaths, stagedPath);
-      const clipIndexes = job.clips.filter((clip) => clip.outputCount > 0).map(({ index }) => index);
+      const clipIndexes = job.clips
+        .filter((clip) => clip.outputCount > 0)
+        .map(({ index }) => index);
       await this.#place(stagedPath, { format: "safetensors", path, ...whole, clipIndexes });
     }
     return this.#written;
@@ -109,7 +111,9 @@ class Fetcher {
   /** @param done clips before it */
   async #fetchClip(clip: ClipView, done: number): Promise<void> {
     const { job, fetching } = this.#parts;
-    const outputs = (await this.#client.outputsOf(job.jobId, clip)).filter((o) => this.#isWanted(o));
+    const outputs = (await this.#client.outputsOf(job.jobId, clip)).filter((o) =>
+      this.#isWanted(o),
+    );
     const total = outputs.reduce((sum, { blob }) => sum + blob.size, 0);
     let here = 0;
     for (const output of outputs) {

@@ -24,15 +24,12 @@ import { clientOptions, targetOf } from "../shared/adapters/grpc/connection-opti
 import { decodeDryRun } from "../shared/adapters/grpc/dry-run-codec.js";
 import {
   decodeJob,
-  decodeStageName,
-  decodeUsage,
   encodeCreateJob,
   encodeState,
   encodeTime,
   type NewJobRequest,
 } from "../shared/adapters/grpc/job-codec.js";
 import { decodeJobEvent } from "../shared/adapters/grpc/job-log-codec.js";
-import { decodeModelInfo } from "../shared/adapters/grpc/model-codec.js";
 import type { RequestedParameters } from "../shared/adapters/grpc/parameters-codec.js";
 import { decodeOutput } from "../shared/adapters/grpc/work-codec.js";
 import { insecureChannel } from "../shared/adapters/tls/grpc-credentials.js";
@@ -49,12 +46,18 @@ import type { JobLogEntry } from "../shared/farm/job-log.js";
 import type { JobParameters } from "../shared/farm/parameters.js";
 import type { Output } from "../shared/farm/work.js";
 import type { BlobRef } from "../shared/ports/blob-store.js";
-import { deadlineIn, sendPieces, streamCall, type UnaryCall, unaryCall } from "./abortable-calls.js";
+import {
+  deadlineIn,
+  sendPieces,
+  streamCall,
+  type UnaryCall,
+  unaryCall,
+} from "./abortable-calls.js";
 import { Absence } from "./absence.js";
 import { callFailure } from "./call-failure.js";
 import { callTeller, type EndedCall } from "./call-teller.js";
 import { channelFor, type Entry } from "./entry.js";
-import { type FarmView, type NodeView, viewNode } from "./farm-view.js";
+import { type FarmView, type NodeView, viewFarm, viewNode } from "./farm-view.js";
 import { resumedPieces } from "./resumed-pieces.js";
 
 /** A call that takes longer has failed; none of them waits for rendering. */
@@ -104,18 +107,7 @@ export class FarmClient {
       (done, options) => this.#stub.getFarm({}, new Metadata(), options, done),
       signal,
     );
-    return {
-      models: farm.models.map((model, i) => decodeModelInfo(model, `models[${i}]`)),
-      nodes: farm.nodes.map(viewNode),
-      version: farm.version,
-      usage: {
-        byOwner: farm.usageByOwner.map(({ owner, usage }) => ({ owner, ...decodeUsage(usage) })),
-        byStage: farm.usageByStage.map(({ stage, usage }, i) => ({
-          stage: decodeStageName(stage, `usage_by_stage[${i}].stage`),
-          ...decodeUsage(usage),
-        })),
-      },
-    };
+    return viewFarm(farm);
   }
 
   /** Stores a picture or a latents file for a later `createJob`. */

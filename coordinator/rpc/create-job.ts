@@ -22,7 +22,7 @@ import type { JobOptions } from "../../shared/farm/job.js";
 import { clipCountOf, type JobParameters, stepsMade } from "../../shared/farm/parameters.js";
 import { type RawParameters, resolveParameters } from "../../shared/farm/validate-request.js";
 import type { ModelInfo } from "../../shared/farm/work.js";
-import type { BlobRef, BlobStore } from "../../shared/ports/blob-store.js";
+import type { BlobStore } from "../../shared/ports/blob-store.js";
 import { type Caller, ownerSeenBy, senderOf } from "../access/caller.js";
 import type { Quotas } from "../access/quotas.js";
 import { planDryRun } from "../plan/dry-run.js";

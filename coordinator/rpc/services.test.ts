@@ -285,23 +285,6 @@ describe("a client", () => {
     node.end();
   });
 
-  test("that watches a quiet job is told its state again, so that no proxy takes it for dead", async () => {
-    const node = await joinedNode();
-    const { jobId } = await createdJob();
-    const watching = jobs.watchJob({ jobId }).on("error", () => {});
-    const next = async () => {
-      const [{ job }] = (await once(watching, "data")) as [WatchJobResponse];
-      return job!.state;
-    };
-    const first = await next();
-    // The message is on its way before the coordinator has heard that it is.
-    await call("getFarm", {});
-    clock.advance(30_000);
-    expect(await next()).toBe(first);
-    watching.cancel();
-    node.cancel();
-  });
-
   test("lists jobs page by page, the newest first", async () => {
     const node = await joinedNode();
     const { blob } = await upload(Buffer.from(PICTURE_HEAD));

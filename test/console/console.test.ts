@@ -1,21 +1,11 @@
 /** The console in a real Chromium, on a real farm: what a user does, and what a user sees. */
 import { readFileSync } from "node:fs";
-import type { Browser, Page, Response } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { LocalFarm } from "../../cli/local-farm.js";
+import { clipOf, DRAWN_TEXTS, eventually, field, fill, render, submit } from "./acts.js";
 import { describeInBrowser, openPage, startChromium } from "./browser.js";
 import { OTHER_PICTURE, PICTURE, renderClip, startConsoleFarm } from "./console-farm.js";
-
-/** Notes every text that a canvas of the page draws. */
-const DRAWN_TEXTS = `(() => {
-  globalThis.drawnTexts = [];
-  const { prototype } = CanvasRenderingContext2D;
-  const fillText = prototype.fillText;
-  prototype.fillText = function (text, ...place) {
-    drawnTexts.push(text);
-    return fillText.call(this, text, ...place);
-  };
-})()`;
 
 describeInBrowser("the console", () => {
   let farm: LocalFarm;
@@ -32,46 +22,11 @@ describeInBrowser("the console", () => {
     await farm?.stop();
   });
 
-  /** Looks again and again until it is so. */
-  const eventually = <T>(look: () => Promise<T>) => expect.poll(look, { timeout: 30_000 });
-
   /** What these tests look at of a video. */
   interface Video {
     readonly videoWidth: number;
     readonly videoHeight: number;
     readonly currentTime: number;
-  }
-
-  const field = (page: Page, name: string) => page.locator(`input[name="${name}"]`);
-  const choose = (page: Page) => field(page, "images").setInputFiles(PICTURE);
-  const render = (page: Page) => page.getByRole("button", { name: "Render" });
-
-  /** The clip of one job: the gallery has those of other tests too. */
-  const clipOf = (page: Page, jobId: string, number = 1) =>
-    page.getByRole("article", { name: `clip ${number} of job ${jobId.slice(-6)}` });
-
-  /** Submits what the form says. @returns the card of this very job: older ones are on the page too */
-  async function submit(page: Page) {
-    const isAnswer = (answer: Response) => {
-      const request = answer.request();
-      const isJob = request.method() === "POST" && new URL(answer.url()).pathname === "/v1/jobs";
-      // The form asks at the same place, while somebody types, what would become of the job.
-      return isJob && !(request.postDataJSON() as { validateOnly?: boolean }).validateOnly;
-    };
-    const [answer] = await Promise.all([page.waitForResponse(isAnswer), render(page).click()]);
-    const { job } = (await answer.json()) as { job: { jobId: string } };
-    const { jobId } = job;
-    return { jobId, card: page.getByRole("article", { name: `Job ${jobId.slice(-6)}` }) };
-  }
-
-  /** Fills the form for a clip of a few seconds. */
-  async function fill(page: Page, values: Readonly<Record<string, string>> = {}): Promise<void> {
-    await choose(page);
-    await page.getByText("All parameters").click();
-    const small = { num_frames: "4", width: "32", height: "32", num_inference_steps: "3" };
-    for (const [name, value] of Object.entries({ ...small, ...values })) {
-      await field(page, name).fill(value);
-    }
   }
 
   test("an empty farm says what to do; a picture becomes a clip that plays", async () => {
@@ -340,9 +295,7 @@ describeInBrowser("the console", () => {
     await filter.fill("a b");
     await page.getByText(/'a b' is no label's name/).waitFor();
     await filter.fill("");
-    await clipOf(page, jobId)
-      .getByRole("button", { name: "Again with this seed" })
-      .click();
+    await clipOf(page, jobId).getByRole("button", { name: "Again with this seed" }).click();
     await eventually(() => field(page, "labels").inputValue()).toBe("shot=12a, team=blue");
   });
 

@@ -24,12 +24,18 @@ const place = (...names: string[]) => join(folder, ...names);
 test("a job's files go to a folder, one of them to a file or to stdout, and none twice", async () => {
   const { jobId } = await farm.render({ ...FAST, formats: ["gif", "png"] });
   const whole = await download(jobId, "--out", place("clips"));
-  expect(whole).toMatchObject({ exitCode: 0, stderr: expect.stringMatching(/^2 clips, .* KiB\n$/) });
+  expect(whole).toMatchObject({
+    exitCode: 0,
+    stderr: expect.stringMatching(/^2 clips, .* KiB\n$/),
+  });
   const paths = whole.stdout.trim().split("\n");
   expect(paths).toHaveLength(2 * (1 + 4));
-  expect(readdirSync(place("clips")).sort()).toEqual(
-    ["clip-001", "clip-001.gif", "clip-002", "clip-002.gif"],
-  );
+  expect(readdirSync(place("clips")).sort()).toEqual([
+    "clip-001",
+    "clip-001.gif",
+    "clip-002",
+    "clip-002.gif",
+  ]);
 
   // One file is another, one is gone; the others are not written again.
   const kept = place("clips", "clip-001", "frame-001.png");
@@ -74,7 +80,10 @@ test("what cannot be fetched is refused, and says what can", async () => {
   await farm.client.cancelJob(going.jobId);
   release();
   const cancelled = await download(going.jobId, "--out", place("a"));
-  expect(cancelled).toMatchObject({ exitCode: 5, stderr: expect.stringContaining("was cancelled") });
+  expect(cancelled).toMatchObject({
+    exitCode: 5,
+    stderr: expect.stringContaining("was cancelled"),
+  });
   expect(readdirSync(folder)).toEqual([]);
 });
 

@@ -94,10 +94,7 @@ export async function listOlder(): Promise<void> {
 
 /** Adds jobs of a page; what is here already is newer than what the page says. */
 export function merge(listed: readonly JobJson[]): void {
-  jobs.value = new Map([
-    ...listed.map((job) => [job.jobId, job] as const),
-    ...(jobs.value ?? []),
-  ]);
+  jobs.value = new Map([...listed.map((job) => [job.jobId, job] as const), ...(jobs.value ?? [])]);
 }
 
 /** A job as an answer or an event showed it. */

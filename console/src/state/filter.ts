@@ -51,6 +51,7 @@ async function listPage(asked: string, token: string): Promise<void> {
     merge(page.jobs);
     olderWithLabels.value = page.nextPageToken;
   } catch (error) {
-    if (isStill()) selectorProblem.value = (error as Error).message.replace(/^label_selector: /, "");
+    if (isStill())
+      selectorProblem.value = (error as Error).message.replace(/^label_selector: /, "");
   }
 }

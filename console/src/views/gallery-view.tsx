@@ -18,9 +18,11 @@ export interface FinishedClip {
 
 export function GalleryView() {
   const [shown, setShown] = useState(PAGE);
-  const all: FinishedClip[] = jobList.value.filter(isShown).flatMap((job) =>
-    job.clips.filter(({ outputs }) => outputs.length > 0).map((clip) => ({ job, clip })),
-  );
+  const all: FinishedClip[] = jobList.value
+    .filter(isShown)
+    .flatMap((job) =>
+      job.clips.filter(({ outputs }) => outputs.length > 0).map((clip) => ({ job, clip })),
+    );
   const more = () => {
     setShown(shown + PAGE);
     return all.length <= shown + PAGE && hasOlder.value ? listOlderShown() : Promise.resolve();

@@ -58,9 +58,7 @@ function QueueContent() {
           </div>
         </>
       )}
-      {open.length + ended.length === 0 && (
-        <p class="quiet">No job here has these labels.</p>
-      )}
+      {open.length + ended.length === 0 && <p class="quiet">No job here has these labels.</p>}
       {hasOlder.value && (
         <button type="button" class="button" onClick={() => void attempt(listOlderShown)}>
           Older jobs
