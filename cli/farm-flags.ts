@@ -9,6 +9,7 @@ import {
 import { findFfmpeg } from "../gpu-node/stages/media/find-ffmpeg.js";
 import { asFarmError, type Violation } from "../shared/core/errors.js";
 import { FieldChecks, show } from "../shared/farm/field-checks.js";
+import { NUM_FRAMES } from "../shared/farm/limits.js";
 import type { LocalFarmOptions } from "./local-farm.js";
 import { flagName } from "./render-flags.js";
 import { isVerbose } from "./voice.js";
@@ -22,6 +23,7 @@ export interface FarmFlags {
   readonly provider?: string;
   readonly dtype?: string;
   readonly offload?: boolean;
+  readonly forwardChunkSize?: string;
 }
 
 const VARIANTS = ["auto", "fp32", "fp16"] as const;
@@ -45,11 +47,18 @@ export function addFarmFlags(command: Command): Command {
     .option(
       "--offload",
       "nodes keep the models of one stage only: less memory, and loading at each",
+    )
+    .option(
+      "--forward-chunk-size <n>",
+      "frames that the UNet's feed-forward networks compute at a time: less memory (default: all)",
     );
 }
 
 export interface CheckedFarm
-  extends Pick<LocalFarmOptions, "checkpoint" | "nodeCount" | "threads" | "verbose" | "offload"> {
+  extends Pick<
+    LocalFarmOptions,
+    "checkpoint" | "nodeCount" | "threads" | "verbose" | "offload" | "forwardChunkSize"
+  > {
   readonly variant: VariantChoice;
   readonly provider: ProviderChoice;
   readonly dtype: DtypeChoice;
@@ -76,6 +85,7 @@ export function checkFarmFlags(flags: FarmFlags, violations: Violation[]): Check
       `${show(flags.dtype)} is unknown; legal are ${DTYPE_CHOICES.join(", ")}`,
     );
   }
+  const chunk = checks.whole("forward_chunk_size", flags.forwardChunkSize, NUM_FRAMES, 0);
   const checkpoint = flags.checkpoint ?? "";
   if (checkpoint === "") {
     checks.refuse("checkpoint", "is missing; name a diffusers folder such as checkpoints/demo");
@@ -90,6 +100,7 @@ export function checkFarmFlags(flags: FarmFlags, violations: Violation[]): Check
     provider: provider ?? "cpu",
     dtype: dtype ?? "auto",
     offload: flags.offload ?? false,
+    forwardChunkSize: chunk === 0 ? null : chunk,
   };
 }
 

@@ -24,6 +24,8 @@ export interface LocalFarmOptions {
   readonly dtype?: string;
   /** Whether nodes keep the models of one stage only. */
   readonly offload?: boolean;
+  /** Frames that feed-forward networks compute at a time; null, absent: as the provider likes it. */
+  readonly forwardChunkSize?: number | null;
   /** host:port of the coordinator; port 0 takes a free one. */
   readonly listen: string;
   /** host:port of its console and JSON gateway; absent: neither. */
@@ -136,6 +138,7 @@ class ProcessFarm implements LocalFarm {
       provider = "cpu",
       dtype = "auto",
       offload,
+      forwardChunkSize = null,
     } = this.#options;
     const name = `node-${place + 1}`;
     const threads = this.#options.threads ?? threadsPerNode(nodeCount);
@@ -145,6 +148,7 @@ class ProcessFarm implements LocalFarm {
       ...["--blob-dir", join(this.#folder, "blobs"), "--node-id", name],
       ...["--threads", String(threads), "--provider", provider, "--dtype", dtype],
       ...(offload === true ? ["--offload"] : []),
+      ...(forwardChunkSize === null ? [] : ["--forward-chunk-size", `${forwardChunkSize}`]),
     ]);
   }
 

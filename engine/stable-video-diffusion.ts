@@ -42,6 +42,11 @@ export interface PretrainedOptions {
   readonly threads?: number;
   /** Keeps the models of the stage at hand only: less memory, and loading at every change. */
   readonly offload?: boolean;
+  /**
+   * Frames that the UNet's feed-forward networks compute at a time, as diffusers'
+   * `enable_forward_chunking`: less memory. Default: as the provider likes it.
+   */
+  readonly forwardChunkSize?: number;
 }
 
 /** What the stages need besides their values. */
@@ -69,13 +74,18 @@ export class StableVideoDiffusion {
     options: PretrainedOptions = {},
   ): Promise<StableVideoDiffusion> {
     const { variant = "auto", provider = "cpu", threads = availableParallelism() } = options;
-    if (!Number.isSafeInteger(threads) || threads < 1) {
-      const description = `${threads} is no whole number of at least 1`;
-      refuseViolations([{ field: "threads", description }]);
-    }
-    const { dtype = "auto", offload = false } = options;
+    const { dtype = "auto", offload = false, forwardChunkSize = null } = options;
+    refuseViolations(
+      Object.entries({ threads, forwardChunkSize: forwardChunkSize ?? 1 })
+        .filter(([, count]) => !Number.isSafeInteger(count) || count < 1)
+        .map(([field, count]) => ({
+          field,
+          description: `${count} is no whole number of at least 1`,
+        })),
+    );
     const settings = {
       ...{ checkpointDir: folder, variant, provider, dtype, intraOpThreads: threads, offload },
+      forwardChunkSize,
     };
     return new StableVideoDiffusion(await openInProcessRuntime(settings));
   }

@@ -57,6 +57,7 @@ const agent: Agent = await startAgent({
     tls: null,
     memoryBytes: null,
     offload: false,
+    forwardChunkSize: null,
     prefers: NODE_PREFERENCES.find((known) => known === values.prefer) ?? "any",
     provider: "cpu",
     metrics: null,

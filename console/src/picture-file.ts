@@ -30,7 +30,7 @@ export async function problemOfFile(file: Blob, url: string): Promise<string> {
     await picture.decode();
     return "";
   } catch {
-    return `This ${format} file is damaged or incomplete.`;
+    return `This ${format} file is damaged.`;
   }
 }
 

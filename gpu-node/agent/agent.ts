@@ -200,6 +200,7 @@ export function superviseChild({
       intraOpThreads: settings.threads,
       dtype: settings.dtype,
       offload: settings.offload,
+      forwardChunkSize: settings.forwardChunkSize,
       // What else an accelerator's memory holds, and whose it is, the engine alone knows.
       memoryBytes: provider === "cpu" ? memoryOf(settings) : settings.memoryBytes,
     },

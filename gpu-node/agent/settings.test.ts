@@ -34,6 +34,7 @@ test("every setting can come from the environment; a flag goes first", () => {
     RENDERFARM_BUS_LISTEN: "127.0.0.1:7",
     RENDERFARM_BUS_ADVERTISE: "localhost:8",
     RENDERFARM_MEMORY: "24GiB",
+    RENDERFARM_FORWARD_CHUNK_SIZE: "4",
     RENDERFARM_PREFER: "decode",
     LOG_LEVEL: "debug",
   };
@@ -50,6 +51,7 @@ test("every setting can come from the environment; a flag goes first", () => {
     busAdvertise: "localhost:8",
     memoryBytes: 24 * 2 ** 30,
     offload: false,
+    forwardChunkSize: 4,
     prefers: "decode",
     metrics: null,
     provider: "cpu",
@@ -102,6 +104,7 @@ const refused: [args: string[], message: RegExp][] = [
   [["--bus-advertise", "127.0.0.1:0"], /--bus-advertise/],
   [["--bus-advertise", "farm.example.org:7000"], /TLS/],
   [["--memory", "much"], /--memory: "much" is not an amount of memory such as 24GiB/],
+  [["--forward-chunk-size", "0"], /--forward-chunk-size: "0" is not an integer from 1 to 256/],
   [["--prefer", "mux"], /--prefer: "mux" is not one of any, denoise, decode/],
   [["--threads", "1.5"], /--threads: "1.5"/],
   [["--threads", "-1"], /threads/],

@@ -6,6 +6,7 @@ import { BLOBS_FORM, isBlobsUrl } from "../../shared/adapters/open-blob-store.js
 import type { TlsPaths } from "../../shared/adapters/tls/tls-files.js";
 import { parseBytes } from "../../shared/core/bytes.js";
 import { isLoopback } from "../../shared/core/endpoint.js";
+import { NUM_FRAMES } from "../../shared/farm/limits.js";
 import { NODE_PREFERENCES, type NodePreference } from "../../shared/farm/work.js";
 import { readMetricsAddress } from "../../shared/settings/metrics-address.js";
 import { type Environment, SettingReader } from "../../shared/settings/setting-reader.js";
@@ -43,6 +44,8 @@ export interface NodeSettings {
   readonly busAdvertise: string | null;
   /** Keeps the models of the stage at hand only. */
   readonly offload: boolean;
+  /** Frames that feed-forward networks compute at a time; null: as the provider likes it. */
+  readonly forwardChunkSize: number | null;
   /** Bytes that the runtime may use; null: what the machine has, or its container. */
   readonly memoryBytes: number | null;
   /** The work it takes first when several kinds wait. */
@@ -77,6 +80,8 @@ export const USAGE = `usage: node dist/gpu-node/main.js [flags]
                              (all that the machine has)
   --offload                  keeps the models of one stage only:   RENDERFARM_OFFLOAD=1
                              less memory, loading at each change
+  --forward-chunk-size N     frames that the feed-forward          RENDERFARM_FORWARD_CHUNK_SIZE
+                             networks compute at a time (all)
   --prefer KIND              denoise, decode or any (any): taken   RENDERFARM_PREFER
                              first when both wait, else anything
   --tls-ca FILE              roots that are trusted                RENDERFARM_TLS_CA
@@ -113,6 +118,7 @@ const FLAGS = {
   "bus-advertise": { type: "string" },
   memory: { type: "string" },
   offload: { type: "boolean" },
+  "forward-chunk-size": { type: "string" },
   prefer: { type: "string" },
   ...TLS_FLAGS,
   metrics: { type: "string" },
@@ -142,6 +148,7 @@ export function readSettings(args: readonly string[], env: Environment): NodeSet
     busAdvertise: reader.optional("bus-advertise"),
     memoryBytes: readMemory(reader),
     offload: reader.isSet("offload"),
+    forwardChunkSize: readForwardChunkSize(reader),
     prefers: reader.choice("prefer", NODE_PREFERENCES, "any"),
     metrics: readMetricsAddress(reader),
     logLevel: env["LOG_LEVEL"] || "info",
@@ -191,6 +198,12 @@ function blobsOf(reader: SettingReader): string {
   if (blobs === null) reader.refuse("--blobs", `is missing; give ${BLOBS_FORM}`);
   else reader.check("--blobs", isBlobsUrl(blobs), `"${blobs}" is not ${BLOBS_FORM}`);
   return blobs ?? "";
+}
+
+function readForwardChunkSize(reader: SettingReader): number | null {
+  const flag = "forward-chunk-size";
+  if (reader.optional(flag) === null) return null;
+  return reader.integer(flag, [NUM_FRAMES.min, NUM_FRAMES.max], NUM_FRAMES.min);
 }
 
 function readMemory(reader: SettingReader): number | null {

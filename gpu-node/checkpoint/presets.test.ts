@@ -9,6 +9,7 @@ import { readUnetConfig } from "../model/configs/unet-config.js";
 import { readVaeConfig } from "../model/configs/vae-config.js";
 import { planMemory } from "../model/memory-plan.js";
 import { impliedParameters, type ModelConfigs, type ModelParameters } from "../model/structure.js";
+import { variantOf } from "../runtime/provider.js";
 import {
   PUBLISHED_STRUCTURES,
   recognizeStructure,
@@ -65,6 +66,17 @@ describe.each([
     const { condition, denoise, decode, together } = chunked;
     expect(together).toBeGreaterThan(Math.max(condition, denoise, decode));
   });
+});
+
+test("feed-forward networks in chunks take less where they are computed whole and hold the most", () => {
+  const configs = preset("svd-xt");
+  const parameters = impliedParameters(configs, "F16");
+  const clip = { frames: 25, height: 576, width: 1024, decodeChunk: 1 };
+  const plan = (forwardChunkSize: number | null) =>
+    planMemory(configs, parameters, clip, variantOf("cuda", "float32", forwardChunkSize));
+  const [whole, chunked] = [plan(null), plan(8)];
+  expect(whole.denoise - chunked.denoise).toBeGreaterThan(0.2 * 2 ** 30);
+  expect(chunked.decode).toBe(whole.decode);
 });
 
 /** As far as the structure goes. */

@@ -40,7 +40,7 @@ export function basicTransformerBlock(
   const normal = layerNorm(w.at("norm1"), x, LAYER_NORM_EPS);
   const crossed = oneKeyAttention(w, x.shape[1]!, context);
   const h = add(x, spatialAttention(w.at("attn1"), normal, layout, crossed));
-  return addFeedForward(w.at("norm3"), w.at("ff"), h);
+  return addFeedForward(w.at("norm3"), w.at("ff"), h, layout.frames);
 }
 
 /**
@@ -56,11 +56,11 @@ export function temporalBasicTransformerBlock(
   context: Value,
   layout: TokenLayout,
 ): Value {
-  let h = addFeedForward(w.at("norm_in"), w.at("ff_in"), x);
+  let h = addFeedForward(w.at("norm_in"), w.at("ff_in"), x, layout.frames);
   const normal = layerNorm(w.at("norm1"), h, LAYER_NORM_EPS);
   const crossed = oneKeyAttention(w, x.shape[1]!, context);
   h = add(h, temporalAttention(w.at("attn1"), normal, layout, crossed));
-  return addFeedForward(w.at("norm3"), w.at("ff"), h);
+  return addFeedForward(w.at("norm3"), w.at("ff"), h, layout.frames);
 }
 
 /**

@@ -12,6 +12,7 @@ const BLOCK = "mid_block.attentions.0.transformer_blocks.0";
 const { feedForwardBytes: _, ...WHOLE } = CPU_VARIANT;
 /** Not a multiple of any part, so that the last one is smaller. */
 const ROWS = 93;
+const FRAMES = 3;
 
 async function computed(variant: GraphVariant) {
   const { components } = await openCheckpoint(goldenPath("two-level/checkpoint"));
@@ -23,7 +24,7 @@ async function computed(variant: GraphVariant) {
   const w = Weights.root(g, "unet", partOfIndex(weights, part));
   const block = w.at(...BLOCK.split("."));
   const h = g.input("h", [ROWS, width]);
-  g.output("y", addFeedForward(block.at("norm3"), block.at("ff"), h));
+  g.output("y", addFeedForward(block.at("norm3"), block.at("ff"), h, FRAMES));
   const built = g.build(w.finish());
   const session = await openSession(built, folder, { provider: "cpu", intraOpThreads: 1 });
   const wave = Float32Array.from({ length: elementCount(h.shape) }, (_, i) => Math.sin(i));
@@ -41,6 +42,23 @@ test("rows in parts give the same bytes as all at once, and hold less at one tim
   expect(parts.values).toEqual(whole.values);
   expect(parts.built.costs.activationBytes).toBeLessThan(whole.built.costs.activationBytes / 2);
   expect(parts.built.costs.multiplications).toBe(whole.built.costs.multiplications);
+});
+
+test("frames in chunks give the same bytes as all at once, and hold less at one time", async () => {
+  const [whole, chunks] = await Promise.all([
+    computed(WHOLE),
+    computed({ ...WHOLE, forwardChunkSize: 1 }), // 31 rows each, by 36: three parts
+  ]);
+  expect(chunks.values).toEqual(whole.values);
+  expect(chunks.built.nodeCount).toBe(3 * (whole.built.nodeCount + 1) + 1);
+  expect(chunks.built.costs.activationBytes).toBeLessThan(whole.built.costs.activationBytes / 2);
+});
+
+test("of parts for a cache and chunks of frames the smaller ones are taken", async () => {
+  const both = await computed({ ...WHOLE, feedForwardBytes: 1, forwardChunkSize: 2 });
+  expect(both.built.nodeCount).toBe(
+    (await computed({ ...WHOLE, feedForwardBytes: 1 })).built.nodeCount,
+  );
 });
 
 test("where no cache is large enough, four parts save memory", async () => {

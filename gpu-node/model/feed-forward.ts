@@ -30,15 +30,15 @@ const ROWS_OF_KERNEL = 12;
  * halves of one parameter.
  *
  * What lies between is four times as wide as x. Rows do not depend on each other, so where the
- * graph's variant asks for it they are computed in parts whose inner values stay in a core's cache:
- * the same bytes, up to a quarter faster, and less memory.
+ * graph's variant asks for it they are computed in parts: the same bytes and less memory, and where
+ * the inner values of a part stay in a core's cache up to a quarter faster.
  *
  * @param norm of the LayerNorm before it
- * @param h [rows, C]
+ * @param h [rows, C], as many rows of each frame
  * @returns [rows, C]
- * @source FeedForward with GEGLU, mult = 4
+ * @source FeedForward with GEGLU, mult = 4; _chunked_feed_forward
  */
-export function addFeedForward(norm: Weights, w: Weights, h: Value): Value {
+export function addFeedForward(norm: Weights, w: Weights, h: Value, frames: number): Value {
   const [rows, width] = h.shape as [number, number];
   const inner = 4 * width;
   const [proj, out] = [w.at("net", 0, "proj"), w.at("net", 2)];
@@ -47,7 +47,12 @@ export function addFeedForward(norm: Weights, w: Weights, h: Value): Value {
   const [weightOut, biasOut] = [out.take("weight", [width, inner]), out.take("bias", [width])];
   const [scale, shift] = [norm.take("weight", [width]), norm.take("bias", [width])];
 
-  return inParts(h, rowsAtOnce(rows, BYTES_PER_VALUE * inner, h.graph.variant), (part) => {
+  const { variant } = h.graph;
+  const partRows = Math.min(
+    rowsInCache(rows, BYTES_PER_VALUE * inner, variant),
+    rowsAsked(rows, frames, variant),
+  );
+  return inParts(h, partRows, (part) => {
     const x = layerNormalization(part, scale, shift, LAYER_NORM_EPS);
     const value = gemmTransB(x, weightA!, biasA!);
     const gate = gelu(gemmTransB(x, weightB!, biasB!));
@@ -56,11 +61,19 @@ export function addFeedForward(norm: Weights, w: Weights, h: Value): Value {
 }
 
 /** @param rowBytes of what lies between */
-function rowsAtOnce(rows: number, rowBytes: number, { feedForwardBytes }: GraphVariant): number {
+function rowsInCache(rows: number, rowBytes: number, { feedForwardBytes }: GraphVariant): number {
   if (feedForwardBytes === undefined) return rows;
   const wanted = Math.ceil((rows * rowBytes) / feedForwardBytes);
   const parts = wanted > PARTS_MAX ? PARTS_FOR_MEMORY : wanted;
-  return Math.ceil(rows / parts / ROWS_OF_KERNEL) * ROWS_OF_KERNEL;
+  return wholeKernels(rows / parts);
+}
+
+function rowsAsked(rows: number, frames: number, { forwardChunkSize }: GraphVariant): number {
+  return forwardChunkSize === undefined ? rows : wholeKernels((rows / frames) * forwardChunkSize);
+}
+
+function wholeKernels(rows: number): number {
+  return Math.ceil(rows / ROWS_OF_KERNEL) * ROWS_OF_KERNEL;
 }
 
 /** `compute` of so many rows at a time, one part after the other. */

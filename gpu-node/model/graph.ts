@@ -78,6 +78,8 @@ export interface GraphVariant {
    * holds them; absent: all at once.
    */
   readonly feedForwardBytes?: number;
+  /** Frames that a feed-forward network computes at a time, at the most; absent: as many as it likes. */
+  readonly forwardChunkSize?: number;
   /** What it computes in; inputs and outputs are float32 either way. */
   readonly dtype: ComputeType;
 }

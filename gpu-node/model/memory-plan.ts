@@ -7,7 +7,7 @@
  */
 import { buildVaeDecoder, buildVaeEncoder } from "./autoencoder-kl-temporal-decoder.js";
 import { buildImageEncoder } from "./clip-vision.js";
-import type { BuiltGraph } from "./graph.js";
+import type { BuiltGraph, GraphVariant } from "./graph.js";
 import type { ModelConfigs, ModelParameters } from "./structure.js";
 import { buildUnet } from "./unet-spatio-temporal-condition.js";
 
@@ -68,21 +68,27 @@ export interface MemoryPlan {
   readonly together: number;
 }
 
-/** @throws FarmError "checkpoint-invalid" when weights and configs do not fit each other */
+/**
+ * @param variant of the graphs; absent: the processor's
+ * @throws FarmError "checkpoint-invalid" when weights and configs do not fit each other
+ */
 export function planMemory(
   configs: ModelConfigs,
   weights: ModelParameters,
   clip: ClipMemoryRequest,
+  variant?: GraphVariant,
 ): MemoryPlan {
   const factor = 2 ** (configs.vae.block_out_channels.length - 1);
   const cells = { height: clip.height / factor, width: clip.width / factor };
   const condition = [
-    buildImageEncoder(configs.image_encoder, weights.image_encoder),
-    buildVaeEncoder(configs.vae, weights.vae, clip),
+    buildImageEncoder(configs.image_encoder, weights.image_encoder, variant),
+    buildVaeEncoder(configs.vae, weights.vae, clip, variant),
   ];
-  const denoise = [buildUnet(configs.unet, weights.unet, { frames: clip.frames, ...cells })];
+  const denoise = [
+    buildUnet(configs.unet, weights.unet, { frames: clip.frames, ...cells }, variant),
+  ];
   const decode = [
-    buildVaeDecoder(configs.vae, weights.vae, { frames: clip.decodeChunk, ...cells }),
+    buildVaeDecoder(configs.vae, weights.vae, { frames: clip.decodeChunk, ...cells }, variant),
   ];
   return {
     condition: processBytes(condition),

@@ -107,6 +107,12 @@ test("what takes too much memory is refused before it is loaded, with a chunk th
   await runtime.close();
 });
 
+test("feed-forward networks in chunks of frames give the same bytes", async () => {
+  const whole = await runStages({});
+  const { outputs } = await runStages({ forwardChunkSize: 1 });
+  expect(outputs).toEqual(whole.outputs);
+});
+
 test("the plan hash tells every difference between two nodes' runtimes", () => {
   const node = {
     ...{
@@ -130,6 +136,8 @@ test("the digest of graphs is that of their forms: equal ones, and others for an
   const cpu = graphsDigest(configs, variantOf("cpu", "float32"));
   expect(graphsDigest(configs, variantOf("cpu", "float32"))).toBe(cpu);
   expect(graphsDigest(configs, variantOf("webgpu", "float32"))).not.toBe(cpu);
+  // More frames than the digest's own clip has: its graphs are the same ones.
+  expect(graphsDigest(configs, variantOf("cpu", "float32", 8))).not.toBe(cpu);
 });
 
 test("a variant that the checkpoint does not have is refused by name", async () => {

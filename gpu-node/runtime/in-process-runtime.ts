@@ -58,7 +58,7 @@ export async function openInProcessRuntime(settings: RuntimeSettings): Promise<I
   const dtype = chooseDtype(settings.dtype ?? "auto", settings.provider, stored);
   await probeProvider(settings, dtype);
   const { digest } = await digestCheckpoint(checkpoint);
-  const variant = variantOf(settings.provider, dtype);
+  const variant = variantOf(settings.provider, dtype, settings.forwardChunkSize);
   const info: RuntimeInfo = {
     model: describeCheckpoint(checkpoint, digest),
     configs: checkpoint.configs,
@@ -144,7 +144,9 @@ async function makeRoom(
   if (memoryBytes !== null) {
     const withFrames = (frames: number) =>
       buildGraph(checkpoint, "frames" in graph ? { ...graph, frames } : graph, variant).built;
-    refuseOverMemory({ graph, size: built, memoryBytes, withFrames });
+    const withForwardChunk = (forwardChunkSize: number) =>
+      buildGraph(checkpoint, graph, { ...variant, forwardChunkSize }).built;
+    refuseOverMemory({ graph, size: built, memoryBytes, withFrames, withForwardChunk });
   }
   const sizes = [...sessions.values()].flatMap((kept) => [...kept.values()].map((o) => o.size));
   const isOver = memoryBytes !== null && processBytes([...sizes, built]) > memoryBytes;

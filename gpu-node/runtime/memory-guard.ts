@@ -11,24 +11,28 @@ export interface MemoryRequest {
   readonly memoryBytes: number;
   /** The size of the same graph for fewer frames. */
   readonly withFrames: (frames: number) => GraphSize;
+  /** The size of the same graph with feed-forward networks of so many frames at a time. */
+  readonly withForwardChunk: (frames: number) => GraphSize;
 }
 
 /**
  * @throws FarmError "out-of-memory" when the graph takes more even as the only open one; it names both
  *   amounts and what would fit
  */
-export function refuseOverMemory({ graph, size, memoryBytes, withFrames }: MemoryRequest): void {
+export function refuseOverMemory(request: MemoryRequest): void {
+  const { graph, size, memoryBytes } = request;
   const needed = processBytes([size]);
   if (needed <= memoryBytes) return;
-  const fits = (frames: number) => processBytes([withFrames(frames)]) <= memoryBytes;
   throw new FarmError(
     "out-of-memory",
     `${describeGraph(graph)} takes ${formatBytes(needed)} and this node may use ` +
-      `${formatBytes(memoryBytes)}; ${wayOut(graph, fits)}, or take a node with more memory`,
+      `${formatBytes(memoryBytes)}; ${wayOut(request)}, or take a node with more memory`,
   );
 }
 
-function wayOut(graph: GraphSpec, fits: (frames: number) => boolean): string {
+function wayOut({ graph, memoryBytes, withFrames, withForwardChunk }: MemoryRequest): string {
+  const isEnough = (size: GraphSize) => processBytes([size]) <= memoryBytes;
+  const fits = (frames: number) => isEnough(withFrames(frames));
   switch (graph.module) {
     case "vae_decoder": {
       const chunk = largestFittingChunk(graph.frames, fits);
@@ -37,6 +41,11 @@ function wayOut(graph: GraphSpec, fits: (frames: number) => boolean): string {
         : `decode ${chunk} at a time (--decode-chunk-size ${chunk})`;
     }
     case "unet": {
+      const chunk = largestFittingChunk(graph.frames, (n) => isEnough(withForwardChunk(n)));
+      // The clip stays as it is and so do its pixels.
+      if (chunk !== null) {
+        return `start it with --forward-chunk-size ${chunk} (feed-forward networks in parts)`;
+      }
       const frames = largestFittingChunk(graph.frames, fits);
       return frames === null
         ? "not even one frame fits: make the clip smaller (--height, --width)"

@@ -39,6 +39,8 @@ export function graphsDigest(configs: ModelConfigs, variant: GraphVariant): stri
   const clip = { frames: 2, height: 8, width: 8 };
   const picture = { height: 8 * side, width: 8 * side };
   const hash = createHash("sha256");
+  // At this size no chunk may be smaller than the clip.
+  if (variant.forwardChunkSize !== undefined) hash.update(`${variant.forwardChunkSize}`);
   for (const { bytes } of [
     buildImageEncoder(configs.image_encoder, implied(), variant),
     buildVaeEncoder(configs.vae, implied(), picture, variant),

@@ -29,10 +29,22 @@ const FORMS_OF_PROVIDER: Readonly<Record<Provider, Omit<GraphVariant, "dtype">>>
   tensorrt: { attention: "products", upsampling: "resize" },
 };
 
-/** The graphs of a provider; with halves every layer is the reference's own, rounding and all. */
-export function variantOf(provider: Provider, dtype: ComputeType): GraphVariant {
-  const forms = FORMS_OF_PROVIDER[provider];
-  return { ...forms, dtype, ...(dtype === "float16" ? { upsampling: "resize" } : {}) };
+/**
+ * The graphs of a provider; with halves every layer is the reference's own, rounding and all.
+ *
+ * @param forwardChunkSize frames that a feed-forward network computes at a time; null: the provider's
+ */
+export function variantOf(
+  provider: Provider,
+  dtype: ComputeType,
+  forwardChunkSize: number | null = null,
+): GraphVariant {
+  return {
+    ...FORMS_OF_PROVIDER[provider],
+    dtype,
+    ...(dtype === "float16" ? { upsampling: "resize" } : {}),
+    ...(forwardChunkSize === null ? {} : { forwardChunkSize }),
+  };
 }
 
 /** What a node may be told: "auto" is float16 where provider and checkpoint are made for it. */

@@ -18,6 +18,12 @@ export interface RuntimeSettings extends SessionSettings {
    */
   readonly offload?: boolean;
   /**
+   * Frames that the UNet's feed-forward networks compute at a time, as diffusers'
+   * `enable_forward_chunking`: less memory, the same bytes on a processor. Default: as the provider
+   * likes it.
+   */
+  readonly forwardChunkSize?: number | null;
+  /**
    * Bytes that this process may use. A graph that takes more is refused before it is loaded; where
    * several together take more, those of other stages are closed first. Default: not looked at.
    */

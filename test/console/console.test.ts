@@ -1,5 +1,6 @@
 /** The console in a real Chromium, on a real farm: what a user does, and what a user sees. */
 import { readFileSync } from "node:fs";
+import { crc32 } from "node:zlib";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { LocalFarm } from "../../cli/local-farm.js";
@@ -124,10 +125,11 @@ describeInBrowser("the console", () => {
       const vast = Buffer.from(whole);
       vast.writeUInt32BE(20_000, 16);
       vast.writeUInt32BE(20_000, 20);
+      vast.writeUInt32BE(crc32(vast.subarray(12, 29)), 29);
       const files: [name: string, bytes: Buffer, says: string][] = [
         ["notes.png", Buffer.from("no picture"), "This is neither png, jpeg nor webp."],
         ["empty.png", Buffer.alloc(0), "The file is empty."],
-        ["cut.png", whole.subarray(0, 400), "This png file is damaged or incomplete."],
+        ["odd.png", Buffer.concat([whole.subarray(0, 12), Buffer.alloc(90)]), "is damaged"],
         ["vast.png", vast, "20000 × 20000 pixels are more than 4096 × 4096."],
       ];
       const sent = files.map(([name, buffer]) => ({ name, mimeType: "image/png", buffer }));
