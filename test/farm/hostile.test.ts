@@ -193,7 +193,8 @@ describe("clients that", () => {
       Array.from({ length: 100 }, () => {
         const watching = stub.watchJob({ jobId: running.jobId });
         const { fileName } = output;
-        const loading = stub.downloadOutput({ jobId: done.jobId, clipIndex: 0, fileName });
+        const wanted = { jobId: done.jobId, clipIndex: 0, fileName, offset: 0n };
+        const loading = stub.downloadOutput(wanted);
         for (const call of [watching, loading]) call.on("error", () => {}).pause();
         return once(loading, "metadata");
       }),
