@@ -1,8 +1,11 @@
 /** @file Work that has left the accelerator: what the node may do while its result is stored. */
 import { describe, expect, test } from "vitest";
+import { JOB_OPTIONS_DEFAULT } from "../../shared/farm/job.js";
 import { FarmWorld, node } from "../../test/plan/farm-world.js";
 import { OVERTAKING_MS_MAX } from "./limits.js";
 import { tasksHeld } from "./node.js";
+
+const BLOB = { key: "out/before", sha256: "1".repeat(64), size: 1 };
 
 const heldBy = (w: FarmWorld, nodeId: string) => tasksHeld(w.farm.nodes.get(nodeId)!);
 
@@ -58,12 +61,12 @@ describe("while the latents of a clip are stored, its node", () => {
    *
    * @param secondsPerStep as measured before, of the four steps of each; null: nothing was
    */
-  const storing = (secondsPerStep: number | null, priority = 0) => {
+  const storing = (secondsPerStep: number | null, priority = JOB_OPTIONS_DEFAULT.priority) => {
     const w = new FarmWorld(node("a"));
     if (secondsPerStep !== null) {
       w.submit("before", { pair: "never" });
       w.finish("before-0-condition");
-      const result = { blob: null, outputs: [], seconds: 1, secondsPerStep };
+      const result = { blob: BLOB, outputs: [], seconds: 1, secondsPerStep };
       w.send({ kind: "task-finished", ...w.holder("before-0-denoise"), result });
       w.send({ kind: "job-cancelled", jobId: "before" });
     }
@@ -95,7 +98,7 @@ describe("while the latents of a clip are stored, its node", () => {
   });
 
   test("begins one of a higher priority, however long", () => {
-    const w = storing(null, 1);
+    const w = storing(null, JOB_OPTIONS_DEFAULT.priority + 1);
     expect(heldBy(w, "a")).toEqual(["k-0-denoise", "j-0-denoise"]);
   });
 
