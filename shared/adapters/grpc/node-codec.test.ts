@@ -119,8 +119,16 @@ test("a detail is cut to what a control message holds", () => {
 });
 
 const badOrders: [name: string, order: NodeOrder, field: RegExp][] = [
-  ["a lease of one heartbeat", { kind: "welcome", leaseMs: 1000, heartbeatMs: 1000, takesEndings: true }, /lease_ms/],
-  ["no heartbeat", { kind: "welcome", leaseMs: 1000, heartbeatMs: 0, takesEndings: true }, /heartbeat_ms/],
+  [
+    "a lease of one heartbeat",
+    { kind: "welcome", leaseMs: 1000, heartbeatMs: 1000, takesEndings: true },
+    /lease_ms/,
+  ],
+  [
+    "no heartbeat",
+    { kind: "welcome", leaseMs: 1000, heartbeatMs: 0, takesEndings: true },
+    /heartbeat_ms/,
+  ],
   ["an odd task", { kind: "cancel", taskId: "../x", epoch: 3 }, /cancel\.task_id/],
   ["epoch 0", { kind: "cancel", taskId: TASK, epoch: 0 }, /cancel\.epoch/],
   [
