@@ -5,6 +5,7 @@ import type { Issued } from "../shared/adapters/tls/authority-folder.js";
 import { LABEL_PATTERN } from "../shared/adapters/tls/identity.js";
 import { refuseViolations, type Violation } from "../shared/core/errors.js";
 import { printTable } from "./table.js";
+import { note } from "./voice.js";
 
 interface CertFlags {
   readonly dir?: string;
@@ -77,7 +78,7 @@ async function init(flags: InitFlags): Promise<void> {
   const dir = flags.dir ?? DIR_DEFAULT;
   const made = await AuthorityFolder.create(dir, { farm, lifeMs, nowMs: Date.now });
   process.stdout.write(`${made.caPath}\n`);
-  process.stderr.write(`${dir}/ca holds the root's key: it stays on this machine\n`);
+  note(`${dir}/ca holds the root's key: it stays on this machine`);
 }
 
 async function issueCoordinator(hosts: readonly string[], flags: LifeFlags): Promise<void> {

@@ -4,10 +4,12 @@ import { refuseViolations } from "../shared/core/errors.js";
 
 const SHELLS = ["bash", "zsh", "fish"] as const;
 
-/** A verb, with its words after it: "config show". */
 interface Verb {
   readonly name: string;
   readonly description: string;
+  /** Words that follow it: "show" of "config". */
+  readonly words: readonly string[];
+  /** Its own, those of its words, and those of every command. */
   readonly flags: readonly { readonly name: string; readonly description: string }[];
 }
 
@@ -44,27 +46,31 @@ function verbsOf(program: Command): Verb[] {
     .map((command) => ({
       name: command.name(),
       description: command.description(),
-      flags: [command, ...command.commands]
+      words: command.commands.map((each) => each.name()),
+      flags: [command, ...command.commands, program]
         .flatMap((each) => each.options)
-        .map(({ long, description }) => ({ name: long ?? "", description })),
+        .map(({ long, description }) => ({ name: long ?? "", description }))
+        .filter((flag) => flag.name !== "--version"),
     }))
     .sort((a, b) => a.name.localeCompare(b.name));
 }
 
 function bashScript(verbs: readonly Verb[]): string {
   const cases = verbs.map(
-    ({ name, flags }) => `    ${name}) words="${flags.map((flag) => flag.name).join(" ")}" ;;`,
+    ({ name, words, flags }) =>
+      `    ${name}) flags="${flags.map((flag) => flag.name).join(" ")}" words="${words.join(" ")}" ;;`,
   );
+  const names = verbs.map(({ name }) => name).join(" ");
   return `_renderfarm() {
-  local current="\${COMP_WORDS[COMP_CWORD]}" words=""
+  local current="\${COMP_WORDS[COMP_CWORD]}" flags="" words=""
   case "\${COMP_WORDS[1]}" in
 ${cases.join("\n")}
   esac
-  if [ "$COMP_CWORD" -eq 1 ]; then words="${verbs.map(({ name }) => name).join(" ")} --help --version"; fi
+  if [ "$COMP_CWORD" -eq 1 ]; then words="${names}"; flags="--help --version"; fi
   case "$current" in
-    -*) COMPREPLY=($(compgen -W "$words" -- "$current")) ;;
+    -*) COMPREPLY=($(compgen -W "$flags" -- "$current")) ;;
     *)
-      if [ "$COMP_CWORD" -eq 1 ]; then COMPREPLY=($(compgen -W "$words" -- "$current"))
+      if [ "$COMP_CWORD" -le 2 ] && [ -n "$words" ]; then COMPREPLY=($(compgen -W "$words" -- "$current"))
       else COMPREPLY=($(compgen -f -- "$current")); fi ;;
   esac
 }
@@ -74,8 +80,11 @@ complete -o filenames -F _renderfarm renderfarm
 
 function fishScript(verbs: readonly Verb[]): string {
   const quoted = (text: string) => `'${text.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
-  const lines = verbs.flatMap(({ name, description, flags }) => [
+  const lines = verbs.flatMap(({ name, description, words, flags }) => [
     `complete -c renderfarm -n __fish_use_subcommand -a ${name} -d ${quoted(description)}`,
+    ...words.map(
+      (word) => `complete -c renderfarm -n '__fish_seen_subcommand_from ${name}' -a ${word}`,
+    ),
     ...flags.map(
       (flag) =>
         `complete -c renderfarm -n '__fish_seen_subcommand_from ${name}' -l ${flag.name.replace(/^--/, "")} -d ${quoted(flag.description)}`,

@@ -6,6 +6,7 @@ import { DEFAULT_ADDRESS } from "../client/render-farm-client.js";
 import { isToken } from "../shared/access/api-key.js";
 import { readSecretFile, readTextFile } from "../shared/adapters/files/secret-file.js";
 import { FarmError, refuseViolations, type Violation } from "../shared/core/errors.js";
+import { callNotes } from "./voice.js";
 
 export interface ConnectionFlags {
   readonly address?: string;
@@ -40,7 +41,11 @@ export function addConnection(command: Command): Command {
 
 /** @throws FarmError "invalid-argument" with everything that is missing or does not fit */
 export function connect(flags: ConnectionFlags): FarmClient {
-  return new FarmClient(setting(flags, "address") ?? DEFAULT_ADDRESS, readEntry(flags));
+  return new FarmClient(
+    setting(flags, "address") ?? DEFAULT_ADDRESS,
+    readEntry(flags),
+    callNotes(),
+  );
 }
 
 function setting(flags: ConnectionFlags, name: keyof ConnectionFlags): string | undefined {

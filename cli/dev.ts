@@ -6,6 +6,7 @@ import { checkGraphs, defaultsOf, openForRequest } from "./check-checkpoint.js";
 import { checkFarmFlags, type FarmFlags } from "./farm-flags.js";
 import { startLocalFarm } from "./local-farm.js";
 import { flagName } from "./render-flags.js";
+import { note } from "./voice.js";
 
 export interface DevFlags extends FarmFlags {
   readonly port?: string;
@@ -37,7 +38,6 @@ export async function dev(flags: DevFlags, signal: AbortSignal): Promise<void> {
   }
   refuseViolations(violations);
 
-  const note = (line: string) => process.stderr.write(`${line}\n`);
   const nodes = farm.nodeCount === 1 ? "1 node" : `${farm.nodeCount} nodes`;
   note(`starting a farm of ${nodes} with ${farm.checkpoint}`);
   const addresses = { listen: `127.0.0.1:${port}`, http: `127.0.0.1:${httpPort}` };

@@ -8,7 +8,7 @@ test("files that have no place here are still the farm's: the way to them is sai
   const said = withFilesElsewhere(full, "0123456789abcdefghjkmnpqrs");
   expect(explain(said)).toBe(
     "error: 1 problem\n  --out: cannot be written: ENOSPC: no space left on device, write; the job is" +
-      " done; renderfarm watch 0123456789abcdefghjkmnpqrs --out ELSEWHERE fetches its files",
+      " done; renderfarm download 0123456789abcdefghjkmnpqrs --out ELSEWHERE fetches its files",
   );
   expect(exitCodeOf(said)).toBe(2);
 });
@@ -16,6 +16,13 @@ test("files that have no place here are still the farm's: the way to them is sai
 test("any other error stays as it is", () => {
   const error = refusal([{ field: "--fps", description: "'0' is too few" }]);
   expect(withFilesElsewhere(error, "x")).toBe(error);
+});
+
+test("with --verbose an error comes with what it came from", () => {
+  const cause = new Error("ENOSPC: no space left on device");
+  const full = new OutputFailure(cause.message, { cause });
+  expect(explain(full)).not.toContain("caused by");
+  expect(explain(full, true)).toBe(`${explain(full)}\ncaused by: ${cause.stack}`);
 });
 
 test("a name cannot move the terminal's cursor", () => {

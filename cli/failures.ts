@@ -42,7 +42,7 @@ export class OutputFailure extends FarmError {
 /** The error, and for files that have no place here how to fetch them to another one. */
 export function withFilesElsewhere(error: unknown, jobId: string): unknown {
   if (!(error instanceof OutputFailure)) return error;
-  const way = `the job is done; renderfarm watch ${jobId} --out ELSEWHERE fetches its files`;
+  const way = `the job is done; renderfarm download ${jobId} --out ELSEWHERE fetches its files`;
   return new OutputFailure(`${error.detail.replace("--out: cannot be written: ", "")}; ${way}`, {
     cause: error,
   });
@@ -55,8 +55,19 @@ export function exitCodeOf(error: unknown): number {
   return EXIT_OF_CODE[error.code] ?? EXIT.jobFailed;
 }
 
-/** The lines for stderr; every mistake on a line of its own. A bug comes with its stack. */
-export function explain(error: unknown): string {
+/**
+ * The lines for stderr; every mistake on a line of its own. A bug comes with its stack.
+ *
+ * @param isVerbose with what each error came from, stacks included
+ */
+export function explain(error: unknown, isVerbose = false): string {
+  const cause = error instanceof Error ? error.cause : undefined;
+  if (!isVerbose || cause === undefined) return explainAlone(error);
+  const text = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
+  return `${explainAlone(error)}\ncaused by: ${text}`;
+}
+
+function explainAlone(error: unknown): string {
   if (!(error instanceof FarmError)) return error instanceof Error ? `${error.stack}` : `${error}`;
   if (error instanceof WaitTimeout) return error.detail;
   const { code, detail, violations } = error;

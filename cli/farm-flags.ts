@@ -12,6 +12,7 @@ import { FieldChecks, show } from "../shared/farm/field-checks.js";
 import { NUM_FRAMES } from "../shared/farm/limits.js";
 import type { LocalFarmOptions } from "./local-farm.js";
 import { flagName } from "./render-flags.js";
+import { isVerbose } from "./voice.js";
 
 /** As commander gives them. */
 export interface FarmFlags {
@@ -23,7 +24,6 @@ export interface FarmFlags {
   readonly dtype?: string;
   readonly offload?: boolean;
   readonly forwardChunkSize?: string;
-  readonly verbose?: boolean;
 }
 
 const VARIANTS = ["auto", "fp32", "fp16"] as const;
@@ -51,8 +51,7 @@ export function addFarmFlags(command: Command): Command {
     .option(
       "--forward-chunk-size <n>",
       "frames that the UNet's feed-forward networks compute at a time: less memory (default: all)",
-    )
-    .option("-v, --verbose", "the processes' own logs on stderr");
+    );
 }
 
 export interface CheckedFarm
@@ -97,7 +96,7 @@ export function checkFarmFlags(flags: FarmFlags, violations: Violation[]): Check
     variant: variant ?? "auto",
     nodeCount,
     threads: threads === 0 ? null : threads,
-    verbose: flags.verbose ?? false,
+    verbose: isVerbose(),
     provider: provider ?? "cpu",
     dtype: dtype ?? "auto",
     offload: flags.offload ?? false,

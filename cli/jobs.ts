@@ -5,6 +5,7 @@ import { refuseViolations, type Violation } from "../shared/core/errors.js";
 import { JOB_STATES, type JobState, type JobView, PRIORITY_MAX } from "../shared/farm/job.js";
 import { labelText, readSelector } from "../shared/farm/labels.js";
 import { type ConnectionFlags, connect, withWayOut } from "./connection.js";
+import { readWhole } from "./flag-values.js";
 import { readTimeFlag } from "./job-options.js";
 import {
   formatList,
@@ -140,16 +141,6 @@ function readDeadline(text: string | undefined): number | undefined {
   const deadlineMs = readTimeFlag("--deadline", text, Date.now(), violations);
   refuseViolations(violations);
   return deadlineMs ?? undefined;
-}
-
-/** @throws FarmError "invalid-argument" naming the field and its range */
-function readWhole(field: string, text: string, min: number, max: number): number {
-  const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
-  if (!(value >= min && value <= max)) {
-    const description = `'${text.slice(0, 40)}' is no whole number from ${min} to ${max}`;
-    refuseViolations([{ field, description }]);
-  }
-  return value;
 }
 
 /** @throws FarmError "invalid-argument" for what is no selector */

@@ -11,6 +11,7 @@ import { SCOPES, type Scope } from "../shared/access/scopes.js";
 import { takeLock } from "../shared/adapters/files/lock-file.js";
 import { FarmError, refuseViolations, type Violation } from "../shared/core/errors.js";
 import { printTable } from "./table.js";
+import { note } from "./voice.js";
 
 interface KeyFlags {
   readonly apiKeys?: string;
@@ -62,7 +63,7 @@ async function create(flags: CreateFlags): Promise<void> {
   const { key, token } = newApiKey({ owner, scopes, nowMs, expiresAtMs });
   await changeKeys(pathOf(flags), (keys) => [...keys, key]);
   process.stdout.write(`${token}\n`);
-  process.stderr.write(`key ${key.id} of ${owner}; it is shown this once, keep it in a file\n`);
+  note(`key ${key.id} of ${owner}; it is shown this once, keep it in a file`);
 }
 
 function list(flags: KeyFlags): void {

@@ -9,6 +9,7 @@ import { addConfigVerbs } from "./config.js";
 import { addConnection } from "./connection.js";
 import { type DevFlags, dev } from "./dev.js";
 import { addDoctorVerb } from "./doctor.js";
+import { type DownloadFlags, download } from "./download.js";
 import { exitCodeOf, explain } from "./failures.js";
 import { addFarmFlags, type FarmFlags } from "./farm-flags.js";
 import { Interrupts } from "./interrupts.js";
@@ -35,6 +36,8 @@ import { addRenderFlags, type RenderFlags } from "./render-flags.js";
 import { run } from "./run.js";
 import { addSettings } from "./settings.js";
 import { type SubmitFlags, submit } from "./submit.js";
+import { type VersionFlags, version } from "./version.js";
+import { addVoice, isVerbose } from "./voice.js";
 import { addWaitLimit } from "./wait-limit.js";
 import { type WatchFlags, watch } from "./watch.js";
 
@@ -56,7 +59,7 @@ function buildProgram(signal: AbortSignal): Command {
     .addHelpText("beforeAll", EXAMPLES)
     .addHelpText("after", EXIT_CODES)
     .showSuggestionAfterError()
-    .configureHelp({ showGlobalOptions: false })
+    .configureHelp({ showGlobalOptions: true })
     .exitOverride();
 
   const runCommand = program
@@ -88,6 +91,18 @@ function buildProgram(signal: AbortSignal): Command {
     .option("--json", "one JSON object on stdout in place of the paths")
     .action((job: string, flags: WatchFlags) => watch(job, flags, signal));
 
+  addConnection(
+    program.command("download <job>").description("fetch the files of a job that has ended"),
+  )
+    .option(
+      "-o, --out <path>",
+      "a file, a folder, or - for stdout; what is there is not fetched again",
+    )
+    .option("--clip <n>", "only this clip, from 1; it may be one of a job that goes on")
+    .option("--format <list>", "only these of its formats: mp4,gif")
+    .option("--json", "one JSON object on stdout in place of the paths")
+    .action((job: string, flags: DownloadFlags) => download(job, flags, signal));
+
   addJobVerbs(program);
   addNodeVerbs(program);
   addCertVerbs(program);
@@ -95,7 +110,11 @@ function buildProgram(signal: AbortSignal): Command {
   addConfigVerbs(program, process.env, process.cwd());
   addCompletionVerb(program);
   addDoctorVerb(program);
+  addOutput(addConnection(program.command("version").description("what runs here")))
+    .option("--server", "and the version of the farm's coordinator")
+    .action((flags: VersionFlags) => version(flags));
   addSettings(program, process.env, process.cwd());
+  addVoice(program);
   return program;
 }
 
@@ -173,7 +192,7 @@ async function main(): Promise<number> {
       process.stderr.write(`${error instanceof FarmError ? error.detail : "interrupted"}\n`);
       return interrupts.exitCode;
     }
-    process.stderr.write(`${explain(error)}\n`);
+    process.stderr.write(`${explain(error, isVerbose())}\n`);
     return exitCodeOf(error);
   }
 }

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import type { ClipView, JobView } from "../shared/farm/job.js";
 import { JOB_OPTIONS_DEFAULT } from "../shared/farm/job.js";
-import { formatTime, lineProgress, statusOf, workOf } from "./progress.js";
+import { lineProgress, statusOf, workOf } from "./progress.js";
+import { formatTime } from "./progress-bar.js";
 
 const denoising = { stage: "denoise", nodeIds: ["a"], seconds: 1, attempts: 1 } as const;
 

@@ -1,8 +1,9 @@
 /** @file How far a job is: a bar on a terminal, single lines everywhere else; always on stderr. */
-import { MultiBar, type SingleBar } from "cli-progress";
 import type { ClipPreview, ClipView, JobView } from "../shared/farm/job.js";
 import { isTerminal } from "../shared/farm/job.js";
 import { previewLines } from "./preview-blocks.js";
+import { ProgressBar, showsBar } from "./progress-bar.js";
+import { isQuiet } from "./voice.js";
 
 export interface Progress {
   update(job: JobView): void;
@@ -19,15 +20,15 @@ const STEPS_PER_FRAME = 0.1;
 /** Without a terminal a line is printed each time this share of the steps is done. */
 const LINE_SHARE = 0.2;
 
-/** A bar where one can be drawn: on a terminal that is not dumb, outside CI. */
+/** A bar where one can be drawn, else lines; nothing where nothing is wanted. */
 export function showProgress(
   stream: NodeJS.WriteStream,
   environment: Readonly<Record<string, string | undefined>>,
 ): Progress {
-  const { TERM, CI, NO_COLOR } = environment;
-  const hasBar = stream.isTTY && TERM !== "dumb" && (CI === undefined || CI === "");
-  if (!hasBar) return lineProgress((line) => stream.write(`${line}\n`));
+  if (isQuiet()) return lineProgress(() => {});
+  if (!showsBar(stream, environment)) return lineProgress((line) => stream.write(`${line}\n`));
   const progress = barProgress(stream);
+  const { NO_COLOR } = environment;
   const hasColours = NO_COLOR === undefined || NO_COLOR === "";
   return hasColours ? withPreviews(progress, stream) : progress;
 }
@@ -46,48 +47,15 @@ function withPreviews(progress: Progress, stream: NodeJS.WriteStream): Progress 
 }
 
 function barProgress(stream: NodeJS.WriteStream): Progress {
-  // One bar; only the class for several can print lines above it.
-  const bars = new MultiBar({
-    stream,
-    format: "{bar} {percentage}% | {status} | {duration_formatted} | ETA {eta_formatted}",
-    formatTime,
-    barCompleteChar: "#",
-    barIncompleteChar: ".",
-    barsize: 28,
-    hideCursor: true,
-    clearOnComplete: true,
-    etaBuffer: 20,
-    gracefulExit: false, // signals are ours
-  });
-  let bar: SingleBar | null = null;
+  const bar = new ProgressBar(stream);
   return {
     update: (job) => {
       const { done, total } = workOf(job);
-      const payload = { status: statusOf(job) };
-      bar ??= bars.create(total, done, payload);
-      bar.update(done, payload);
+      bar.update(done, total, statusOf(job));
     },
-    note: (line) => {
-      if (!bars.isActive) stream.write(`${line}\n`);
-      else {
-        bars.log(`${line}\n`);
-        bars.update(); // else a bar that stops first would swallow the line
-      }
-    },
-    stop: () => {
-      if (bar) bars.stop();
-    },
+    note: (line) => bar.note(line),
+    stop: () => bar.stop(),
   };
-}
-
-/** "4s", "3m20s", "1h05m"; a time that is not known yet is no number. */
-export function formatTime(seconds: number): string {
-  if (!Number.isFinite(seconds)) return "?";
-  const [minutes, hours] = [Math.floor(seconds / 60), Math.floor(seconds / 3600)];
-  const padded = (n: number) => String(n).padStart(2, "0");
-  if (hours > 0) return `${hours}h${padded(minutes % 60)}m`;
-  if (minutes > 0) return `${minutes}m${padded(Math.floor(seconds % 60))}s`;
-  return `${Math.floor(seconds)}s`;
 }
 
 /** Prints each milestone once. */

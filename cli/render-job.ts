@@ -59,7 +59,7 @@ export async function finishJob(
   if (job.state === "cancelled") throw new FarmError("cancelled", `job ${jobId} was cancelled`);
   const failure = job.state === "succeeded" ? null : failureOf(job);
   if (failure && job.clips.every((clip) => clip.state !== "succeeded")) throw failure;
-  return { job, files: await writeOutputs(client, job, outputs, signal), failure };
+  return { job, files: await writeOutputs(client, job, outputs, { signal }), failure };
 }
 
 /**
@@ -97,7 +97,7 @@ async function watchToEnd(
 }
 
 /** What a user hears of a job that failed or expired: every reason once, with the clips that it ended. */
-function failureOf(job: JobView): JobFailure {
+export function failureOf(job: JobView): JobFailure {
   const clipsByReason = new Map<string, number[]>();
   for (const { error, index } of job.clips) {
     if (!error) continue;

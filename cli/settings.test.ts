@@ -19,7 +19,7 @@ const here = (text: string) => writeFileSync(join(cwd, "renderfarm.yaml"), text)
 const own = (text: string) => writeFileSync(join(home, "renderfarm/config.yaml"), text);
 
 function program(seen: (flags: object) => void = () => {}): Command {
-  const root = new Command("renderfarm").exitOverride();
+  const root = new Command("renderfarm").exitOverride().option("--no-color", "no colours");
   root
     .command("submit")
     .description("send a job")
@@ -27,7 +27,9 @@ function program(seen: (flags: object) => void = () => {}): Command {
     .option("--fps <n>", "frames a second")
     .option("--preview", "show it")
     .option("--seed <n>", "of one call")
-    .action((flags: object) => seen(flags));
+    .action((flags: object) =>
+      seen({ ...flags, ...(root.opts()["color"] ? {} : { plain: true }) }),
+    );
   root.command("nodes").description("it's nodes").option("--address <host:port>", "the farm");
   return root;
 }
@@ -63,6 +65,14 @@ describe("a flag, then the environment, then the folder's file, then the user's 
     expect(await flagsOf({})).toEqual({ fps: "12", address: "a,b", preview: true });
     here("preview: false");
     expect(await flagsOf({})).toEqual({ fps: "12", address: "a,b" });
+  });
+
+  test.each<[string, Record<string, string>, string[], object]>([
+    ["by a flag", {}, ["--no-color"], { plain: true }],
+    ["by a variable", { RENDERFARM_NO_COLOR: "1" }, [], { plain: true }],
+    ["by a variable that is off", { RENDERFARM_NO_COLOR: "0" }, [], {}],
+  ])("what all commands have may be said of all of them: %s", async (_case, env, args, flags) => {
+    expect(await flagsOf(env, ...args)).toEqual(flags);
   });
 
   test("RENDERFARM_CONFIG names one file in place of both", async () => {
@@ -102,14 +112,16 @@ test.each([
 });
 
 test("what belongs to one call is no setting", () => {
-  expect(settableNames(program())).toEqual(["address", "fps", "preview"]);
+  expect(settableNames(program())).toEqual(["address", "fps", "no-color", "preview"]);
 });
 
 describe("completion", () => {
   test("bash knows every verb and its flags", () => {
     const script = completionScript(program(), "bash");
-    expect(script).toContain('words="nodes submit --help --version"');
-    expect(script).toContain('submit) words="--address --fps --preview --seed" ;;');
+    expect(script).toContain('words="nodes submit"; flags="--help --version"');
+    expect(script).toContain(
+      'submit) flags="--address --fps --preview --seed --no-color" words="" ;;',
+    );
     expect(completionScript(program(), "zsh")).toContain(script);
   });
 

@@ -36,6 +36,9 @@ const CALLS_OWN = new Set([
     "state",
     "limit",
     "origin",
+    "file",
+    "server",
+    "version",
   ],
 ]);
 /** Names one file in place of the two. */
@@ -55,14 +58,20 @@ export interface Setting {
 export function addSettings(program: Command, env: Environment, cwd: string): void {
   program.hook("preAction", (_program, command) => {
     const given = readSettings(program, env, cwd);
-    for (const option of command.options) {
-      const setting = given.get(nameOf(option));
-      const source = command.getOptionValueSource(option.attributeName());
-      if (setting === undefined || source === "cli") continue;
-      const value = option.required || option.optional ? setting.value : isOn(setting);
-      if (value !== false) command.setOptionValueWithSource(option.attributeName(), value, "env");
-    }
+    for (const owner of [program, command]) fillIn(owner, given);
   });
+}
+
+function fillIn(command: Command, given: ReadonlyMap<string, Setting>): void {
+  for (const option of command.options) {
+    const setting = given.get(nameOf(option));
+    const source = command.getOptionValueSource(option.attributeName());
+    if (setting === undefined || source === "cli") continue;
+    const takesValue = option.required || option.optional;
+    if (!takesValue && !isOn(setting)) continue;
+    const value = takesValue ? setting.value : !option.negate;
+    command.setOptionValueWithSource(option.attributeName(), value, "env");
+  }
 }
 
 /**
@@ -99,9 +108,8 @@ export function shownValue({ name, value }: Setting): string {
 
 /** Names of flags, of any command, that may be set once for all calls. */
 export function settableNames(program: Command): string[] {
-  const names = program.commands.flatMap((command) =>
-    [command, ...command.commands].flatMap((each) => each.options.map(nameOf)),
-  );
+  const commands = program.commands.flatMap((command) => [command, ...command.commands]);
+  const names = [program, ...commands].flatMap((each) => each.options.map(nameOf));
   return [...new Set(names)].filter((name) => !CALLS_OWN.has(name)).sort();
 }
 

@@ -3,14 +3,23 @@ import { FarmError } from "../shared/core/errors.js";
 
 /** Whole once it is read; a pipe can be read only once. */
 let whole: Promise<Uint8Array> | null = null;
+let isClosed = false;
+
+/** From now on nothing is read: `--no-input`. */
+export function closeStandardInput(): void {
+  isClosed = true;
+}
 
 /**
  * Everything on stdin up to its end. Later calls get the same bytes.
  *
  * @param bytesMax more is refused, without reading on
- * @throws FarmError "invalid-argument" for a terminal, for nothing, and for too much
+ * @throws FarmError "invalid-argument" for a terminal, for nothing, for too much, and when it is closed
  */
 export async function readStandardInput(bytesMax: number): Promise<Uint8Array> {
+  if (isClosed) {
+    throw new FarmError("invalid-argument", "is stdin, which --no-input leaves alone; name a file");
+  }
   whole ??= readToEnd(process.stdin, bytesMax);
   const bytes = await whole;
   if (bytes.length > bytesMax) throw tooLong(bytesMax);

@@ -1,22 +1,23 @@
 /**
- * @file The finished files of a job, fetched beside `--out` and moved there when all are whole:
- * whoever looks at `--out` sees a finished file or none, and a pipe gets a whole file or nothing.
+ * @file The finished files of a job, each fetched beside `--out` and moved there when it is whole:
+ * whoever looks at `--out` sees a finished file or none, and a pipe gets a whole file or nothing. What
+ * is there already is not fetched again, so the same command goes on where one was interrupted.
  */
-import { createHash } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
-import { mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rename, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { FarmClient } from "../client/farm-client.js";
 import { FarmError } from "../shared/core/errors.js";
-import type { JobView } from "../shared/farm/job.js";
+import type { ClipView, JobView } from "../shared/farm/job.js";
 import type { OutputFormat } from "../shared/farm/parameters.js";
-import { joinClips } from "./clips-safetensors.js";
+import type { Output } from "../shared/farm/work.js";
 import { OutputFailure } from "./failures.js";
 import { nearestFolder, STAGING_PREFIX } from "./output-place.js";
 import { type OutputPlan, outputPath } from "./output-plan.js";
+import { joinParts, renameInSidecar, sha256Of } from "./staged-files.js";
 
 /** A file at its final place. */
 export interface WrittenFile {
@@ -31,49 +32,37 @@ export interface WrittenFile {
   readonly clipIndexes: readonly number[];
 }
 
-interface StagedFile extends WrittenFile {
-  readonly stagedPath: string;
+export interface Fetching {
+  readonly signal: AbortSignal;
+  /** Only files of these formats; absent: all. */
+  readonly formats?: readonly OutputFormat[];
+  /** Hears how many clips are there, with a part for one under way, and how many bytes came for them. */
+  readonly onProgress?: (clipsDone: number, bytes: number) => void;
 }
 
 /**
- * Fetches and places every output of a job that has ended; clips that failed have none.
+ * Fetches and places every output of a job; clips that failed have none.
  *
  * @returns the files at their places; none for stdout, which has got the bytes
  * @throws FarmError "cancelled" after an abort, "blob-corrupt", "unreachable"; OutputFailure when a file
- *   cannot be written; nothing is left then
+ *   cannot be written; files that were whole by then stay
  */
 export async function writeOutputs(
   client: FarmClient,
   job: JobView,
   plan: OutputPlan,
-  signal: AbortSignal,
+  fetching: Fetching,
 ): Promise<WrittenFile[]> {
-  return fetchAndPlace(client, job, plan, signal).catch((error: unknown) => {
+  let staging: string | null = null;
+  try {
+    staging = await mkdtemp(join(await stagingPlace(plan), STAGING_PREFIX));
+    const written = await new Fetcher(client, { job, plan, staging, fetching }).fetchAll();
+    return plan.kind === "stdout" ? [] : written;
+  } catch (error) {
     if (error instanceof FarmError || !(error instanceof Error && "syscall" in error)) throw error;
     throw new OutputFailure(error.message, { cause: error });
-  });
-}
-
-async function fetchAndPlace(
-  client: FarmClient,
-  job: JobView,
-  plan: OutputPlan,
-  signal: AbortSignal,
-): Promise<WrittenFile[]> {
-  const staging = await mkdtemp(join(await stagingPlace(plan), STAGING_PREFIX));
-  try {
-    const staged = await fetchAll(client, job, plan, { staging, signal });
-    if (plan.kind === "stdout") {
-      for (const { stagedPath } of staged) await sendToStdout(stagedPath);
-      return [];
-    }
-    for (const { stagedPath, path } of staged) {
-      await mkdir(dirname(path), { recursive: true });
-      await rename(stagedPath, path);
-    }
-    return staged.map(({ stagedPath: _, ...written }) => written);
   } finally {
-    await rm(staging, { recursive: true, force: true });
+    if (staging !== null) await rm(staging, { recursive: true, force: true });
   }
 }
 
@@ -83,6 +72,125 @@ async function stagingPlace(plan: OutputPlan): Promise<string> {
   return nearestFolder(plan.kind === "file" ? dirname(plan.path) : plan.path);
 }
 
+interface FetcherParts {
+  readonly job: JobView;
+  readonly plan: OutputPlan;
+  /** An empty folder. */
+  readonly staging: string;
+  readonly fetching: Fetching;
+}
+
+class Fetcher {
+  readonly #client: FarmClient;
+  readonly #parts: FetcherParts;
+  readonly #written: WrittenFile[] = [];
+  /** Safetensors of the clips, which all become one file. */
+  readonly #tensorPaths: string[] = [];
+  #bytes = 0;
+
+  constructor(client: FarmClient, parts: FetcherParts) {
+    this.#client = client;
+    this.#parts = parts;
+  }
+
+  async fetchAll(): Promise<WrittenFile[]> {
+    const { job, plan, staging } = this.#parts;
+    for (const [i, clip] of job.clips.entries()) await this.#fetchClip(clip, i);
+    if (this.#tensorPaths.length > 0) {
+      const path = outputPath(plan, 0, { format: "safetensors", fileName: "clip.safetensors" });
+      const stagedPath = join(staging, "clips.safetensors");
+      const whole = await joinParts(this.#tensorPaths, stagedPath);
+      const clipIndexes = job.clips
+        .filter((clip) => clip.outputCount > 0)
+        .map(({ index }) => index);
+      await this.#place(stagedPath, { format: "safetensors", path, ...whole, clipIndexes });
+    }
+    return this.#written;
+  }
+
+  /** @param done clips before it */
+  async #fetchClip(clip: ClipView, done: number): Promise<void> {
+    const { job, fetching } = this.#parts;
+    const outputs = (await this.#client.outputsOf(job.jobId, clip)).filter((o) =>
+      this.#isWanted(o),
+    );
+    const total = outputs.reduce((sum, { blob }) => sum + blob.size, 0);
+    let here = 0;
+    for (const output of outputs) {
+      await this.#fetchOne(clip.index, output, (bytes) => {
+        here += bytes;
+        this.#bytes += bytes;
+        fetching.onProgress?.(done + here / total, this.#bytes);
+      });
+    }
+  }
+
+  #isWanted({ format, fileName }: Output): boolean {
+    const { plan, fetching } = this.#parts;
+    const isAlone = plan.kind !== "stdout" || !fileName.endsWith(".json");
+    return isAlone && (fetching.formats?.includes(format) ?? true);
+  }
+
+  async #fetchOne(
+    clipIndex: number,
+    output: Output,
+    onBytes: (count: number) => void,
+  ): Promise<void> {
+    const { plan, staging } = this.#parts;
+    const { format, fileName, blob } = output;
+    const path = outputPath(plan, clipIndex, output);
+    const file = { format, path, sha256: blob.sha256, size: blob.size, clipIndexes: [clipIndex] };
+    const isOneOfMany = format === "safetensors";
+    if (plan.kind !== "stdout" && !isOneOfMany && (await isThere(file))) {
+      onBytes(blob.size);
+      this.#written.push(file);
+      return;
+    }
+    const stagedPath = join(staging, `${clipIndex}-${fileName}`);
+    const pieces = counted(this.#download(clipIndex, output), onBytes);
+    await pipeline(Readable.from(pieces), createWriteStream(stagedPath, { flags: "wx" }));
+    if (isOneOfMany) {
+      this.#tensorPaths.push(stagedPath);
+      return;
+    }
+    const video = outputPath(plan, clipIndex, { format, fileName: "clip.mp4" });
+    const isSidecar = fileName.endsWith(".json");
+    const changed = isSidecar ? await renameInSidecar(stagedPath, basename(video)) : {};
+    await this.#place(stagedPath, { ...file, ...changed });
+  }
+
+  #download(clipIndex: number, output: Output): AsyncIterable<Uint8Array> {
+    const { job, fetching } = this.#parts;
+    return this.#client.download(job.jobId, clipIndex, output, fetching.signal);
+  }
+
+  async #place(stagedPath: string, file: WrittenFile): Promise<void> {
+    if (this.#parts.plan.kind === "stdout") await sendToStdout(stagedPath);
+    else {
+      await mkdir(dirname(file.path), { recursive: true });
+      await rename(stagedPath, file.path);
+    }
+    this.#written.push(file);
+  }
+}
+
+/** Whether an earlier command has put the very same bytes there. */
+async function isThere({ path, size, sha256 }: WrittenFile): Promise<boolean> {
+  const stats = await stat(path).catch(() => null);
+  if (!stats?.isFile() || stats.size !== size) return false;
+  return (await sha256Of(path)) === sha256;
+}
+
+async function* counted(
+  pieces: AsyncIterable<Uint8Array>,
+  onBytes: (count: number) => void,
+): AsyncGenerator<Uint8Array> {
+  for await (const piece of pieces) {
+    onBytes(piece.length);
+    yield piece;
+  }
+}
+
 /** Whoever reads it may have had enough before its end. */
 async function sendToStdout(path: string): Promise<void> {
   await pipeline(createReadStream(path), process.stdout, { end: false }).catch(
@@ -90,69 +198,4 @@ async function sendToStdout(path: string): Promise<void> {
       if (error.code !== "EPIPE") throw error;
     },
   );
-}
-
-async function fetchAll(
-  client: FarmClient,
-  job: JobView,
-  plan: OutputPlan,
-  { staging, signal }: { staging: string; signal: AbortSignal },
-): Promise<StagedFile[]> {
-  const files: StagedFile[] = [];
-  const clipPaths: string[] = [];
-  for (const clip of job.clips) {
-    for (const output of await client.outputsOf(job.jobId, clip)) {
-      if (plan.kind === "stdout" && output.fileName.endsWith(".json")) continue;
-      const stagedPath = join(staging, `${clip.index}-${output.fileName}`);
-      const bytes = client.download(job.jobId, clip.index, output, signal);
-      await pipeline(Readable.from(bytes), createWriteStream(stagedPath, { flags: "wx" }));
-      if (output.format === "safetensors") {
-        clipPaths.push(stagedPath);
-        continue;
-      }
-      const path = outputPath(plan, clip.index, output);
-      const { format, blob } = output;
-      const written = { format, path, sha256: blob.sha256, size: blob.size };
-      if (output.fileName.endsWith(".json")) {
-        const video = outputPath(plan, clip.index, { format, fileName: "clip.mp4" });
-        Object.assign(written, await renameInSidecar(stagedPath, basename(video)));
-      }
-      files.push({ ...written, clipIndexes: [clip.index], stagedPath });
-    }
-  }
-  if (clipPaths.length > 0) files.push(await joinStaged(job, plan, clipPaths, staging));
-  return files;
-}
-
-/** The farm calls every mp4 "clip.mp4"; the text file beside it names the file that users see. */
-async function renameInSidecar(stagedPath: string, video: string) {
-  const text = (await readFile(stagedPath, "utf8")).replace(
-    '"file": "clip.mp4"',
-    () => `"file": ${JSON.stringify(video)}`,
-  );
-  await writeFile(stagedPath, text);
-  return {
-    sha256: createHash("sha256").update(text).digest("hex"),
-    size: Buffer.byteLength(text),
-  };
-}
-
-async function joinStaged(
-  job: JobView,
-  plan: OutputPlan,
-  clipPaths: readonly string[],
-  staging: string,
-): Promise<StagedFile> {
-  const stagedPath = join(staging, "clips.safetensors");
-  await joinClips(clipPaths, stagedPath);
-  const hash = createHash("sha256");
-  await pipeline(createReadStream(stagedPath), hash);
-  return {
-    format: "safetensors",
-    path: outputPath(plan, 0, { format: "safetensors", fileName: "clip.safetensors" }),
-    sha256: hash.digest("hex"),
-    size: (await stat(stagedPath)).size,
-    clipIndexes: job.clips.filter((clip) => clip.outputCount > 0).map((clip) => clip.index),
-    stagedPath,
-  };
 }

@@ -3,7 +3,6 @@
  * wire types. Every call can be aborted: it then throws FarmError "cancelled".
  */
 import { createHash } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
 import { type ClientReadableStream, Metadata } from "@grpc/grpc-js";
 import type { Job as WireJob } from "../proto/gen/renderfarm/v1/job.js";
 import {
@@ -25,19 +24,16 @@ import { clientOptions, targetOf } from "../shared/adapters/grpc/connection-opti
 import { decodeDryRun } from "../shared/adapters/grpc/dry-run-codec.js";
 import {
   decodeJob,
-  decodeStageName,
-  decodeUsage,
   encodeCreateJob,
   encodeState,
   encodeTime,
   type NewJobRequest,
 } from "../shared/adapters/grpc/job-codec.js";
 import { decodeJobEvent } from "../shared/adapters/grpc/job-log-codec.js";
-import { decodeModelInfo } from "../shared/adapters/grpc/model-codec.js";
 import type { RequestedParameters } from "../shared/adapters/grpc/parameters-codec.js";
 import { decodeOutput } from "../shared/adapters/grpc/work-codec.js";
 import { insecureChannel } from "../shared/adapters/tls/grpc-credentials.js";
-import { asFarmError, FarmError } from "../shared/core/errors.js";
+import { FarmError } from "../shared/core/errors.js";
 import {
   type ClipPreview,
   type ClipView,
@@ -52,23 +48,22 @@ import type { Output } from "../shared/farm/work.js";
 import type { BlobRef } from "../shared/ports/blob-store.js";
 import {
   deadlineIn,
-  interrupted,
   sendPieces,
   streamCall,
   type UnaryCall,
   unaryCall,
 } from "./abortable-calls.js";
+import { Absence } from "./absence.js";
 import { callFailure } from "./call-failure.js";
+import { callTeller, type EndedCall } from "./call-teller.js";
 import { channelFor, type Entry } from "./entry.js";
-import { type FarmView, type NodeView, viewNode } from "./farm-view.js";
+import { type FarmView, type NodeView, viewFarm, viewNode } from "./farm-view.js";
+import { resumedPieces } from "./resumed-pieces.js";
 
 /** A call that takes longer has failed; none of them waits for rendering. */
 const CALL_MS_MAX = 30_000;
 /** An upload or download: 256 MiB at 1 MiB a second. */
 const TRANSFER_MS_MAX = 300_000;
-/** A watch survives a coordinator that is away for this long. */
-const WATCH_AWAY_MS_MAX = 30_000;
-const WATCH_RETRY_MS = 500;
 
 /** A link to a finished file. */
 export interface OutputLink {
@@ -86,14 +81,20 @@ export class FarmClient {
    * @param address host:port, or of each coordinator that may lead, with commas between; the
    *   connection is made with the first call
    * @param entry null: a farm on this machine, which asks for nothing
+   * @param onCall hears of every call when it has ended
    * @throws FarmError "invalid-argument" when a certificate or key cannot be used
    */
-  constructor(address: string, entry: Entry | null = null) {
+  constructor(
+    address: string,
+    entry: Entry | null = null,
+    onCall: ((call: EndedCall) => void) | null = null,
+  ) {
     this.address = address;
     const channel = entry ? channelFor(address, entry) : insecureChannel();
     this.#stub = new JobServiceClient(targetOf(address), channel.credentials, {
       ...clientOptions,
       ...channel.options,
+      ...(onCall && { interceptors: [callTeller(onCall)] }),
     });
   }
 
@@ -106,17 +107,7 @@ export class FarmClient {
       (done, options) => this.#stub.getFarm({}, new Metadata(), options, done),
       signal,
     );
-    return {
-      models: farm.models.map((model, i) => decodeModelInfo(model, `models[${i}]`)),
-      nodes: farm.nodes.map(viewNode),
-      usage: {
-        byOwner: farm.usageByOwner.map(({ owner, usage }) => ({ owner, ...decodeUsage(usage) })),
-        byStage: farm.usageByStage.map(({ stage, usage }, i) => ({
-          stage: decodeStageName(stage, `usage_by_stage[${i}].stage`),
-          ...decodeUsage(usage),
-        })),
-      },
-    };
+    return viewFarm(farm);
   }
 
   /** Stores a picture or a latents file for a later `createJob`. */
@@ -304,34 +295,31 @@ export class FarmClient {
     signal?: AbortSignal,
     onPreview?: (preview: ClipPreview) => void,
   ): AsyncGenerator<JobView> {
-    let awaySinceMs: number | null = null;
+    const absence = new Absence();
     for (;;) {
       try {
         const call = this.#stub.watchJob({ jobId });
         for await (const { job, previews } of this.#stream(call, signal)) {
-          awaySinceMs = null;
+          absence.isOver();
           if (onPreview) for (const preview of previews) onPreview(preview);
           const view = decodeJob(job);
           yield view;
           if (isTerminal(view.state)) return;
         }
       } catch (error) {
-        const known = asFarmError(error);
-        awaySinceMs ??= Date.now();
-        const isAway = known.code === "unreachable" && Date.now() - awaySinceMs < WATCH_AWAY_MS_MAX;
-        if (!isAway) throw known;
+        absence.endures(error);
       }
       // A stream that ended before its job did is a coordinator that stops.
-      await sleep(WATCH_RETRY_MS, undefined, signal && { signal }).catch(() => {
-        throw interrupted();
-      });
+      await absence.pause(signal);
     }
   }
 
   /**
-   * The bytes of a finished output.
+   * The bytes of a finished output. A connection that breaks is dialled again, and the rest is asked for;
+   * so is what a slow line could not bring in one call.
    *
-   * @throws FarmError "blob-corrupt" at the end, when they are not what the output names
+   * @throws FarmError "blob-corrupt" at the end, when they are not what the output names; "unreachable"
+   *   after 30 s without answer
    */
   async *download(
     jobId: string,
@@ -340,9 +328,11 @@ export class FarmClient {
     signal?: AbortSignal,
   ): AsyncGenerator<Uint8Array> {
     const hash = createHash("sha256");
-    const request = { jobId, clipIndex, fileName };
-    const call = this.#stub.downloadOutput(request, deadlineIn(TRANSFER_MS_MAX));
-    for await (const { piece } of this.#stream(call, signal)) {
+    const from = (offset: bigint) => {
+      const request = { jobId, clipIndex, fileName, offset };
+      return this.#stream(this.#stub.downloadOutput(request, deadlineIn(TRANSFER_MS_MAX)), signal);
+    };
+    for await (const piece of resumedPieces(from, signal)) {
       hash.update(piece);
       yield piece;
     }

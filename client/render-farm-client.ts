@@ -157,7 +157,7 @@ export class RenderFarmClient extends FarmClient {
     for (const clip of job.clips) {
       const place = join(folder, `clip-${String(clip.index + 1).padStart(3, "0")}`);
       await mkdir(place, { recursive: true });
-      for (const output of clip.outputs) {
+      for (const output of await this.outputsOf(job.jobId, clip, signal)) {
         const path = join(place, output.fileName);
         const part = `${path}.part`;
         try {

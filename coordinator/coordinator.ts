@@ -46,7 +46,7 @@ const PUBLISH_RETRY_MS = 1_000;
 const CLEANING_MS = 3_600_000;
 
 /** What the HTTP edge needs beyond what the coordinator has itself. */
-type HttpSettings = Pick<HttpServerParts, "listen" | "consoleFolder" | "version">;
+type HttpSettings = Pick<HttpServerParts, "listen" | "consoleFolder" | "version" | "stalledMs">;
 
 export interface CoordinatorParts {
   /** HOST:PORT; port 0 takes a free one. */
@@ -146,7 +146,10 @@ export async function startCoordinator(parts: CoordinatorParts): Promise<Coordin
   const server = new Server({ ...serverOptions, interceptors: [...outer, ...interceptors] });
   const api = jobApi({ loop, blobs, janitor, log, quotas: access?.quotas ?? null });
   const stopping = new AbortController();
-  server.addService(JobServiceService, jobServiceHandlers(api, callerOf, stopping.signal));
+  server.addService(
+    JobServiceService,
+    jobServiceHandlers(api, callerOf, { clock, stopping: stopping.signal }),
+  );
   server.addService(NodeServiceService, {
     connect: connectHandler({ loop, sessions, clock, callerOf, onError: onBroken }),
   });

@@ -5,7 +5,6 @@
  * parent goes away. Exit codes: 0 stopped, 1 broke down, 2 bad settings.
  */
 import { mkdir } from "node:fs/promises";
-import { hostname } from "node:os";
 import { fileURLToPath } from "node:url";
 import { LoopWatch } from "../shared/adapters/clock/loop-watch.js";
 import { systemClock } from "../shared/adapters/clock/system-clock.js";
@@ -17,6 +16,7 @@ import { openTracer } from "../shared/adapters/tracing/job-tracer.js";
 import { asFarmError } from "../shared/core/errors.js";
 import { openAccess } from "./access/open-access.js";
 import { startCoordinator } from "./coordinator.js";
+import { holderName } from "./holder-name.js";
 import { CoordinatorMeters } from "./measured.js";
 import { openJournalSource } from "./open-journal.js";
 import { readSettings, USAGE } from "./settings.js";
@@ -70,7 +70,7 @@ async function main(): Promise<void> {
   const leadership = new Leadership({
     source: await openJournalSource(settings.journal, {
       ...{ env: process.env, ...watching },
-      holder: `${settings.listen} (${hostname()}, process ${process.pid})`,
+      holder: holderName(settings.listen),
     }),
     blobs,
     log,

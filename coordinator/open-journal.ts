@@ -16,7 +16,7 @@ export const JOURNAL_FORM = "file:DIR or nats://HOST:PORT[,HOST:PORT]/FARM?ca=FI
 
 interface JournalSourceOptions extends FollowOptions {
   readonly env: Environment;
-  /** Who this coordinator is to a standby: the address that it listens on, and its process. */
+  /** Who this coordinator is to a standby; no other start of a process has the same. */
   readonly holder: string;
 }
 

@@ -15,7 +15,7 @@ export const TASKS_OF_JOB = CHUNKS + 3;
 
 /** Of one clip each. */
 export async function submitJobs(client: FarmClient, count: number): Promise<void> {
-  const image = await client.upload(new Uint8Array([1]));
+  const image = await client.upload(Buffer.from("RIFF0000WEBP"));
   const parameters = {
     ...{ height: 64, width: 64, numFrames: CHUNKS, decodeChunkSize: 1, numInferenceSteps: 4 },
     ...{ sigmas: null, minGuidanceScale: 1, maxGuidanceScale: 3, fps: 7, motionBucketId: 127 },

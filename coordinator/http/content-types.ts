@@ -1,4 +1,5 @@
 /** @file What kind of file something is, for browsers; anything that is not known is only bytes. */
+import { pictureFormatOf } from "../../shared/core/picture-format.js";
 
 const BY_EXTENSION: Readonly<Record<string, string>> = {
   css: "text/css; charset=utf-8",
@@ -21,11 +22,6 @@ export function contentTypeOf(fileName: string): string {
 
 /** By the first bytes of a file that a user sent: raster pictures only, never what can hold a script. */
 export function pictureTypeOf(head: Uint8Array): string {
-  const text = Buffer.from(head.subarray(0, 16)).toString("latin1");
-  if (text.startsWith("\x89PNG")) return "image/png";
-  if (text.startsWith("\xff\xd8\xff")) return "image/jpeg";
-  if (text.startsWith("GIF8")) return "image/gif";
-  if (text.startsWith("RIFF") && text.slice(8, 12) === "WEBP") return "image/webp";
-  if (text.slice(4, 12) === "ftypavif") return "image/avif";
-  return BYTES;
+  const format = pictureFormatOf(head);
+  return format === null ? BYTES : `image/${format}`;
 }

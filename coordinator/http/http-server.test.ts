@@ -2,6 +2,7 @@
 import { connect } from "node:net";
 import { describe, expect, test } from "vitest";
 import { startGateway } from "../../test/http/gateway.js";
+import { PICTURE_HEAD } from "../../test/plan/picture-head.js";
 
 interface Refused {
   readonly code: number;
@@ -112,15 +113,34 @@ describe("jobs", () => {
     expect(refused.json.message).toContain(`made job ${jobId} of other pictures, parameters`);
   });
 
+  test("want pictures: every file that is none is named, and no job is made", async () => {
+    const gateway = await startGateway();
+    const upload = async (body: string) => {
+      const { json } = await gateway.json<{ blob: object }>("/v1/inputs", { method: "POST", body });
+      return json.blob;
+    };
+    const images = await Promise.all(["<svg/>", PICTURE_HEAD, "text.png"].map(upload));
+    const { status, json } = await gateway.post<Refused>("/v1/jobs", { images });
+    const description = "is neither png, jpeg nor webp; convert it to one of them";
+    expect(status).toBe(400);
+    expect(json.details.at(-1)).toMatchObject({
+      fieldViolations: [
+        { field: "images[0]", description },
+        { field: "images[2]", description },
+      ],
+    });
+    expect(gateway.loop.farm.jobs.size).toBe(0);
+  });
+
   test("have their pictures looked at again", async () => {
     const gateway = await startGateway();
     const jobId = await gateway.createJob();
     const { json } = await gateway.json<{ images: { size: string }[] }>(`/v1/jobs/${jobId}/inputs`);
-    expect(json.images).toMatchObject([{ size: "9" }]);
+    expect(json.images).toMatchObject([{ size: "12" }]);
     const { headers, body } = await gateway.ask(`/v1/jobs/${jobId}/inputs/0`);
-    // Not a picture, whatever it was called: never something that a browser would run.
-    expect(headers["content-type"]).toBe("application/octet-stream");
-    expect(body.toString()).toBe("a picture");
+    // By its bytes, whatever it was called: never something that a browser would run.
+    expect(headers["content-type"]).toBe("image/webp");
+    expect(body.toString()).toBe(PICTURE_HEAD);
     expect((await gateway.ask(`/v1/jobs/${jobId}/inputs/1`)).status).toBe(404);
   });
 });

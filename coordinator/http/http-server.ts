@@ -35,6 +35,8 @@ const HEADERS_MS = 10_000;
 /** The largest input over a slow line: 256 MiB at 7 Mbit/s. */
 const REQUEST_MS = 300_000;
 const IDLE_MS = 65_000;
+/** A connection on which nothing moves, as of a reader that takes nothing of a file. */
+const STALLED_MS = 120_000;
 const HEADER_BYTES_MAX = 16 * 1024;
 const CONNECTIONS_MAX = 1_024;
 /** Of an id in the audit log. */
@@ -55,6 +57,8 @@ export interface HttpServerParts extends Omit<RouteParts, "stream"> {
   readonly log: Logger;
   /** Who may call what; null: everybody everything, and only this very machine's names are answered. */
   readonly access: Access | null;
+  /** After how long a connection on which nothing moves is cut; absent: 120 s. */
+  readonly stalledMs?: number;
   /** How far this process is behind; null while it keeps up. */
   readonly whyBehind: () => string | null;
 }
@@ -77,6 +81,7 @@ export async function startHttpServer(parts: HttpServerParts): Promise<HttpServe
     void handler.handle(request, response);
   });
   server.maxConnections = CONNECTIONS_MAX;
+  server.timeout = parts.stalledMs ?? STALLED_MS;
   const address = await listenOn(server, parts.listen);
   return {
     address,

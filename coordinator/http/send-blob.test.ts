@@ -62,7 +62,7 @@ test("what a reader has already is not sent again, and a part of another file is
 });
 
 test("only what is known by its first bytes or extension is more than bytes", () => {
-  expect(pictureTypeOf(Buffer.from("\x89PNG\r\n", "latin1"))).toBe("image/png");
+  expect(pictureTypeOf(Buffer.from("\x89PNG\r\n\x1a\n", "latin1"))).toBe("image/png");
   expect(pictureTypeOf(Buffer.from("RIFF....WEBPVP8 "))).toBe("image/webp");
   expect(pictureTypeOf(Buffer.from("<svg onload=alert(1)>"))).toBe("application/octet-stream");
   expect(pictureTypeOf(new Uint8Array())).toBe("application/octet-stream");

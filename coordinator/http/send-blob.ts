@@ -1,6 +1,7 @@
 /** @file Files on their way out: whole, or the part that a player asks for. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { pipeline } from "node:stream/promises";
+import { sliceOf } from "../rpc/slice.js";
 import { HttpRefusal } from "./answers.js";
 
 /** Bytes with a known length. */
@@ -45,7 +46,10 @@ export async function sendBlob(
   if (range) response.setHeader("Content-Range", `bytes ${first}-${last}/${file.size}`);
   response.writeHead(range ? 206 : 200);
   if (request.method === "HEAD") response.end();
-  else await pipeline(sliceOf(file.read(), first, last), response);
+  else {
+    const isToEnd = last === file.size - 1;
+    await pipeline(sliceOf(file.read(), first, isToEnd ? undefined : last), response);
+  }
 }
 
 /** @returns null where the whole file is to be sent: no range, several ranges, or none that we know */
@@ -62,20 +66,4 @@ function parseRange(
   if (first <= last) return { first, last };
   response.setHeader("Content-Range", `bytes */${size}`);
   throw new HttpRefusal(416, `the file has ${size} bytes, not ${header}`);
-}
-
-/** The store checks a file by reading it whole, so what comes before the range is read and left out. */
-async function* sliceOf(
-  pieces: AsyncIterable<Uint8Array>,
-  first: number,
-  last: number,
-): AsyncGenerator<Uint8Array> {
-  let position = 0;
-  for await (const piece of pieces) {
-    const from = Math.max(0, first - position);
-    const to = Math.min(piece.length, last + 1 - position);
-    if (from < to) yield piece.subarray(from, to);
-    position += piece.length;
-    if (position > last) return;
-  }
 }

@@ -4,6 +4,7 @@ import { beforeEach, expect, onTestFinished, test } from "vitest";
 import { JobServiceClient } from "../../proto/gen/renderfarm/v1/job_service.js";
 import { farmLog } from "../../shared/adapters/logs/farm-log.js";
 import { type Gateway, startGateway } from "../../test/http/gateway.js";
+import { PICTURE_HEAD } from "../../test/plan/picture-head.js";
 
 const TRACE = "4bf92f3577b34da6a3ce929d0e0e4736";
 const TRACEPARENT = `00-${TRACE}-00f067aa0ba902b7-01`;
@@ -37,7 +38,9 @@ test("a call is answered with the request id that it came with, or with a new on
 });
 
 test("a job over HTTP is in the caller's trace, and the log names both by which it is found", async () => {
-  const input = await gateway.json<{ blob: object }>("/v1/inputs", { method: "POST", body: "x" });
+  const input = await gateway.json<{ blob: object }>("/v1/inputs", {
+    ...{ method: "POST", body: PICTURE_HEAD },
+  });
   const headers = { "x-request-id": "ticket-8", traceparent: TRACEPARENT };
   const made = await gateway.ask("/v1/jobs", {
     method: "POST",
@@ -54,7 +57,9 @@ test("a job over HTTP is in the caller's trace, and the log names both by which 
 });
 
 test("a traceparent that is none begins a trace of the job's own", async () => {
-  const input = await gateway.json<{ blob: object }>("/v1/inputs", { method: "POST", body: "x" });
+  const input = await gateway.json<{ blob: object }>("/v1/inputs", {
+    ...{ method: "POST", body: PICTURE_HEAD },
+  });
   const made = await gateway.ask("/v1/jobs", {
     method: "POST",
     headers: { "content-type": "application/json", traceparent: "00-nonsense" },

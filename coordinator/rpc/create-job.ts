@@ -22,7 +22,7 @@ import type { JobOptions } from "../../shared/farm/job.js";
 import { clipCountOf, type JobParameters, stepsMade } from "../../shared/farm/parameters.js";
 import { type RawParameters, resolveParameters } from "../../shared/farm/validate-request.js";
 import type { ModelInfo } from "../../shared/farm/work.js";
-import type { BlobRef, BlobStore } from "../../shared/ports/blob-store.js";
+import type { BlobStore } from "../../shared/ports/blob-store.js";
 import { type Caller, ownerSeenBy, senderOf } from "../access/caller.js";
 import type { Quotas } from "../access/quotas.js";
 import { planDryRun } from "../plan/dry-run.js";
@@ -33,7 +33,8 @@ import type { FarmLoop } from "../shell/farm-loop.js";
 import type { Janitor } from "../shell/janitor.js";
 import { findBranch } from "./branch.js";
 import type { CallContext } from "./call-context.js";
-import { checkInputKey, newInputKey } from "./inputs.js";
+import { checkInputs } from "./check-inputs.js";
+import { newInputKey } from "./inputs.js";
 import { findJob, unknownJobs } from "./job-verbs.js";
 import { loopSeenBy } from "./owned-loop.js";
 import { refuseOtherRequest, requestDigest } from "./request-digest.js";
@@ -95,7 +96,7 @@ export async function createJob(
   const branchKey = newInputKey(sender);
   const release = janitor.claim([branchKey, ...inputs.map(({ key }) => key)]);
   try {
-    await checkInputs(blobs, [...images, parameters.latents], ownerSeenBy(caller));
+    await checkInputs(blobs, { images, latents: parameters.latents }, ownerSeenBy(caller));
     // The other job may be swept or deleted while this one waits.
     const branchLatents = kept && (await blobs.put(branchKey, blobs.read(kept.blob)));
     await loop.dispatch({
@@ -171,23 +172,6 @@ function refuseFull({ farm }: FarmLoop, taskCount: number): void {
       `takes ${OPEN_TASKS_MAX} (3 a clip, and one for each decode chunk)`;
     const way = "send fewer clips, or try again later";
     throw new FarmError("exhausted", `${detail}; ${way}`, { bound: FARM_FULL });
-  }
-}
-
-/**
- * Reading an input through is the only way to know that it is there and whole.
- *
- * @param refs the pictures, then the latents or null
- */
-async function checkInputs(
-  blobs: BlobStore,
-  refs: readonly (BlobRef | null)[],
-  owner: string | null,
-): Promise<void> {
-  for (const [i, ref] of refs.entries()) {
-    if (ref === null) continue;
-    checkInputKey(ref, i < refs.length - 1 ? `images[${i}]` : "parameters.latents", owner);
-    for await (const _piece of blobs.read(ref));
   }
 }
 

@@ -1,5 +1,6 @@
 /** @file Nodes and checkpoints as operators see them, and what they may ask of nodes. */
 import type * as wire from "../../proto/gen/renderfarm/v1/job_service.js";
+import { packageVersion } from "../../shared/adapters/files/package-version.js";
 import { encodeStage, encodeUsage } from "../../shared/adapters/grpc/job-codec.js";
 import { encodeModelInfo } from "../../shared/adapters/grpc/model-codec.js";
 import { encodePreference } from "../../shared/adapters/grpc/node-codec.js";
@@ -7,6 +8,9 @@ import { FarmError } from "../../shared/core/errors.js";
 import { recordOf } from "../plan/farm-state.js";
 import { refusalOf } from "../plan/node-machine.js";
 import type { FarmLoop } from "../shell/farm-loop.js";
+
+/** Read once: it is told with every change of the farm. */
+const VERSION = packageVersion();
 
 /** @param owner whose use of the farm alone is told; null: every owner's, and that of stages */
 export function viewFarm(loop: FarmLoop, owner: string | null): wire.GetFarmResponse {
@@ -28,6 +32,7 @@ export function viewFarm(loop: FarmLoop, owner: string | null): wire.GetFarmResp
       stage: encodeStage(stage),
       usage: encodeUsage(seconds),
     })),
+    version: VERSION,
   };
 }
 

@@ -31,6 +31,9 @@ import { type JobsLoop, loopSeenBy } from "./owned-loop.js";
 /** One question and one answer; rejects with a FarmError that either edge can tell. */
 export type Ask<Q, A> = (request: Q, caller: Caller, context: CallContext) => Promise<A>;
 
+/** Which file of which clip. */
+export type OutputName = Pick<wire.DownloadOutputRequest, "jobId" | "clipIndex" | "fileName">;
+
 /** A finished file: what it is, and its bytes in pieces. */
 export interface OpenOutput {
   readonly output: Output;
@@ -58,7 +61,7 @@ export interface JobApi {
   /** Bytes of an input, in pieces of any size; the bound is on their sum. */
   readonly uploadInput: Ask<AsyncIterable<Uint8Array>, wire.UploadInputResponse>;
   /** @throws FarmError "not-found" */
-  readonly openOutput: Ask<wire.DownloadOutputRequest, OpenOutput>;
+  readonly openOutput: Ask<OutputName, OpenOutput>;
   /** The pictures of a job, in order: good for another job for as long as this one exists. */
   readonly inputsOf: Ask<wire.GetJobRequest, readonly BlobRef[]>;
   /**
@@ -152,7 +155,7 @@ function outputsOf(loop: JobsLoop, jobId: string, clipIndex: number): readonly O
 const LINK_SECONDS = 300;
 
 /** @throws FarmError "not-found" */
-function findOutput(loop: JobsLoop, request: wire.DownloadOutputRequest): Output {
+function findOutput(loop: JobsLoop, request: OutputName): Output {
   const { jobId, clipIndex, fileName } = request;
   const output = outputsOf(loop, jobId, clipIndex).find((o) => o.fileName === fileName);
   if (output) return output;
@@ -168,7 +171,7 @@ async function linkTo(
 ): Promise<wire.GetOutputLinkResponse> {
   if (!blobs.link) {
     const detail =
-      "the blob store of this farm gives no links; use DownloadOutput (renderfarm watch JOB --out FILE), or give the coordinator an s3:// store and RENDERFARM_S3_SIGNER_ACCESS_KEY and _SECRET_KEY";
+      "the blob store of this farm gives no links; use DownloadOutput (renderfarm download JOB --out FILE), or give the coordinator an s3:// store and RENDERFARM_S3_SIGNER_ACCESS_KEY and _SECRET_KEY";
     throw new FarmError("wrong-state", detail);
   }
   // Told before it is signed: the store never refuses a link that is still good by its own time.

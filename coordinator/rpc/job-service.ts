@@ -1,26 +1,27 @@
 /** @file JobService: the gRPC edge of what users may ask of the farm. */
 import type { ServerUnaryCall, ServerWritableStream, sendUnaryData } from "@grpc/grpc-js";
 import type * as wire from "../../proto/gen/renderfarm/v1/job_service.js";
-import { encodeJob, encodePreview } from "../../shared/adapters/grpc/job-codec.js";
 import { toServiceError } from "../../shared/adapters/grpc/status.js";
-import { FarmError } from "../../shared/core/errors.js";
-import type { JobView } from "../../shared/farm/job.js";
-import { type ClipPreview, isTerminal } from "../../shared/farm/job.js";
-import type { Caller } from "../access/caller.js";
+import { refuseViolations } from "../../shared/core/errors.js";
+import type { Clock } from "../../shared/ports/clock.js";
 import { callContextOf } from "./call-context.js";
 import type { CallerOf } from "./guard.js";
-import { piecesOf, sendPieces, written } from "./inputs.js";
+import { piecesOf, sendPieces } from "./inputs.js";
 import type { Ask, JobApi } from "./job-api.js";
+import { JobWatch } from "./job-watch.js";
+import { sliceOf } from "./slice.js";
 
-/**
- * The handlers of JobService; every error leaves as a gRPC status with its details.
- *
- * @param stopping aborts when the coordinator stops: streams that would stay open end then
- */
+interface StreamParts {
+  readonly clock: Clock;
+  /** Aborts when the coordinator stops: streams that would stay open end then. */
+  readonly stopping: AbortSignal;
+}
+
+/** The handlers of JobService; every error leaves as a gRPC status with its details. */
 export function jobServiceHandlers(
   api: JobApi,
   callerOf: CallerOf,
-  stopping: AbortSignal,
+  { clock, stopping }: StreamParts,
 ): wire.JobServiceServer {
   const unary = <Q, A>(ask: Ask<Q, A>) => {
     return (call: ServerUnaryCall<Q, A>, callback: sendUnaryData<A>): void => {
@@ -50,7 +51,10 @@ export function jobServiceHandlers(
     getFarm: unary(api.getFarm),
     collectGarbage: unary(api.collectGarbage),
     watchJob: (call) =>
-      streaming(call, async () => watchJob(api, call, callerOf(call.metadata), stopping)),
+      streaming(call, async () => {
+        const watch = new JobWatch(api, call, { caller: callerOf(call.metadata), clock });
+        watch.start(stopping);
+      }),
     uploadInput: (call, callback) => {
       const { metadata } = call;
       const stored = api.uploadInput(piecesOf(call), callerOf(metadata), callContextOf(metadata));
@@ -59,73 +63,20 @@ export function jobServiceHandlers(
     downloadOutput: (call) =>
       streaming(call, async () => {
         const { request, metadata } = call;
-        const { read } = await api.openOutput(request, callerOf(metadata), callContextOf(metadata));
-        await sendPieces(read(), call);
+        const found = await api.openOutput(request, callerOf(metadata), callContextOf(metadata));
+        const offset = checkOffset(request.offset, found.output.blob.size);
+        await sendPieces(sliceOf(found.read(), offset), call);
       }),
   };
 }
 
-/**
- * State now and after every change; a client that reads slowly gets the newest state, not all. When
- * the coordinator stops it is told to ask whoever leads next: a stream that its server closes under
- * it would say no more than that somebody cancelled it.
- */
-function watchJob(
-  api: JobApi,
-  call: ServerWritableStream<wire.WatchJobRequest, wire.WatchJobResponse>,
-  caller: Caller,
-  stopping: AbortSignal,
-): void {
-  let newest: JobView | null = null;
-  let sending = false;
-  let unwatch = () => {};
-  let hasEnded = false;
-  const told = new Map<number, number>();
-  const take = (job: JobView) => {
-    newest = job;
-    if (!sending) void sendNewest();
-  };
-  const sendNewest = async () => {
-    sending = true;
-    for (let job = newest; job !== null && !hasEnded; job = newest) {
-      newest = null;
-      const previews = untoldPreviews(api.previewsOf(job.jobId), told);
-      await written(call, { job: encodeJob(job), previews });
-      if (isTerminal(job.state)) finish();
-    }
-    sending = false;
-  };
-  const leave = () => {
-    hasEnded = true;
-    unwatch();
-    stopping.removeEventListener("abort", stop);
-  };
-  const finish = () => {
-    leave();
-    call.end();
-  };
-  const stop = () => {
-    leave();
-    call.emit("error", toServiceError(new FarmError("unreachable", "the coordinator stops")));
-  };
-  call.on("cancelled", leave);
-  unwatch = api.watchJob(call.request, caller, take);
-  if (hasEnded) unwatch();
-  else stopping.addEventListener("abort", stop);
-}
-
-/** Previews in one message; the others come with the next one. */
-const PREVIEWS_PER_MESSAGE = 3;
-
-/** @param told the step of each clip that this stream knows; gets those that are told now */
-function untoldPreviews(
-  previews: readonly ClipPreview[],
-  told: Map<number, number>,
-): wire.ClipPreview[] {
-  const untold = previews.filter(({ clipIndex, step }) => told.get(clipIndex) !== step);
-  const now = untold.slice(0, PREVIEWS_PER_MESSAGE);
-  for (const { clipIndex, step } of now) told.set(clipIndex, step);
-  return now.map(encodePreview);
+/** @throws FarmError "invalid-argument" beyond the end of the file */
+function checkOffset(offset: bigint, size: number): number {
+  if (offset > BigInt(size)) {
+    const description = `${offset} is beyond the end of the file, which has ${size} bytes`;
+    refuseViolations([{ field: "offset", description }]);
+  }
+  return Number(offset);
 }
 
 function answer<A>(result: Promise<A>, callback: sendUnaryData<A>): void {

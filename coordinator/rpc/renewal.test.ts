@@ -19,6 +19,7 @@ import { MemoryJournal } from "../../shared/adapters/memory/memory-journal.js";
 import { JOB_OPTIONS_DEFAULT } from "../../shared/farm/job.js";
 import { createMemoryBlobs } from "../../test/golden/memory-blobs.js";
 import { jobParameters, node } from "../../test/plan/farm-world.js";
+import { PICTURE_HEAD } from "../../test/plan/picture-head.js";
 import { type Coordinator, startCoordinator } from "../coordinator.js";
 import { LEASE_MS } from "../plan/limits.js";
 import { POLICY_DEFAULT } from "../shell/farm-loop.js";
@@ -83,7 +84,7 @@ test("nothing that either side said is lost, or taken out of its order", async (
   const older = await welcomed({ kind: "hello", identity });
   const assigned = nextOrder(older);
   const { jobId } = await client.createJob({
-    images: [await client.upload(Buffer.from("a picture"))],
+    images: [await client.upload(Buffer.from(PICTURE_HEAD))],
     ...{ parameters: jobParameters, modelDigest: "", requestId: "" },
     options: { ...JOB_OPTIONS_DEFAULT, owner: "" },
   });

@@ -28,6 +28,7 @@ import { fromServiceError } from "../../shared/adapters/grpc/status.js";
 import { MemoryJournal } from "../../shared/adapters/memory/memory-journal.js";
 import type { TaskReport } from "../../shared/farm/work.js";
 import { createMemoryBlobs } from "../../test/golden/memory-blobs.js";
+import { PICTURE_HEAD } from "../../test/plan/picture-head.js";
 import { type Coordinator, startCoordinator } from "../coordinator.js";
 import { LEASE_MS } from "../plan/limits.js";
 import { POLICY_DEFAULT } from "../shell/farm-loop.js";
@@ -138,7 +139,7 @@ async function joinedNode(change: Partial<NodeIdentity> = {}): Promise<NodeStrea
 }
 
 async function createdJob() {
-  const { blob } = await upload(Buffer.from("a picture"));
+  const { blob } = await upload(Buffer.from(PICTURE_HEAD));
   const { job } = await call<CreateJobRequest, { job: { jobId: string } }>(
     "createJob",
     request({ images: [blob], requestId: "once" }),
@@ -207,7 +208,7 @@ describe("a node", () => {
 describe("a client", () => {
   test("is told of every wrong field at once", async () => {
     const node = await joinedNode();
-    const { blob } = await upload(Buffer.from("a picture"));
+    const { blob } = await upload(Buffer.from(PICTURE_HEAD));
     const bad = request({
       images: [blob],
       parameters: RenderParameters.fromPartial({ height: 65, fps: 0 }),
@@ -286,7 +287,7 @@ describe("a client", () => {
 
   test("lists jobs page by page, the newest first", async () => {
     const node = await joinedNode();
-    const { blob } = await upload(Buffer.from("a picture"));
+    const { blob } = await upload(Buffer.from(PICTURE_HEAD));
     const ids: string[] = [];
     for (let i = 0; i < 3; i++) {
       const made = await call<object, { job: { jobId: string } }>(

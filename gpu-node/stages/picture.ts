@@ -8,6 +8,7 @@
  */
 import sharp from "sharp";
 import { asFarmError, FarmError } from "../../shared/core/errors.js";
+import { NO_PICTURE, pictureFormatOf } from "../../shared/core/picture-format.js";
 import { clipPixelsSizeProblem } from "../diffusion/clip-pixels.js";
 import { type RgbPicture, rgbPicture } from "../diffusion/rgb-picture.js";
 
@@ -29,11 +30,9 @@ sharp.unblock({
  *   small, CMYK, or 16-bit grey
  */
 export async function decodePicture(file: Uint8Array, name = "picture"): Promise<RgbPicture> {
-  const format = sniffFormat(file);
-  if (format === null) {
-    const what = file.length === 0 ? "is empty" : "is neither png, jpeg nor webp";
-    throw refused(name, `${what}; convert it to one of them`);
-  }
+  if (file.length === 0) throw refused(name, "is empty");
+  const format = pictureFormatOf(file);
+  if (format === null) throw refused(name, NO_PICTURE);
   await refuseUnfit(file, name, format);
 
   const decoded = await sharp(file, {
@@ -78,17 +77,6 @@ async function refuseUnfit(file: Uint8Array, name: string, format: string): Prom
     // Pillow clips every 16-bit grey above 255 to white: an image nobody meant.
     throw refused(name, "is 16-bit grey, which has no agreed 8-bit form; convert it to 8 bits");
   }
-}
-
-/** By the first bytes; a file name proves nothing. */
-function sniffFormat(file: Uint8Array): "png" | "jpeg" | "webp" | null {
-  const head = Buffer.from(file.buffer, file.byteOffset, Math.min(file.length, 12)).toString(
-    "latin1",
-  );
-  if (head.startsWith("\x89PNG\r\n\x1a\n")) return "png";
-  if (head.startsWith("\xff\xd8\xff")) return "jpeg";
-  if (head.startsWith("RIFF") && head.slice(8) === "WEBP") return "webp";
-  return null;
 }
 
 function damaged(name: string, format: string, error: unknown): FarmError {

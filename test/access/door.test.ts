@@ -15,6 +15,7 @@ import { NodeServiceService } from "../../proto/gen/renderfarm/v1/node_service.j
 import { QUOTA_DEFAULT } from "../../shared/access/quota.js";
 import { encodeNodeMessage } from "../../shared/adapters/grpc/node-codec.js";
 import { node } from "../plan/farm-world.js";
+import { PICTURE_HEAD } from "../plan/picture-head.js";
 import { type Answer, DoorWorld } from "./door-world.js";
 
 type Method = MethodDefinition<unknown, unknown>;
@@ -28,8 +29,8 @@ beforeAll(async () => {
 });
 afterAll(() => world?.stop());
 
-async function upload(token: string, bytes = 9): Promise<Answer> {
-  return world.call(uploadInput!, { piece: Buffer.alloc(bytes, 1) }, { token });
+async function upload(token: string, bytes = PICTURE_HEAD.length): Promise<Answer> {
+  return world.call(uploadInput!, { piece: Buffer.alloc(bytes, PICTURE_HEAD) }, { token });
 }
 
 async function submit(token: string, validateOnly = false): Promise<Answer> {

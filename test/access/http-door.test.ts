@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import type { IncomingMessage } from "node:http";
 import { request } from "node:https";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { PICTURE_HEAD } from "../plan/picture-head.js";
 import { DoorWorld } from "./door-world.js";
 
 let world: DoorWorld;
@@ -45,7 +46,7 @@ const post = (path: string, token: string, body: object = {}) =>
   });
 
 async function createJob(token: string): Promise<string> {
-  const { json } = await ask("/v1/inputs", { token, method: "POST", body: "a picture" });
+  const { json } = await ask("/v1/inputs", { token, method: "POST", body: PICTURE_HEAD });
   const made = await post("/v1/jobs", token, { images: [json.blob] });
   expect(made.status).toBe(200);
   return made.json.job.jobId;

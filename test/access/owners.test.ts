@@ -15,6 +15,7 @@ import {
 } from "../../proto/gen/renderfarm/v1/job_service.js";
 import { fromServiceError } from "../../shared/adapters/grpc/status.js";
 import { idFromBytes } from "../../shared/core/ids.js";
+import { PICTURE_HEAD } from "../plan/picture-head.js";
 import { type Answer, DoorWorld } from "./door-world.js";
 
 type Method = MethodDefinition<unknown, unknown>;
@@ -42,7 +43,7 @@ beforeAll(async () => {
 afterAll(() => world?.stop());
 
 async function upload(token: string): Promise<UploadInputResponse["blob"]> {
-  const request = { piece: Buffer.from(`a picture of ${token}`) };
+  const request = { piece: Buffer.from(`${PICTURE_HEAD} of ${token}`) };
   const answer = await world.call(JobServiceService.uploadInput as Method, request, { token });
   return (answer.messages[0] as UploadInputResponse).blob;
 }

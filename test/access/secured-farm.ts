@@ -7,7 +7,7 @@ import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFailed, vi } from "vitest";
 import { FarmProcess } from "../../cli/farm-process.js";
-import type { Entry } from "../../client/entry.js";
+import type { Entry as FarmEntry } from "../../client/entry.js";
 import { FarmClient } from "../../client/farm-client.js";
 import { type ApiKey, newApiKey } from "../../shared/access/api-key.js";
 import { readKeyFileOrNone, writeKeyFile } from "../../shared/access/key-file.js";
@@ -43,6 +43,14 @@ export interface Place {
 
 const HERE: Place = { host: "127.0.0.1", launcher: [] };
 
+type Entry = "coordinator" | "gpu-node";
+
+/** Servers between the processes of a farm, in the place of a folder and sockets. */
+export interface Servers {
+  readonly args: (entry: Entry) => readonly string[];
+  readonly env: (entry: Entry) => Readonly<Record<string, string>>;
+}
+
 export class SecuredFarm {
   readonly scratch = makeScratch();
   readonly keysPath = join(this.scratch, "keys.json");
@@ -52,11 +60,16 @@ export class SecuredFarm {
   address = "";
   readonly #clients: FarmClient[] = [];
   readonly #stopping = new AbortController();
+  readonly #servers: Servers | null;
   #folder: AuthorityFolder | null = null;
 
+  private constructor(servers: Servers | null) {
+    this.#servers = servers;
+  }
+
   /** Certificates and an empty file of keys; nothing runs yet. Whoever makes it has to stop it. */
-  static async prepare(): Promise<SecuredFarm> {
-    const farm = new SecuredFarm();
+  static async prepare(servers: Servers | null = null): Promise<SecuredFarm> {
+    const farm = new SecuredFarm(servers);
     mkdirSync(join(farm.scratch, "data"));
     const root = { farm: "test", lifeMs: 24 * HOUR_MS, nowMs: Date.now };
     farm.#folder = await AuthorityFolder.create(join(farm.scratch, "certs"), root);
@@ -65,8 +78,8 @@ export class SecuredFarm {
   }
 
   /** A coordinator and so many nodes, "node-1" first. */
-  static async start(nodeCount: number): Promise<SecuredFarm> {
-    const farm = await SecuredFarm.prepare();
+  static async start(nodeCount: number, servers: Servers | null = null): Promise<SecuredFarm> {
+    const farm = await SecuredFarm.prepare(servers);
     try {
       await farm.startCoordinator();
       const ids = Array.from({ length: nodeCount }, (_, i) => `node-${i + 1}`);
@@ -94,6 +107,7 @@ export class SecuredFarm {
     this.coordinator = this.launch("coordinator", "coordinator", [
       ...["--listen", this.address || `${host}:0`, "--data", join(this.scratch, "data")],
       ...tlsFlags(paths),
+      ...(this.#servers?.args("coordinator") ?? []),
       ...["--api-keys", this.keysPath, "--audit", this.auditPath],
     ]);
     this.address = (await this.coordinator.ready).address;
@@ -102,10 +116,16 @@ export class SecuredFarm {
   /** A node that shows its own certificate, or the one given. */
   async startNode(nodeId: string, issued?: Issued, place: Place = HERE): Promise<FarmProcess> {
     const shown = issued ?? (await this.issueNode(nodeId));
+    const local = [
+      "--blob-dir",
+      join(this.scratch, "data/blobs"),
+      "--bus-listen",
+      `${place.host}:0`,
+    ];
     const args = [
       ...["--coordinator", this.address, "--checkpoint", CHECKPOINT, "--node-id", nodeId],
-      ...["--blob-dir", join(this.scratch, "data/blobs"), ...tlsFlags(shown.paths)],
-      ...["--bus-listen", `${place.host}:0`],
+      ...tlsFlags(shown.paths),
+      ...(this.#servers?.args("gpu-node") ?? local),
     ];
     const node = this.launch(nodeId, "gpu-node", args, place.launcher);
     this.nodes.set(nodeId, node);
@@ -140,7 +160,7 @@ export class SecuredFarm {
   }
 
   /** How a user of this farm comes in. */
-  entry(token: string | null, pair: Issued | null = null): Entry {
+  entry(token: string | null, pair: Issued | null = null): FarmEntry {
     const read = (path: string) => readFileSync(path, "utf8");
     return {
       tls: {
@@ -202,12 +222,13 @@ export class SecuredFarm {
 
   launch(
     name: string,
-    entry: "coordinator" | "gpu-node",
+    entry: Entry,
     args: readonly string[],
     launcher: readonly string[] = [],
   ): FarmProcess {
     const logPath = join(this.scratch, `${name}.log`);
-    return new FarmProcess({ name, entry, args, launcher, logPath, readyMs: READY_MS });
+    const env = this.#servers?.env(entry) ?? {};
+    return new FarmProcess({ name, entry, args, launcher, logPath, env, readyMs: READY_MS });
   }
 
   explainFailure(): void {

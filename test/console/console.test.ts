@@ -1,20 +1,12 @@
 /** The console in a real Chromium, on a real farm: what a user does, and what a user sees. */
-import type { Browser, Page, Response } from "playwright-core";
+import { readFileSync } from "node:fs";
+import { crc32 } from "node:zlib";
+import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { LocalFarm } from "../../cli/local-farm.js";
+import { clipOf, DRAWN_TEXTS, eventually, field, fill, render, submit } from "./acts.js";
 import { describeInBrowser, openPage, startChromium } from "./browser.js";
 import { OTHER_PICTURE, PICTURE, renderClip, startConsoleFarm } from "./console-farm.js";
-
-/** Notes every text that a canvas of the page draws. */
-const DRAWN_TEXTS = `(() => {
-  globalThis.drawnTexts = [];
-  const { prototype } = CanvasRenderingContext2D;
-  const fillText = prototype.fillText;
-  prototype.fillText = function (text, ...place) {
-    drawnTexts.push(text);
-    return fillText.call(this, text, ...place);
-  };
-})()`;
 
 describeInBrowser("the console", () => {
   let farm: LocalFarm;
@@ -31,46 +23,11 @@ describeInBrowser("the console", () => {
     await farm?.stop();
   });
 
-  /** Looks again and again until it is so. */
-  const eventually = <T>(look: () => Promise<T>) => expect.poll(look, { timeout: 30_000 });
-
   /** What these tests look at of a video. */
   interface Video {
     readonly videoWidth: number;
     readonly videoHeight: number;
     readonly currentTime: number;
-  }
-
-  const field = (page: Page, name: string) => page.locator(`input[name="${name}"]`);
-  const choose = (page: Page) => field(page, "images").setInputFiles(PICTURE);
-  const render = (page: Page) => page.getByRole("button", { name: "Render" });
-
-  /** The clip of one job: the gallery has those of other tests too. */
-  const clipOf = (page: Page, jobId: string, number = 1) =>
-    page.getByRole("article", { name: `clip ${number} of job ${jobId.slice(-6)}` });
-
-  /** Submits what the form says. @returns the card of this very job: older ones are on the page too */
-  async function submit(page: Page) {
-    const isAnswer = (answer: Response) => {
-      const request = answer.request();
-      const isJob = request.method() === "POST" && new URL(answer.url()).pathname === "/v1/jobs";
-      // The form asks at the same place, while somebody types, what would become of the job.
-      return isJob && !(request.postDataJSON() as { validateOnly?: boolean }).validateOnly;
-    };
-    const [answer] = await Promise.all([page.waitForResponse(isAnswer), render(page).click()]);
-    const { job } = (await answer.json()) as { job: { jobId: string } };
-    const { jobId } = job;
-    return { jobId, card: page.getByRole("article", { name: `Job ${jobId.slice(-6)}` }) };
-  }
-
-  /** Fills the form for a clip of a few seconds. */
-  async function fill(page: Page, values: Readonly<Record<string, string>> = {}): Promise<void> {
-    await choose(page);
-    await page.getByText("All parameters").click();
-    const small = { num_frames: "4", width: "32", height: "32", num_inference_steps: "3" };
-    for (const [name, value] of Object.entries({ ...small, ...values })) {
-      await field(page, name).fill(value);
-    }
   }
 
   test("an empty farm says what to do; a picture becomes a clip that plays", async () => {
@@ -162,16 +119,31 @@ describeInBrowser("the console", () => {
       await eventually(() => wrong.count()).toBe(0);
     });
 
-    test("also of a file that is no picture: the job fails and says why", async () => {
+    test("of files that are no pictures, before they are sent; the others are rendered", async () => {
       const page = await openPage(browser, url);
-      const file = { name: "notes.png", mimeType: "image/png", buffer: Buffer.from("no picture") };
-      await field(page, "images").setInputFiles(file);
-      const { jobId, card } = await submit(page);
-      await card.getByText("failed", { exact: true }).first().waitFor();
-      await card.getByText("invalid-argument").waitFor();
-      await card.getByRole("button", { name: "Delete" }).click();
-      await page.getByText(`Job ${jobId.slice(-6)} and its files are deleted.`).waitFor();
-      await card.waitFor({ state: "detached" });
+      const whole = readFileSync(PICTURE);
+      const vast = Buffer.from(whole);
+      vast.writeUInt32BE(20_000, 16);
+      vast.writeUInt32BE(20_000, 20);
+      vast.writeUInt32BE(crc32(vast.subarray(12, 29)), 29);
+      const files: [name: string, bytes: Buffer, says: string][] = [
+        ["notes.png", Buffer.from("no picture"), "This is neither png, jpeg nor webp."],
+        ["empty.png", Buffer.alloc(0), "The file is empty."],
+        ["odd.png", Buffer.concat([whole.subarray(0, 12), Buffer.alloc(90)]), "is damaged"],
+        ["vast.png", vast, "20000 × 20000 pixels are more than 4096 × 4096."],
+      ];
+      const sent = files.map(([name, buffer]) => ({ name, mimeType: "image/png", buffer }));
+      await field(page, "images").setInputFiles(sent);
+      for (const [name, , says] of files) {
+        const row = page.getByRole("listitem").filter({ hasText: name });
+        await row.getByText(says).waitFor();
+      }
+      expect(await render(page).isDisabled()).toBe(true);
+      await fill(page, { seed: "7" });
+      await page.getByText("1 clip,").waitFor();
+      const { card } = await submit(page);
+      await card.getByText("succeeded").waitFor();
+      expect(await card.getByRole("progressbar").count()).toBe(1);
     });
   });
 
@@ -295,6 +267,38 @@ describeInBrowser("the console", () => {
       await page.getByText("1 clip,").waitFor();
       await row.getByText("Own values: fps 9").waitFor();
     });
+  });
+
+  test("labels are given in the form, shown, and find their jobs", async () => {
+    const page = await openPage(browser, url);
+    await fill(page, { seed: "5", labels: "a b=1" });
+    const wrong = page.locator('input[name="labels"][aria-invalid="true"]');
+    await wrong.waitFor();
+    await field(page, "labels").fill("shot=12a, team=blue");
+    const { jobId, card } = await submit(page);
+    await card.getByText("succeeded").waitFor();
+    await renderClip(farm);
+    const cards = page.getByRole("article", { name: /^Job / });
+    expect(await cards.count()).toBeGreaterThan(1);
+    const label = card.getByRole("button", { name: "team=blue" });
+    await label.click();
+    await eventually(() => cards.count()).toBe(1);
+    const filter = page.getByRole("searchbox", { name: "labels" });
+    expect(await filter.inputValue()).toBe("team=blue");
+
+    // Also jobs that the page has not listed: the farm finds them.
+    await page.reload();
+    await filter.fill("shot=12a, team");
+    await card.waitFor();
+    await page.getByRole("link", { name: "Gallery" }).click();
+    await clipOf(page, jobId).getByRole("button", { name: "shot=12a" }).waitFor();
+    await filter.fill("team=red");
+    await page.getByText("No finished clip here has these labels.").waitFor();
+    await filter.fill("a b");
+    await page.getByText(/'a b' is no label's name/).waitFor();
+    await filter.fill("");
+    await clipOf(page, jobId).getByRole("button", { name: "Again with this seed" }).click();
+    await eventually(() => field(page, "labels").inputValue()).toBe("shot=12a, team=blue");
   });
 
   test("a job is moved, paused, resumed and cancelled from its card", async () => {

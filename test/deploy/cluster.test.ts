@@ -31,6 +31,8 @@ const canRun = rendered !== null && nats !== null && weed !== null;
 const SILENCE_MS_MAX = 90_000;
 /** From the end of a leader to the next: a lease, and the farm is read. */
 const LEADER_MS_MAX = 60_000;
+/** A look every 5 s at the files of the server, on a busy machine. */
+const RENEWED_MS_MAX = 30_000;
 const LONG: JobParameters = { ...CLIP, numInferenceSteps: 150 };
 
 describe.skipIf(!canRun)("the overlay nvidia-gpu as processes", () => {
@@ -73,11 +75,15 @@ describe.skipIf(!canRun)("the overlay nvidia-gpu as processes", () => {
     return found[0]!;
   }
 
-  async function submit(client: FarmClient, requestId: string): Promise<JobView> {
+  async function submit(
+    client: FarmClient,
+    requestId: string,
+    parameters: JobParameters = LONG,
+  ): Promise<JobView> {
     const image = await client.upload(readFileSync(PICTURE));
     return client.createJob({
       images: [image],
-      parameters: LONG,
+      parameters,
       modelDigest: "",
       requestId,
       options: { ...JOB_OPTIONS_DEFAULT, owner: "admin" },
@@ -139,6 +145,20 @@ describe.skipIf(!canRun)("the overlay nvidia-gpu as processes", () => {
     expect(text).toMatch(
       /renderfarm_certificate_expiry_timestamp_seconds\{certificate="farm"\} \d/,
     );
+  });
+
+  test("certificates that the script renews are shown by NATS while it runs, and the farm works on", async () => {
+    const server = cluster.pod("nats-0");
+    const before = await cluster.shownBy(server);
+    cluster.renewSecrets();
+    await vi.waitFor(async () => expect(await cluster.shownBy(server)).not.toBe(before), {
+      timeout: RENEWED_MS_MAX,
+      interval: 200,
+    });
+    const [client] = await leader();
+    const { jobId } = await submit(client, "renewed", { ...LONG, numInferenceSteps: 4 });
+    expect(await follow(client, jobId).end()).toMatchObject({ state: "succeeded" });
+    client.close();
   });
 
   test("the standby takes over from a leader that is killed, and the clip has the same bytes", async () => {

@@ -1,10 +1,17 @@
 /** Every overlay is built and held to every policy; and every policy finds the faults it is there for. */
 import { describe, expect, test } from "vitest";
 import { FAULTS } from "./faults/faults.js";
-import { type KubeObject, OVERLAYS, renderOverlays } from "./overlays.js";
+import {
+  type KubeObject,
+  OVERLAYS,
+  renderFiller,
+  renderOverlays,
+  workloadsOf,
+} from "./overlays.js";
 import { POLICIES, type Policy, type PolicyName } from "./policies/policies.js";
 
 const rendered = await renderOverlays();
+const filler = await renderFiller();
 const policies = Object.entries(POLICIES) as [PolicyName, Policy][];
 
 describe.skipIf(rendered === null).each([...OVERLAYS])("overlay %s keeps to", (overlay) => {
@@ -16,6 +23,38 @@ describe.skipIf(rendered === null).each([...OVERLAYS])("overlay %s keeps to", (o
 
   test.each(policies)("%s", (_name, policy) => {
     expect(policy(objects)).toEqual([]);
+  });
+});
+
+describe.skipIf(filler === null)("the pod that fills the claim of checkpoints", () => {
+  const { kind, metadata, spec } = filler!;
+  const volume = spec["volumes"][0].persistentVolumeClaim;
+  /** As the pods of a workload are looked at. */
+  const workload = (): KubeObject[] => [
+    { ...filler!, kind: "StatefulSet", spec: { template: { metadata, spec } } },
+  ];
+
+  test("is of the schema of pods", () => {
+    expect(kind).toBe("Pod");
+    expect(POLICIES.schemas([filler!])).toEqual([]);
+  });
+
+  test.each(["names", "images", "resources", "restricted", "secrets", "volumes"] as const)(
+    "keeps to %s as every pod does",
+    (name) => {
+      expect(POLICIES[name](workload())).toEqual([]);
+    },
+  );
+
+  test("may write to the claim that the nodes of local-cpu read", () => {
+    const nodes = workloadsOf(rendered!.get("local-cpu")!).find(
+      ({ metadata: { name } }) => name === "node-any",
+    );
+    const claims = nodes!["spec"].template.spec.volumes.flatMap(
+      ({ persistentVolumeClaim: claim = null }) => claim ?? [],
+    );
+    expect(claims).toEqual([{ ...volume, readOnly: true }]);
+    expect(volume).toEqual({ claimName: "models" });
   });
 });
 

@@ -58,15 +58,20 @@ export interface Container {
 export async function renderOverlays(): Promise<ReadonlyMap<Overlay, KubeObject[]> | null> {
   const kustomize = await serverPath("kustomize");
   if (kustomize === null) return null;
-  return new Map(OVERLAYS.map((overlay) => [overlay, render(kustomize, overlay)]));
+  return new Map(OVERLAYS.map((overlay) => [overlay, render(kustomize, FOLDERS[overlay])]));
 }
 
-function render(kustomize: string, overlay: Overlay): KubeObject[] {
-  const folder = join(root, FOLDERS[overlay]);
-  const text = execFileSync(kustomize, ["build", folder], { encoding: "utf8" });
+/** The pod that fills the claim of checkpoints; null as above. */
+export async function renderFiller(): Promise<KubeObject | null> {
+  const kustomize = await serverPath("kustomize");
+  return kustomize === null ? null : render(kustomize, "deploy/k8s/fill-models")[0]!;
+}
+
+function render(kustomize: string, folder: string): KubeObject[] {
+  const text = execFileSync(kustomize, ["build", join(root, folder)], { encoding: "utf8" });
   return parseAllDocuments(text).map((document) => {
     const [problem] = document.errors;
-    if (problem) throw new Error(`${overlay}: ${problem.message}`);
+    if (problem) throw new Error(`${folder}: ${problem.message}`);
     return document.toJS() as KubeObject;
   });
 }

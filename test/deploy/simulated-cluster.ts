@@ -1,11 +1,13 @@
 /** @file An overlay's pods on this machine, started in the order in which they become ready. */
 import { execFileSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, statSync } from "node:fs";
 import { Agent, request } from "node:https";
 import { createConnection } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { connect as connectTls } from "node:tls";
 import { fileURLToPath } from "node:url";
 import { Client } from "minio";
 import { parseAllDocuments } from "yaml";
@@ -32,9 +34,9 @@ export class SimulatedCluster {
   readonly folder: string;
   /** Key of the user that the script made. */
   readonly token: string;
-  readonly #objects: readonly KubeObject[];
+  readonly #objects: KubeObject[];
 
-  private constructor(folder: string, token: string, objects: readonly KubeObject[]) {
+  private constructor(folder: string, token: string, objects: KubeObject[]) {
     this.folder = folder;
     this.token = token;
     this.#objects = objects;
@@ -59,6 +61,29 @@ export class SimulatedCluster {
     return this.#objects.find((o) => o.kind === "Secret" && o.metadata.name === name)![
       "stringData"
     ];
+  }
+
+  /** Runs the script again, as an operator does in time, and applies what it prints. */
+  renewSecrets(): void {
+    const [secrets] = makeSecrets(this.folder);
+    for (const secret of secrets) {
+      const { name } = secret.metadata;
+      const at = this.#objects.findIndex((o) => o.kind === "Secret" && o.metadata.name === name);
+      this.#objects[at] = secret;
+    }
+    for (const pod of this.pods.values()) pod.update();
+  }
+
+  /** Fingerprint of the certificate that a NATS server shows, once it has said hello in the open. */
+  async shownBy(pod: SimulatedPod): Promise<string> {
+    const [host = "", port] = pod.address("nats").split(":");
+    const socket = createConnection({ host, port: Number(port) });
+    await once(socket, "data");
+    const secured = connectTls({ socket, rejectUnauthorized: false });
+    await once(secured, "secureConnect");
+    const { fingerprint256 } = secured.getPeerCertificate();
+    secured.destroy();
+    return fingerprint256;
   }
 
   pod(name: string): SimulatedPod {

@@ -40,6 +40,11 @@ export class SimulatedPod {
     for (const container of this.#containers) this.#mount(container);
   }
 
+  /** Puts new ConfigMaps and Secrets in place, as the kubelet does: files that are mounted alone stay. */
+  update(): void {
+    for (const container of this.#containers) this.#mount(container, { isRunning: true });
+  }
+
   get #containers(): Container[] {
     const { initContainers = [], containers } = this.#spec["template"].spec;
     return [...initContainers, ...containers];
@@ -173,7 +178,7 @@ export class SimulatedPod {
   }
 
   /** Files of ConfigMaps and Secrets, folders for everything else. */
-  #mount(container: Container): void {
+  #mount(container: Container, { isRunning = false } = {}): void {
     const { volumes = [] } = this.#spec["template"].spec;
     mkdirSync(this.#path("/tmp"), { recursive: true });
     for (const { name, mountPath, subPath, subPathExpr } of container.volumeMounts ?? []) {
@@ -184,6 +189,7 @@ export class SimulatedPod {
         continue;
       }
       const only = subPath ?? subPathExpr?.replace("$(RENDERFARM_NODE_ID)", this.name);
+      if (isRunning && only !== undefined) continue;
       for (const [file, text] of Object.entries(files)) {
         if (only !== undefined && file !== only) continue;
         const path = this.#path(only === undefined ? join(mountPath, file) : mountPath);

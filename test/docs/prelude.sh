@@ -57,12 +57,20 @@ systemctl() {
 
 # No cluster and no image builder: what they would be given is made and looked at.
 kubectl() {
+  if [ "$1" = -n ]; then shift 2; fi
   case "$1 $2" in
     "apply -k") "$KUSTOMIZE" build "$ROOT/$3" | objects ;;
     "apply -f") if [ "$3" = - ]; then objects; else objects < "$ROOT/$3"; fi ;;
+    "wait --for=condition=Ready" | "rollout restart") applied "$3" ;;
+    "delete pod") applied "pod/$3" ;;
+    # The claim that a pod mounts at /models is a folder here.
+    "cp "*) applied "pod/${3%%:*}" && mkdir -p "$WORLD/claim" && cp -r "$2" "$WORLD/claim/${3#*:/models/}" ;;
+    "exec "*) applied "pod/$2" && shift 3 && "${@//\/models\//$WORLD/claim/}" ;;
     *) echo "kubectl $* has no stand-in" >&2; return 1 ;;
   esac
 }
+# Whether an object was applied before: pod/NAME, or statefulset/NAME of any name where none is given.
+applied() { grep -qi "^$1" "$WORLD/applied" || { echo "there is no $1" >&2; return 1; }; }
 objects() {
   "$NODE" --input-type=module -e '
     import { readFileSync } from "node:fs";
@@ -72,7 +80,8 @@ objects() {
       return document.toJS();
     });
     if (found.length === 0 || !found.every((o) => o.kind && o.metadata.name)) throw new Error("no objects");
-  '
+    for (const { kind, metadata } of found) console.log(`${kind}/${metadata.name}`);
+  ' >> "$WORLD/applied"
 }
 docker() {
   [ "$1 $2 $4 $6 $8" = "build -f --target -t ." ] || { echo "docker $* has no stand-in" >&2; return 1; }

@@ -91,7 +91,9 @@ function putFiles(folder: string): void {
   copyFileSync(PICTURE, join(folder, "checkpoints/demo/samples/scene1.png"));
   mkdirSync(join(folder, "bin"));
   symlinkSync(join(ROOT, "bin/renderfarm"), join(folder, "bin/renderfarm"));
-  cpSync(join(ROOT, "deploy/s3"), join(folder, "deploy/s3"), { recursive: true });
+  for (const name of ["deploy/s3", "deploy/prometheus"]) {
+    cpSync(join(ROOT, name), join(folder, name), { recursive: true });
+  }
 }
 
 /** The real servers that a document names, and their places in it. */

@@ -213,9 +213,13 @@ export class FaultFarm {
    * @param name of a node, or "coordinator"
    */
   async probe(name: string, path: string): Promise<{ status: number; text: string }> {
-    const address = this.logOf(name).findLast((entry) => entry["metrics"])?.["metrics"];
-    const answer = await fetch(`http://${String(address)}${path}`);
+    const answer = await fetch(`http://${this.portForMachines(name)}${path}`);
     return { status: answer.status, text: await answer.text() };
+  }
+
+  /** host:port of metrics and probes of a node, or of "coordinator". */
+  portForMachines(name: string): string {
+    return String(this.logOf(name).findLast((entry) => entry["metrics"])?.["metrics"]);
   }
 
   /** The runtime child of a node. */
@@ -346,7 +350,8 @@ export class FaultFarm {
   }
 
   #launchCoordinator(failpoint: string): FarmProcess {
-    const args = ["--listen", "127.0.0.1:0", "--data", this.data, "--metrics", "127.0.0.1:0"];
+    const ports = ["--listen", "--http", "--metrics"].flatMap((flag) => [flag, "127.0.0.1:0"]);
+    const args = ["--data", this.data, ...ports];
     const env = { ...this.coordinatorEnv, RENDERFARM_FAILPOINT: failpoint };
     this.coordinator = this.#launch("coordinator", "coordinator", args, env);
     return this.coordinator;

@@ -108,7 +108,12 @@ describe("clients that", () => {
     ];
     const before = pids();
     const job = farm.follow((await farm.submit({ ...PARAMETERS, pair: "always" })).jobId);
-    const ports = [farm.front.target!, ...nodeIds().map((id) => farm.node(id).bus.target!)];
+    const ports = [
+      ...[farm.front.target!, (await farm.coordinator!.ready).httpAddress],
+      ...nodeIds().map((id) => farm.node(id).bus.target!),
+      ...["coordinator", ...nodeIds()].map((name) => farm.portForMachines(name)),
+    ];
+    expect(new Set(ports).size).toBe(3 + 2 * nodeIds().length);
     for (const address of ports) {
       for (const [, bytes] of garbage) {
         const socket = connect(Number(address.split(":")[1]), "127.0.0.1");
@@ -136,6 +141,39 @@ describe("clients that", () => {
     expect((await farm.client.getFarm()).nodes).toHaveLength(3);
   });
 
+  /** Flag of compression, length, and what comes. */
+  const message = (flag: number, length: number, bytes: string) =>
+    Buffer.concat([Buffer.from([flag, 0, 0, length >> 8, length & 255]), Buffer.from(bytes)]);
+  const [UNIMPLEMENTED, INTERNAL] = ["12", "13"];
+  const messages: [name: string, bytes: Buffer, encoding: string, status: string][] = [
+    ["that are no gzip", message(1, 4, "\n\u0002ab"), "gzip", INTERNAL],
+    ["compressed as nobody knows", message(1, 4, "\n\u0002ab"), "xz", UNIMPLEMENTED],
+    ["that end before their length", message(0, 400, "\n\u0002ab"), "identity", UNIMPLEMENTED],
+    ["whose fields are longer than they", message(0, 4, "\n\u00ffab"), "identity", INTERNAL],
+  ];
+
+  test.each(messages)("send messages %s: refused, and the next call is served", async (...row) => {
+    const [, bytes, encoding, status] = row;
+    const session = connectHttp2(`http://${farm.front.address}`);
+    onTestFinished(() => session.destroy());
+    const call = session.request({
+      ":method": "POST",
+      ":path": "/renderfarm.v1.JobService/GetJob",
+      "content-type": "application/grpc",
+      "grpc-encoding": encoding,
+      te: "trailers",
+    });
+    const told = new Promise<string>((resolve) => {
+      const hear = (headers: Record<string, unknown>) => {
+        if (headers["grpc-status"] !== undefined) resolve(String(headers["grpc-status"]));
+      };
+      call.on("response", hear).on("trailers", hear);
+    });
+    call.resume().end(bytes);
+    expect(await told).toBe(status);
+    expect((await farm.client.getFarm()).nodes).toHaveLength(3);
+  });
+
   test("watch and download, and never read: the coordinator's memory is bounded", async () => {
     const done = await farm.render({
       ...PARAMETERS,
@@ -155,7 +193,8 @@ describe("clients that", () => {
       Array.from({ length: 100 }, () => {
         const watching = stub.watchJob({ jobId: running.jobId });
         const { fileName } = output;
-        const loading = stub.downloadOutput({ jobId: done.jobId, clipIndex: 0, fileName });
+        const wanted = { jobId: done.jobId, clipIndex: 0, fileName, offset: 0n };
+        const loading = stub.downloadOutput(wanted);
         for (const call of [watching, loading]) call.on("error", () => {}).pause();
         return once(loading, "metadata");
       }),

@@ -1,12 +1,14 @@
 /** @file How the command line behaves: settings from files, data on stdout, exit codes. */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeEach, expect, onTestFinished, test } from "vitest";
 import { parse } from "yaml";
 import { runCli, startCli } from "./cli-process.js";
 import { CHECKPOINT, PICTURE, startFarm, type TestFarm } from "./farm-harness.js";
+
+const ROOT = join(import.meta.dirname, "../..");
 
 let folder: string;
 beforeEach(() => {
@@ -56,6 +58,45 @@ test("a file names the farm; nodes and jobs come as tables, names and data", asy
   expect(limited).toMatchObject({ exitCode: 124, stdout: "" });
   const waiting = (await farm.client.listJobs({ states: ["queued"] })).jobs[0]!.jobId;
   expect(limited.stderr).toContain(`renderfarm watch ${waiting} --out`);
+});
+
+test("stderr says as much as is wanted, and stdin is left alone where it is to be", async () => {
+  const farm = await startFarm(1);
+  const { jobId } = await farm.render({ numInferenceSteps: 2 });
+  const address = ["--address", farm.client.address];
+  const watch = (...args: string[]) =>
+    runCli(["watch", jobId, "--out", join(folder, "clips"), ...address, ...args]);
+  const plain = await watch();
+  expect(plain.stderr).toContain("succeeded");
+  const quiet = await watch("-q");
+  expect(quiet).toEqual({ exitCode: 0, stdout: plain.stdout, stderr: "" });
+  // Before the verb as well as after it.
+  const verbose = await runCli(["-v", "get", jobId, ...address, "-o", "name"]);
+  expect(verbose.stdout).toBe(`${jobId}\n`);
+  expect(verbose.stderr).toMatch(/^GetJob: OK, \d\.\d{3} s\n$/);
+  const both = await watch("--quiet", "--verbose");
+  expect(both).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("cannot be used") });
+  const quietError = await runCli(["get", "0".repeat(26), ...address, "--quiet"]);
+  expect(quietError).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("no job") });
+
+  const clip = ["--out", join(folder, "clip.gif")];
+  const unread = await runCli(["submit", "-", ...clip, ...address, "--no-input"]);
+  expect(unread).toMatchObject({ exitCode: 2, stdout: "" });
+  expect(unread.stderr).toContain("-: is stdin, which --no-input leaves alone; name a file");
+});
+
+test("version tells what runs here, and at the other end", async () => {
+  const farm = await startFarm(1);
+  const { version } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as {
+    version: string;
+  };
+  const here = await runCli(["version", "-o", "name"]);
+  expect(here.stdout).toMatch(
+    new RegExp(`^renderfarm@${version}\nnode@${process.versions.node}\nonnxruntime@[0-9.]+\n$`),
+  );
+  const both = await runCli(["version", "--server", "--address", farm.client.address]);
+  expect(both.stdout).toMatch(new RegExp(`^coordinator +${version}$`, "m"));
+  expect((await runCli(["version", "--server", "--address", "127.0.0.1:1"])).exitCode).toBe(3);
 });
 
 test("doctor looks at the farm, the checkpoint and the tools, and says what to do", async () => {

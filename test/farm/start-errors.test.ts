@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { FarmClient } from "../../client/farm-client.js";
+import { StubS3 } from "../servers/stub-s3.js";
 import { CHECKPOINT } from "./farm-harness.js";
 
 const ENTRIES = {
@@ -27,20 +28,31 @@ function scratch(): string {
   return folder;
 }
 
+interface ProgramOptions {
+  /** Files that it may have open, 0: as many as it wants. */
+  readonly fdsMax?: number;
+  /** Variables beside our own. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
 /** One of our programs, with everything it says on stderr. */
 class Program {
   readonly child: ChildProcess;
   readonly ended: Promise<number | null>;
   text = "";
 
-  /** @param fdsMax files that it may have open, 0: as many as it wants */
-  constructor(entry: keyof typeof ENTRIES, args: readonly string[], fdsMax = 0) {
+  constructor(
+    entry: keyof typeof ENTRIES,
+    args: readonly string[],
+    { fdsMax = 0, env = {} }: ProgramOptions = {},
+  ) {
     const command = [process.execPath, ENTRIES[entry], ...args];
-    const limited = ["-c", `ulimit -n ${fdsMax}; exec "$@"`, "sh", ...command];
-    this.child =
-      fdsMax > 0
-        ? spawn("sh", limited, { stdio: ["ignore", "ignore", "pipe"] })
-        : spawn(command[0]!, command.slice(1), { stdio: ["ignore", "ignore", "pipe"] });
+    const limited = ["sh", "-c", `ulimit -n ${fdsMax}; exec "$@"`, "sh", ...command];
+    const [program, ...rest] = fdsMax > 0 ? limited : command;
+    this.child = spawn(program!, rest, {
+      stdio: ["ignore", "ignore", "pipe"],
+      env: { ...process.env, ...env },
+    });
     this.child.stderr!.on("data", (piece: Buffer) => {
       this.text += piece.toString();
     });
@@ -122,12 +134,22 @@ describe("a coordinator", () => {
     expect(started.text).toMatch(/"code":"[a-z-]+"/);
   });
 
+  test("on a store that ignores If-None-Match", async () => {
+    const store = await StubS3.start();
+    onTestFinished(() => store.stop());
+    store.isConditional = false;
+    const blobs = `s3://stub/p?endpoint=http://${store.address}`;
+    const args = ["--listen", "127.0.0.1:0", "--data", scratch(), "--blobs", blobs];
+    const env = { RENDERFARM_S3_ACCESS_KEY: "a", RENDERFARM_S3_SECRET_KEY: "s" };
+    const started = new Program("coordinator", args, { env });
+    expect(await started.ended).toBe(2);
+    expect(started.text).toContain('ignores \\"If-None-Match: *\\"');
+    expect(store.objects.size).toBe(0);
+  });
+
   test("that runs out of files refuses connections, and takes them again later", async () => {
-    const started = new Program(
-      "coordinator",
-      ["--listen", "127.0.0.1:0", "--data", scratch()],
-      FDS,
-    );
+    const args = ["--listen", "127.0.0.1:0", "--data", scratch()];
+    const started = new Program("coordinator", args, { fdsMax: FDS });
     const address = await started.said(/"address":"([^"]+)"/);
     const port = Number(address.split(":")[1]);
     const sockets: Socket[] = Array.from({ length: 2 * FDS }, () => connect(port, "127.0.0.1"));

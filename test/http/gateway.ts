@@ -12,6 +12,7 @@ import { POLICY_DEFAULT } from "../../coordinator/shell/farm-loop.js";
 import { ManualClock } from "../../shared/adapters/clock/manual-clock.js";
 import { MemoryJournal } from "../../shared/adapters/memory/memory-journal.js";
 import { createMemoryBlobs, type MemoryBlobs } from "../golden/memory-blobs.js";
+import { PICTURE_HEAD } from "../plan/picture-head.js";
 
 export const NODE: NodeInfo = {
   nodeId: "node-a",
@@ -88,7 +89,7 @@ export class Gateway {
   async createJob(parameters: object = {}, more: object = {}): Promise<string> {
     const { json } = await this.json<{ blob: object }>("/v1/inputs", {
       method: "POST",
-      body: "a picture",
+      body: PICTURE_HEAD,
     });
     const made = await this.post<{ job: { jobId: string } }>("/v1/jobs", {
       images: [json.blob],
@@ -104,6 +105,7 @@ export interface GatewayParts {
   /** Files of a built console, by their paths. */
   readonly console?: Readonly<Record<string, string>>;
   readonly log?: pino.Logger;
+  readonly stalledMs?: number;
 }
 
 /** Started for one test, stopped with it. */
@@ -119,7 +121,10 @@ export async function startGateway(parts: GatewayParts = {}): Promise<Gateway> {
     ...{ listen: "127.0.0.1:0", journal: new MemoryJournal(), blobs, clock },
     ...{ policy: POLICY_DEFAULT, log: parts.log ?? pino({ enabled: false }) },
     wallMs: () => 1_000 + clock.nowMs(),
-    http: { listen: "127.0.0.1:0", consoleFolder, version: "1.2.3" },
+    http: {
+      ...{ listen: "127.0.0.1:0", consoleFolder, version: "1.2.3" },
+      ...(parts.stalledMs === undefined ? {} : { stalledMs: parts.stalledMs }),
+    },
     access: parts.access ?? null,
     onBroken: (error) => {
       throw error;

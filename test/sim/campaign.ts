@@ -1,5 +1,6 @@
 /** @file Many runs: looking for the first that fails, and describing it for people. */
 import type { Core } from "./core.js";
+import { NODES_MAX, type Scenario } from "./scenario.js";
 import { type Outcome, simulate } from "./simulation.js";
 
 /** The first run that fails, or null. */
@@ -20,8 +21,13 @@ export function describeFailure(outcome: Outcome): string {
     readable(failure?.text ?? ""),
     `faults so far: ${faults.join(" ") || "none"}`,
     `scenario: ${JSON.stringify(scenario)}`,
-    `replay: npm run sim -- --seed ${seed} --trace`,
+    `replay: npm run sim -- --seed ${seed}${sizeOf(scenario)} --trace`,
   ].join("\n");
+}
+
+/** Flags of a farm that is larger than seeds decide. */
+function sizeOf({ nodes, users }: Scenario): string {
+  return nodes.length > NODES_MAX ? ` --nodes ${nodes.length} --jobs ${users.jobs}` : "";
 }
 
 /** Ids without their padding. */

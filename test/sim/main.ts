@@ -2,11 +2,13 @@
 import { parseArgs } from "node:util";
 import { catchMutation, describeFailure, readable } from "./campaign.js";
 import { LATER_MUTATIONS, MUTATIONS, THIRD_MUTATIONS } from "./mutations.js";
+import { scenarioOfSize } from "./scenario.js";
 import { simulate } from "./simulation.js";
 
 const MUTATION_SEEDS_MAX = 500;
 
-const USAGE = "npm run sim -- [--seeds 200] [--from 1] [--seed S] [--trace] [--mutations]";
+const USAGE =
+  "npm run sim -- [--seeds 200] [--from 1] [--seed S] [--nodes N [--jobs 20]] [--trace] [--mutations]";
 
 function main(): number {
   const { values } = parseArgs({
@@ -14,6 +16,8 @@ function main(): number {
       seeds: { type: "string", default: "200" },
       from: { type: "string", default: "1" },
       seed: { type: "string" },
+      nodes: { type: "string" },
+      jobs: { type: "string", default: "20" },
       trace: { type: "boolean", default: false },
       mutations: { type: "boolean", default: false },
     },
@@ -21,15 +25,26 @@ function main(): number {
   if (values.mutations) return runMutations();
   const from = wholeNumber("--from", values.seed ?? values.from);
   const count = values.seed === undefined ? wholeNumber("--seeds", values.seeds) : 1;
-  return runSeeds(from, count, values.trace);
+  const size =
+    values.nodes === undefined
+      ? null
+      : { nodes: wholeNumber("--nodes", values.nodes), jobs: wholeNumber("--jobs", values.jobs) };
+  return runSeeds(from, count, { size, keepsTrace: values.trace });
 }
 
-function runSeeds(from: number, count: number, keepsTrace: boolean): number {
+interface Manner {
+  /** Null: what each seed decides. */
+  readonly size: { readonly nodes: number; readonly jobs: number } | null;
+  readonly keepsTrace: boolean;
+}
+
+function runSeeds(from: number, count: number, { size, keepsTrace }: Manner): number {
   const startMs = Date.now();
   const totals = new Map<string, number>();
   let events = 0;
   for (let seed = from; seed < from + count; seed++) {
-    const outcome = simulate(seed, { keepsTrace });
+    const sized = size && { scenario: scenarioOfSize(seed, size) };
+    const outcome = simulate(seed, { keepsTrace, ...sized });
     if (keepsTrace) for (const line of outcome.trace) console.log(readable(line));
     events += outcome.events;
     for (const [what, n] of outcome.counts) totals.set(what, (totals.get(what) ?? 0) + n);

@@ -87,11 +87,14 @@ export interface Scenario {
   readonly third: ThirdPlan | null;
 }
 
+/** Of the farms that seeds decide. */
+export const NODES_MAX = 5;
+
 /** Every seed enables some faults and some verbs, so that rare meetings are not always the same. */
 export function scenarioOf(seed: number, generation: Generation = 3): Scenario {
   const random = new Random(`scenario ${seed}`);
   const halfMs = random.pick([40, 150, 600]);
-  const nodes = Array.from({ length: random.integer(1, 5) }, (_, i) => ({
+  const nodes = Array.from({ length: random.integer(1, NODES_MAX) }, (_, i) => ({
     nodeId: `node-${i + 1}`,
     halfMs: halfMs * random.between(0.7, 1.5),
     planHash: i > 0 && random.chance(0.1) ? "other-plan" : "plan",
@@ -116,6 +119,22 @@ export function scenarioOf(seed: number, generation: Generation = 3): Scenario {
     later: generation === 1 ? null : laterPlanOf(seed, isCalm),
     third: generation < 3 ? null : thirdPlanOf(seed, isCalm),
   };
+}
+
+/** What a seed decides, in a farm of another size. */
+export function scenarioOfSize(
+  seed: number,
+  { nodes, jobs }: { readonly nodes: number; readonly jobs: number },
+): Scenario {
+  const scenario = scenarioOf(seed);
+  const random = new Random(`size ${seed}`);
+  const [{ halfMs }] = scenario.nodes as [NodeTraits];
+  const traits = Array.from({ length: nodes }, (_, i) => ({
+    nodeId: `node-${i + 1}`,
+    halfMs: halfMs * random.between(0.7, 1.5),
+    planHash: "plan",
+  }));
+  return { ...scenario, nodes: traits, users: { ...scenario.users, jobs } };
 }
 
 function thirdPlanOf(seed: number, isCalm: boolean): ThirdPlan {

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { catchMutation, describeFailure } from "./campaign.js";
 import { LATER_MUTATIONS, MUTATIONS, THIRD_MUTATIONS } from "./mutations.js";
-import { FAULTS, type Generation, LATER_FAULTS, THIRD_FAULTS } from "./scenario.js";
+import { FAULTS, type Generation, LATER_FAULTS, scenarioOfSize, THIRD_FAULTS } from "./scenario.js";
 import { type Outcome, simulate } from "./simulation.js";
 
 const FIXED_SEEDS = 200;
@@ -73,6 +73,12 @@ const regressions = JSON.parse(
 
 test.each(regressions)("seed $seed, which found: $found", ({ seed, generation = 1 }) => {
   run(seed, generation);
+});
+
+test("a farm of a hundred nodes holds every invariant, too", () => {
+  const outcome = simulate(1, { scenario: scenarioOfSize(1, { nodes: 100, jobs: 20 }) });
+  if (outcome.failure) throw new Error(describeFailure(outcome));
+  expect(outcome.counts.get("event node-joined")).toBeGreaterThanOrEqual(100);
 });
 
 test("the same seed gives the same trace", () => {

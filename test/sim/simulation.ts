@@ -12,7 +12,7 @@ import { SimNode } from "./node.js";
 import { Oracle } from "./oracle.js";
 import { checkNoOrphans } from "./ownership.js";
 import { Random } from "./random.js";
-import { type Generation, type Scenario, scenarioOf } from "./scenario.js";
+import { type Generation, NODES_MAX, type Scenario, scenarioOf } from "./scenario.js";
 import { SimStore } from "./store.js";
 import { Timeline } from "./timeline.js";
 import { Trace } from "./trace.js";
@@ -52,6 +52,7 @@ const CLIPS_MAX = 4;
 const IDLE_MS_MAX = 15_000;
 /** And what nobody owns has gone by then, one blob after the other. */
 const CLEANING_MS_MAX = 3_000;
+/** In a farm of NODES_MAX nodes; a larger one has more of both, in proportion. */
 const EVENTS_MAX = 200_000;
 /** Entries of the timeline; more is something that multiplies. */
 const TIMELINE_MAX = 10_000;
@@ -165,8 +166,10 @@ class Simulation {
     while (timeline.nowMs() < endMs && !isOver()) {
       if (!timeline.step()) return;
       this.#events += 1;
-      hold(this.#events < EVENTS_MAX, "I8", () => `${EVENTS_MAX} events and no end`);
-      hold(timeline.size < TIMELINE_MAX, "I5", () => `${timeline.size} things wait to happen`);
+      const share = Math.max(1, this.#nodes.length / NODES_MAX);
+      hold(this.#events < EVENTS_MAX * share, "I8", () => `${this.#events} events and no end`);
+      const waiting = timeline.size;
+      hold(waiting < TIMELINE_MAX * share, "I5", () => `${waiting} things wait to happen`);
       if (this.#events % COMPARE_EVERY !== 0) continue;
       const loop = this.#coordinator.serving;
       if (loop) oracle.onSettled(loop.farm);

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { JobView } from "../../shared/farm/job.js";
 import { runCli } from "../farm/cli-process.js";
-import { CLIP, type FileHashes, isMidDenoise, undisturbed } from "../farm/farm-harness.js";
+import { CLIP, type FileHashes, isMidDenoise, stageOf, undisturbed } from "../farm/farm-harness.js";
 import { publishedOnce } from "../farm/published.js";
 import { TestS3Server } from "../servers/s3-server.js";
 import { S3Farm } from "./s3-farm.js";
@@ -71,6 +71,27 @@ describe.each(kinds)("a farm on %s", (kind) => {
     const ended = await job.end();
     expect(await published(ended)).toEqual(expected);
     expect(grantsOf(ended)).toEqual(GRANTED_ONCE);
+  });
+
+  test("one node is cut off from the store: what it has in hand waits, and loses no attempt", async () => {
+    const { jobId } = await farm.submit({ pair: "never" });
+    const job = farm.follow(jobId);
+    const [cut] = stageOf(await job.until(isMidDenoise), "denoise")!.nodeIds;
+    const proxy = farm.nodeProxies.get(cut!)!;
+    const swallowed = proxy.hit("timeout");
+    proxy.setBoth({ kind: "timeout" });
+    // The coordinator reaches the store, and the other node works.
+    const other = farm.follow((await farm.submit({ pair: "never" })).jobId);
+    const denoised = await other.until((state) => stageOf(state, "decode") !== undefined);
+    expect(stageOf(denoised, "denoise")!.nodeIds).not.toContain(cut);
+    await swallowed;
+    expect(await farm.client.getJob(jobId)).toMatchObject({ state: "running" });
+    proxy.heal();
+    for (const following of [job, other]) {
+      const ended = await following.end();
+      expect(await published(ended)).toEqual(expected);
+      expect(grantsOf(ended)).toEqual(GRANTED_ONCE);
+    }
   });
 
   test("a link reads a finished file from the store itself, without a key", async () => {

@@ -21,6 +21,8 @@ const LOG_LINES_SHOWN = 20;
 export class S3Farm {
   /** Between the farm's processes and the store. */
   readonly proxy: TcpProxy;
+  /** Between a node and that proxy. */
+  readonly nodeProxies = new Map<string, TcpProxy>();
   readonly #folder = realpathSync(mkdtempSync(join(tmpdir(), "s3-farm-")));
   readonly #server: TestS3Server;
   readonly #processes = new Map<string, FarmProcess>();
@@ -42,11 +44,8 @@ export class S3Farm {
       const { address, httpAddress } = await farm.#launch("coordinator", "coordinator", args).ready;
       farm.#client = new FarmClient(address);
       farm.httpUrl = `http://${httpAddress}`;
-      const nodes = Array.from({ length: nodeCount }, (_, i) => `node-${i + 1}`).map((nodeId) => {
-        const args = ["--coordinator", address, "--checkpoint", CHECKPOINT, "--node-id", nodeId];
-        return farm.#launch(nodeId, "gpu-node", [...args, ...blobs]).ready;
-      });
-      await Promise.all(nodes);
+      const nodeIds = Array.from({ length: nodeCount }, (_, i) => `node-${i + 1}`);
+      await Promise.all(nodeIds.map((nodeId) => farm.#startNode(nodeId, address)));
       await vi.waitFor(
         async () => expect((await farm.client.getFarm()).nodes).toHaveLength(nodeCount),
         { timeout: READY_MS },
@@ -92,12 +91,21 @@ export class S3Farm {
     }
   }
 
+  async #startNode(nodeId: string, coordinator: string): Promise<void> {
+    const proxy = await TcpProxy.start(this.proxy.address);
+    this.nodeProxies.set(nodeId, proxy);
+    const args = ["--coordinator", coordinator, "--checkpoint", CHECKPOINT, "--node-id", nodeId];
+    args.push("--blobs", s3Url(this.#server, proxy.address));
+    await this.#launch(nodeId, "gpu-node", args).ready;
+  }
+
   async stop(): Promise<void> {
     this.#client?.close();
     const coordinator = this.#processes.get("coordinator");
     const nodes = [...this.#processes.values()].filter((each) => each !== coordinator);
     await Promise.all(nodes.map((each) => each.stop()));
     await coordinator?.stop();
+    await Promise.all([...this.nodeProxies.values()].map((proxy) => proxy.stop()));
     await this.proxy.stop();
     rmSync(this.#folder, { recursive: true, force: true });
   }

@@ -73,8 +73,10 @@ const jobPath = (jobId: string) => `/v1/jobs/${encodeURIComponent(jobId)}`;
 export type JobVerb = "cancel" | "pause" | "resume" | "retry";
 
 export const api = {
-  listJobs: (pageToken: string, pageSize: number) =>
-    json<JobPageJson>(`/v1/jobs?pageSize=${pageSize}&pageToken=${encodeURIComponent(pageToken)}`),
+  listJobs: (pageToken: string, pageSize: number, labelSelector = "") => {
+    const query = new URLSearchParams({ pageSize: `${pageSize}`, pageToken, labelSelector });
+    return json<JobPageJson>(`/v1/jobs?${query}`);
+  },
   createJob: (body: object) => post<{ job: JobJson }>("/v1/jobs", body),
   planJob: (body: object, signal: AbortSignal) =>
     post<{ dryRun: DryRunJson }>("/v1/jobs", { ...body, validateOnly: true }, signal),

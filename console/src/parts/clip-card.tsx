@@ -5,6 +5,7 @@ import { parametersOf } from "../own-values.js";
 import { ClipDialog } from "./clip-dialog.js";
 import { ClipActions, ClipPlayer, type ClipProps } from "./clip-parts.js";
 import { Icon } from "./icon.js";
+import { JobLabels } from "./labels.js";
 
 export function ClipCard({ job, clip }: ClipProps) {
   const dialog = useRef<HTMLDialogElement>(null);
@@ -35,6 +36,7 @@ export function ClipCard({ job, clip }: ClipProps) {
             ` · lossy: whole every ${parameters?.cacheInterval} steps`}
         </span>
       </p>
+      <JobLabels job={job} />
       <ClipActions job={job} clip={clip} />
       <ClipDialog dialog={dialog} job={job} clip={clip} name={name} />
     </article>

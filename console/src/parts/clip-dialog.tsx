@@ -4,6 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import type { ClipJson, JobJson } from "../api/types.js";
 import { seconds } from "../format.js";
 import { guidanceKindOf, scalesText } from "../guidance.js";
+import { labelsOf, labelTexts } from "../labels.js";
 import { parametersOf } from "../own-values.js";
 import { PARAMETER_FIELDS } from "../parameters.js";
 import { ClipActions, ClipPlayer } from "./clip-parts.js";
@@ -81,5 +82,13 @@ function numbersOf(job: JobJson, clip: ClipJson): [term: string, value: string][
     ["guidance", scales ?? ""],
     ["fit", fit?.replace("FIT_", "").toLowerCase() ?? ""],
   ];
-  return [...given, ...looks, ["checkpoint", job.modelName], ["plan", clip.plan], ...stages];
+  const labels = labelTexts(labelsOf(job));
+  return [
+    ...given,
+    ...looks,
+    ["checkpoint", job.modelName],
+    ["plan", clip.plan],
+    ...(labels.length > 0 ? [["labels", labels.join(", ")] as [string, string]] : []),
+    ...stages,
+  ];
 }

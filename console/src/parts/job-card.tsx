@@ -9,6 +9,7 @@ import { put, remove } from "../state/farm.js";
 import { fillFrom } from "../state/submission.js";
 import { ClipRow } from "./clip-row.js";
 import { Icon, type IconName } from "./icon.js";
+import { JobLabels } from "./labels.js";
 
 /** Clips that a card shows before somebody asks for all of them. */
 const CLIPS_SHOWN = 6;
@@ -27,6 +28,7 @@ export function JobCard({ job }: { readonly job: JobJson }) {
         <span class="muted job-facts">{factsOf(job).join(" · ")}</span>
         <JobActions job={job} />
       </header>
+      <JobLabels job={job} />
       <ul class="clips">
         {job.clips.slice(0, job.clips.length - hidden).map((clip) => (
           <ClipRow key={clip.index} job={job} clip={clip} />

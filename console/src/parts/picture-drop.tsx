@@ -68,7 +68,9 @@ export function PictureDrop() {
 function PictureList() {
   const [first, ...others] = pictures.value;
   if (!first) return null;
-  const isAlone = others.length === 0 && Object.keys(first.own).length === 0;
+  // One that cannot be used has its name beside what is wrong, and no place kept for it.
+  const isPlain = first.problem === "" && Object.keys(first.own).length === 0;
+  const isAlone = others.length === 0 && isPlain;
   if (isAlone) return <LonePicture picture={first} />;
   return (
     <ul class="picture-rows">
@@ -81,11 +83,11 @@ function PictureList() {
 
 /** Large, and without values of its own: those of the form are its. */
 function LonePicture({ picture }: { readonly picture: PictureEntry }) {
-  const { id, name, url, ref, problem } = picture;
+  const { id, name, url, ref } = picture;
   return (
     <div class="picture-lone">
       <Picture path={url} alt={name} />
-      {ref === null && problem === "" && <span class="picture-wait">uploading</span>}
+      {ref === null && <span class="picture-wait">uploading</span>}
       <button
         type="button"
         class="icon-button picture-remove"
@@ -94,7 +96,6 @@ function LonePicture({ picture }: { readonly picture: PictureEntry }) {
       >
         <Icon name="close" />
       </button>
-      {problem !== "" && <span class="problem">{problem}</span>}
     </div>
   );
 }

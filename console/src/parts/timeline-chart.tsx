@@ -99,7 +99,7 @@ function optionOf(
     textStyle: { fontFamily: style.fontFamily },
     grid: { left: 8, right: 12, top: 6, bottom: 4, containLabel: true },
     dataZoom: [{ type: "inside", filterMode: "weakFilter" }],
-    tooltip: tooltipOf(bars, colour),
+    tooltip: tooltipOf(bars, colour, style.fontFamily),
     xAxis: {
       type: "time",
       min: Math.max(firstMs, endMs - spanSeconds * 1000),
@@ -128,12 +128,12 @@ function optionOf(
 }
 
 /** Drawn on the canvas: the page's security policy allows no markup with styles. */
-function tooltipOf(bars: readonly Bar[], colour: (name: string) => string) {
+function tooltipOf(bars: readonly Bar[], colour: (name: string) => string, fontFamily: string) {
   return {
     renderMode: "richText",
     backgroundColor: colour("--panel"),
     borderColor: colour("--line-strong"),
-    textStyle: { color: colour("--text"), fontSize: 12 },
+    textStyle: { color: colour("--text"), fontSize: 12, fontFamily },
     formatter: ({ dataIndex }: { dataIndex: number }) => {
       const bar = bars[dataIndex];
       if (!bar) return "";

@@ -9,7 +9,7 @@ import { forgetPreviews, type PreviewJson, showPreview } from "./previews.js";
 import { apiKey, keyIsWanted } from "./session.js";
 
 /** Jobs that are listed at once. */
-const PAGE_SIZE = 50;
+export const PAGE_SIZE = 50;
 const PRIORITY_DEFAULT = 50;
 
 export const connection = signal<StreamState>("connecting");
@@ -19,6 +19,8 @@ export const farm = signal<FarmJson | null>(null);
 export const jobs = signal<ReadonlyMap<string, JobJson> | null>(null);
 /** Where the next page of older jobs begins; "" when all are here. */
 export const olderToken = signal("");
+/** How often the jobs were listed from the start: what was listed besides is to be listed again. */
+export const listings = signal(0);
 
 /** The newest first. */
 export const jobList = computed(() =>
@@ -81,16 +83,18 @@ async function listAnew(): Promise<void> {
   const page = await api.listJobs("", PAGE_SIZE);
   jobs.value = new Map(page.jobs.map((job) => [job.jobId, job]));
   olderToken.value = page.nextPageToken;
+  listings.value += 1;
 }
 
 export async function listOlder(): Promise<void> {
   const page = await api.listJobs(olderToken.value, PAGE_SIZE);
-  // What is here already is newer than what the page says.
-  jobs.value = new Map([
-    ...page.jobs.map((job) => [job.jobId, job] as const),
-    ...(jobs.value ?? []),
-  ]);
+  merge(page.jobs);
   olderToken.value = page.nextPageToken;
+}
+
+/** Adds jobs of a page; what is here already is newer than what the page says. */
+export function merge(listed: readonly JobJson[]): void {
+  jobs.value = new Map([...listed.map((job) => [job.jobId, job] as const), ...(jobs.value ?? [])]);
 }
 
 /** A job as an answer or an event showed it. */

@@ -11,7 +11,7 @@ const FORM_NAMES: readonly string[] = [
   ...PARAMETER_FIELDS.map(({ name }) => name),
   ...LOOKS.map(({ name }) => name),
   ...["images", "formats", "pair", "priority", "owner", "deadline_time", "latents", "branch"],
-  "model_digest",
+  ...["model_digest", "labels"],
 ];
 
 /** What was asked, as far as it tells where a problem belongs. */

@@ -11,6 +11,7 @@ import {
   SCALES,
   scalesText,
 } from "../guidance.js";
+import { labelsOf, labelsOnWire, labelTexts } from "../labels.js";
 import {
   clipOnWire,
   controlName,
@@ -27,6 +28,7 @@ import {
   PARAMETER_FIELDS,
   type Pair,
 } from "../parameters.js";
+import { problemOfFile } from "../picture-file.js";
 import { announce } from "./announce.js";
 import { models, put } from "./farm.js";
 import { type Asked, type Problems, problemsOf } from "./problems.js";
@@ -35,7 +37,7 @@ import { show } from "./route.js";
 export interface Picture {
   readonly id: number;
   readonly name: string;
-  /** Where it can be seen: an object URL, or a path of the farm. */
+  /** Where it can be seen: an object URL, or a path of the farm; "": nowhere. */
   readonly url: string;
   /** Null until it is uploaded. */
   readonly ref: BlobRefJson | null;
@@ -65,6 +67,8 @@ export const priority = signal("");
 /** Local time of the browser, "2030-01-31T18:00"; "": none. */
 export const deadline = signal("");
 export const owner = signal("");
+/** "shot=12a, team=blue". */
+export const labels = signal("");
 export const modelDigest = signal("");
 export const chosenModel = computed(
   () => models.value.find(({ digest }) => digest === modelDigest.value) ?? models.value[0],
@@ -88,18 +92,27 @@ export function setValue(name: string, text: string): void {
 /** Shows and uploads files; one that the farm does not take says so at its place. */
 export async function addPictures(files: readonly File[]): Promise<void> {
   const added = files.map((file) => ({
-    picture: {
-      ...{ id: nextId++, name: file.name || "pasted picture", ref: null, problem: "", own: {} },
-      url: URL.createObjectURL(file),
-    } satisfies Picture,
+    id: nextId++,
     file,
+    name: file.name || "pasted picture",
+    url: URL.createObjectURL(file),
   }));
-  pictures.value = [...pictures.value, ...added.map(({ picture }) => picture)];
-  for (const { picture, file } of added) {
+  // Shown once it is known to be a picture, and one that fits a screen.
+  const entries = added.map(({ id, name }) => ({ id, name, url: "", ref: null, problem: "" }));
+  pictures.value = [...pictures.value, ...entries.map((entry) => ({ ...entry, own: {} }))];
+  for (const { id, file, name, url } of added) {
+    const problem = await problemOfFile(file, url);
+    if (problem !== "") {
+      URL.revokeObjectURL(url);
+      change(id, { problem });
+      announce(`${name}: ${problem}`);
+      continue;
+    }
+    change(id, { url });
     try {
-      change(picture.id, { ref: (await api.upload(file)).blob });
+      change(id, { ref: (await api.upload(file)).blob });
     } catch (error) {
-      change(picture.id, { problem: (error as Error).message });
+      change(id, { problem: (error as Error).message });
     }
   }
 }
@@ -188,6 +201,7 @@ const body = computed(() => ({
     preview: wantsPreview.value,
     ...(priority.value === "" ? {} : { priority: priority.value }),
     ...(owner.value === "" ? {} : { owner: owner.value }),
+    ...(labels.value.trim() === "" ? {} : { labels: labelsOnWire(labels.value) }),
     ...(deadline.value === "" ? {} : { deadlineTime: new Date(deadline.value).toISOString() }),
     ...(branch.value ? { branch: branch.value } : {}),
   },
@@ -285,6 +299,7 @@ export async function fillFrom(job: JobJson, from: Branch | null, seed: string):
   const policy = parameters?.pair.replace("PAIR_POLICY_", "").toLowerCase();
   pair.value = policy === "always" || policy === "never" ? policy : "auto";
   modelDigest.value = job.modelDigest;
+  labels.value = labelTexts(labelsOf(job)).join(", ");
   latents.value = null;
   branch.value = from;
   show("submit");

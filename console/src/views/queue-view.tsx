@@ -2,8 +2,10 @@
 
 import { EmptyState } from "../parts/empty-state.js";
 import { JobCard } from "../parts/job-card.js";
+import { LabelFilter } from "../parts/labels.js";
 import { attempt } from "../state/announce.js";
-import { connection, endedJobs, jobs, listOlder, olderToken, openJobs } from "../state/farm.js";
+import { connection, endedJobs, jobs, openJobs } from "../state/farm.js";
+import { hasOlder, isShown, listOlderShown, selector } from "../state/filter.js";
 
 export function QueueView() {
   return (
@@ -33,28 +35,32 @@ function QueueContent() {
       />
     );
   }
+  const open = openJobs.value.filter(isShown);
+  const ended = endedJobs.value.filter(isShown);
   return (
     <>
-      {openJobs.value.length === 0 && (
+      <LabelFilter />
+      {openJobs.value.length === 0 && selector.value === "" && (
         <p class="quiet">Nothing is being rendered. The farm waits for a picture.</p>
       )}
       <div class="job-list">
-        {openJobs.value.map((job) => (
+        {open.map((job) => (
           <JobCard key={job.jobId} job={job} />
         ))}
       </div>
-      {endedJobs.value.length > 0 && (
+      {ended.length > 0 && (
         <>
           <h2 class="section-title">Ended</h2>
           <div class="job-list">
-            {endedJobs.value.map((job) => (
+            {ended.map((job) => (
               <JobCard key={job.jobId} job={job} />
             ))}
           </div>
         </>
       )}
-      {olderToken.value !== "" && (
-        <button type="button" class="button" onClick={() => void attempt(listOlder)}>
+      {open.length + ended.length === 0 && <p class="quiet">No job here has these labels.</p>}
+      {hasOlder.value && (
+        <button type="button" class="button" onClick={() => void attempt(listOlderShown)}>
           Older jobs
         </button>
       )}

@@ -2,26 +2,23 @@
 
 import { Fragment } from "preact";
 import { guidanceWord, SCALES } from "../guidance.js";
-import { FORMATS, LOOKS, PAIRS, PARAMETER_FIELDS } from "../parameters.js";
+import { FORMATS, LOOKS, PARAMETER_FIELDS } from "../parameters.js";
 import { ParameterInput, Problem, ScalesInput } from "../parts/fields.js";
 import { Icon } from "../parts/icon.js";
+import { JobOptions } from "../parts/job-options.js";
 import { PictureDrop } from "../parts/picture-drop.js";
 import { PlanNote } from "../parts/plan-note.js";
 import { attempt } from "../state/announce.js";
 import { models } from "../state/farm.js";
 import {
   branch,
-  deadline,
   formats,
   isSending,
   isUploading,
   latents,
   looks,
   modelDigest,
-  owner,
-  pair,
   pictures,
-  priority,
   problems,
   setLatents,
   setValue,
@@ -245,80 +242,5 @@ function LatentsInput() {
       </small>
       <Problem name="latents" />
     </label>
-  );
-}
-
-function JobOptions() {
-  return (
-    <div class="field-grid">
-      <label class="field">
-        <span class="field-name">pair</span>
-        <select
-          name="pair"
-          value={pair.value}
-          aria-describedby="pair-help"
-          onChange={(event) => {
-            pair.value = event.currentTarget.value as (typeof PAIRS)[number];
-          }}
-        >
-          {PAIRS.map((policy) => (
-            <option key={policy}>{policy}</option>
-          ))}
-        </select>
-        <small id="pair-help" class="help">
-          Whether the two guidance halves of a step go to two nodes.
-        </small>
-        <Problem name="pair" />
-      </label>
-      <label class="field">
-        <span class="field-name">priority</span>
-        <input
-          name="priority"
-          inputMode="numeric"
-          placeholder="50"
-          value={priority.value}
-          aria-describedby="priority-help"
-          onInput={(event) => {
-            priority.value = event.currentTarget.value;
-          }}
-        />
-        <small id="priority-help" class="help">
-          0 to 100; higher goes first.
-        </small>
-        <Problem name="priority" />
-      </label>
-      <label class="field">
-        <span class="field-name">owner</span>
-        <input
-          name="owner"
-          placeholder="local"
-          value={owner.value}
-          aria-describedby="owner-help"
-          onInput={(event) => {
-            owner.value = event.currentTarget.value;
-          }}
-        />
-        <small id="owner-help" class="help">
-          Whose share of the farm it takes.
-        </small>
-        <Problem name="owner" />
-      </label>
-      <label class="field">
-        <span class="field-name">deadline</span>
-        <input
-          name="deadline_time"
-          type="datetime-local"
-          value={deadline.value}
-          aria-describedby="deadline-help"
-          onInput={(event) => {
-            deadline.value = event.currentTarget.value;
-          }}
-        />
-        <small id="deadline-help" class="help">
-          What is not finished by then expires.
-        </small>
-        <Problem name="deadline_time" />
-      </label>
-    </div>
   );
 }

@@ -3,8 +3,10 @@ import { randomUUID } from "node:crypto";
 import {
   closeSync,
   fsyncSync,
+  lstatSync,
   openSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   statSync,
   writeSync,
@@ -12,22 +14,38 @@ import {
 import { FarmError } from "../../core/errors.js";
 import { systemErrorCode } from "./durable.js";
 
-const READABLE_BY_ALL = 0o007;
+const OF_EVERYONE = 0o007;
+/** Files that Kubernetes mounts are links through the link of this name, which it swings at a change. */
+const MOUNTED = /^\.\.data\//;
 
 /**
- * Text of a file that only its owner and group may read. A mounted secret of Kubernetes is readable
- * by the group of its pod, so the group is not refused.
+ * Text of a file that everyone may not read, see `whyNoSecret`.
  *
  * @param what for messages, e.g. "--tls-key"
- * @throws FarmError "invalid-argument" when it cannot be read, or others may
+ * @throws FarmError "invalid-argument" when it cannot be read, or everyone may read it
  */
 export function readSecretFile(path: string, what: string): string {
   const text = readTextFile(path, what);
-  if (process.platform !== "win32" && (statSync(path).mode & READABLE_BY_ALL) !== 0) {
-    const detail = `${what}: everyone on this machine may read ${path}; chmod 600 it`;
-    throw new FarmError("invalid-argument", detail);
-  }
+  const why = whyNoSecret(path);
+  if (why !== null) throw new FarmError("invalid-argument", `${what}: ${why}`);
   return text;
+}
+
+/**
+ * Why a file must hold no secret, and the way out; null: it may.
+ *
+ * Its group may read it: a mounted Secret of Kubernetes is the group's of its pod. Where one is mounted
+ * as a folder, its mode says nothing of who may: 0644 unless the manifest has another, in a folder that
+ * no other pod sees, and on its machine root alone. Whoever copies it out of there has a file as any.
+ */
+export function whyNoSecret(path: string): string | null {
+  if (process.platform === "win32" || isMounted(path)) return null;
+  if ((statSync(path).mode & OF_EVERYONE) === 0) return null;
+  return `everyone on this machine may read ${path}; chmod 600 it, or mount it with defaultMode: 0440`;
+}
+
+function isMounted(path: string): boolean {
+  return lstatSync(path).isSymbolicLink() && MOUNTED.test(readlinkSync(path));
 }
 
 /** @throws FarmError "invalid-argument" when it cannot be read */

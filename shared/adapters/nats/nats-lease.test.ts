@@ -143,6 +143,19 @@ describe.runIf(natsServerPath)(
       expect(other.isHeld).toBe(true);
     });
 
+    test("is lost when another start of its process has it, and not taken for a late renewal", async () => {
+      await (await bucket()).delete("leader");
+      const first = await leaseOf(take("pod-0, process 1, start a"));
+      const reason = new Promise<string>((resolve) => {
+        first.onLost = resolve;
+      });
+      await (await bucket()).delete("leader");
+      const second = await leaseOf(take("pod-0, process 1, start b"));
+      clock.advance(LEASE_MS / 5);
+      expect(await reason).toBe("the lease is lost: pod-0, process 1, start b has it");
+      expect(second.isHeld).toBe(true);
+    });
+
     test("is not taken from who came between the look and the try", async () => {
       const racing = {
         jetstream: () => ({

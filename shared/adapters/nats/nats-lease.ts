@@ -34,7 +34,10 @@ const MARGIN_PART = 0.2;
 export interface LeaseOptions {
   readonly client: NatsClient;
   readonly names: FarmNames;
-  /** Who asks, unique to this process; 1 to 200 characters. */
+  /**
+   * Who asks, 1 or more characters; no other start of a process has the same: by it a holder knows a
+   * renewal of its own whose answer was lost.
+   */
   readonly holder: string;
   readonly clock: Clock;
   readonly log: Log;

@@ -8,7 +8,10 @@ const FILES: Record<string, string> = {
   "/cert": "a certificate\n",
   "/key": "a key\n",
   "/seed": `${SEED}\n`,
+  "/open/key": "a key\n",
+  "/open/seed": `${SEED}\n`,
 };
+const whyNoSecret = (path: string) => (path.startsWith("/open/") ? "everyone may read it" : null);
 
 function parse(url: string, env: Readonly<Record<string, string>> = {}) {
   const readFile = (path: string) => {
@@ -16,7 +19,7 @@ function parse(url: string, env: Readonly<Record<string, string>> = {}) {
     if (text === undefined) throw new Error("no such file");
     return text;
   };
-  return parseNatsLocation(url, { flag: "--journal", env, readFile });
+  return parseNatsLocation(url, { flag: "--journal", env, readFile, whyNoSecret });
 }
 
 test("a server on this machine needs nothing more", () => {
@@ -54,6 +57,13 @@ test.each([
   ["nats://127.0.0.1:1?replicas=2", /replicas=2 is not 1, 3 or 5/],
 ])("%s is refused", (url, message) => {
   expect(() => parse(url)).toThrow(message);
+});
+
+test("keys that everyone may read are refused, both at once", () => {
+  const url = "nats://a.example:4222?ca=/ca&cert=/cert&key=/open/key";
+  const parsing = () => parse(url, { RENDERFARM_NATS_NKEY_SEED_FILE: "/open/seed" });
+  expect(parsing).toThrow(/--journal key=: everyone may read it/);
+  expect(parsing).toThrow(/RENDERFARM_NATS_NKEY_SEED_FILE: everyone may read it/);
 });
 
 test("beyond this machine TLS and a key are needed, and both are said at once", () => {

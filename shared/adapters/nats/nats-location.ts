@@ -24,6 +24,8 @@ interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Text of a file; throws when it cannot be read. */
   readonly readFile: (path: string) => string;
+  /** Why a file must hold no key, and the way out; null: it may. */
+  readonly whyNoSecret: (path: string) => string | null;
 }
 
 const NATS_FORM = "nats://HOST:PORT[,HOST:PORT][/FARM]?ca=FILE";
@@ -63,15 +65,15 @@ export function parseNatsLocation(text: string, around: Surroundings): NatsLocat
   }
   const replicas = Number(parameters.get("replicas") ?? 1);
   check([1, 3, 5].includes(replicas), `replicas=${parameters.get("replicas")} is not 1, 3 or 5`);
-  const file = (name: string): string | null => {
+  const file = (name: string, read: typeof textOf): string | null => {
     const path = parameters.get(name);
-    return path === null ? null : textOf(`${around.flag} ${name}=`, path, around, violations);
+    return path === null ? null : read(`${around.flag} ${name}=`, path, around, violations);
   };
-  const [ca, cert, key] = [file("ca"), file("cert"), file("key")];
+  const [ca, cert, key] = [file("ca", textOf), file("cert", textOf), file("key", secretOf)];
   check((cert === null) === (key === null), "cert=FILE and key=FILE come together");
   const seedPath = around.env[`${SEED}_FILE`];
   const seed =
-    around.env[SEED] || (seedPath ? textOf(`${SEED}_FILE`, seedPath, around, violations) : null);
+    around.env[SEED] || (seedPath ? secretOf(`${SEED}_FILE`, seedPath, around, violations) : null);
   check(seed === null || SEED_PATTERN.test(seed), "is no seed of a user's nkey (SU...)", SEED);
   const isLocal = servers.every((server) => LOOPBACK.has(server.slice(0, server.lastIndexOf(":"))));
   check(isLocal || ca !== null, "needs ca=FILE: beyond this machine the server must show TLS");
@@ -99,6 +101,18 @@ function textOf(
     violations.push({ field, description });
     return null;
   }
+}
+
+function secretOf(
+  field: string,
+  path: string,
+  around: Surroundings,
+  violations: Violation[],
+): string | null {
+  const text = textOf(field, path, around, violations);
+  const description = text === null ? null : around.whyNoSecret(path);
+  if (description !== null) violations.push({ field, description });
+  return text;
 }
 
 function wrongUrl(text: string, flag: string): FarmError {

@@ -5,6 +5,7 @@
 import { readFileSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 import type { Environment } from "../../settings/setting-reader.js";
+import { whyNoSecret } from "../files/secret-file.js";
 import { Watched } from "../files/watched.js";
 import {
   type FollowOptions,
@@ -43,7 +44,7 @@ export async function openNats(
   const { flag, env, wallMs, log } = options;
   const readFile = (path: string) => readFileSync(path, "utf8");
   const read = (before: NatsFiles | null): NatsFiles => {
-    const location = parseNatsLocation(url, { flag, env, readFile });
+    const location = parseNatsLocation(url, { flag, env, readFile, whyNoSecret });
     if (before && isDeepStrictEqual(location, before.location)) return before;
     const { tls } = location.connection;
     return { location, certificates: tls ? certificatesOf(tls, flag, wallMs()) : [] };

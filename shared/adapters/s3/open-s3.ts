@@ -4,6 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
+import { whyNoSecret } from "../files/secret-file.js";
 import { Watched } from "../files/watched.js";
 import type { BlobStoreOptions } from "../open-blob-store.js";
 import { followCertificates, type UsedCertificate, usedRoots } from "../tls/used-certificate.js";
@@ -24,7 +25,7 @@ export async function openS3BlobStore(
   url: string,
   { env, log, role, watching }: BlobStoreOptions,
 ): Promise<S3BlobStore> {
-  const around = { env, readFile: (path: string) => readFileSync(path, "utf8") };
+  const around = { env, readFile: (path: string) => readFileSync(path, "utf8"), whyNoSecret };
   const read = (before: S3Files | null): S3Files => {
     const location = parseS3Location(url, around);
     const credentials = readS3Credentials(location, around);

@@ -8,6 +8,7 @@ const FILES: Record<string, string> = {
   "/no-ca": "hello",
   "/run/access": "from-file\n",
   "/run/secret": "secret-from-file\n",
+  "/open/secret": "known to everyone\n",
 };
 const around = (env: Record<string, string> = {}) => ({
   env,
@@ -16,6 +17,7 @@ const around = (env: Record<string, string> = {}) => ({
     if (text === undefined) throw new Error("no such file");
     return text;
   },
+  whyNoSecret: (path: string) => (path.startsWith("/open/") ? "everyone may read it" : null),
 });
 const parse = (url: string) => parseS3Location(url, around());
 
@@ -110,6 +112,10 @@ describe("credentials", () => {
       /RENDERFARM_S3_SECRET_KEY: is missing/,
     ],
     [{ RENDERFARM_S3_ACCESS_KEY_FILE: "/none" }, /"\/none" cannot be read/],
+    [
+      { RENDERFARM_S3_ACCESS_KEY: "a", RENDERFARM_S3_SECRET_KEY_FILE: "/open/secret" },
+      /RENDERFARM_S3_SECRET_KEY_FILE: everyone may read it/,
+    ],
     [{ AWS_ACCESS_KEY_ID: "minioadmin", AWS_SECRET_ACCESS_KEY: "x" }, /everybody knows/],
     [{ AWS_ACCESS_KEY_ID: "x", AWS_SECRET_ACCESS_KEY: "minioadmin" }, /everybody knows/],
   ])("%j are refused", (env: Record<string, string>, text) => {
@@ -152,6 +158,13 @@ describe("who signs links", () => {
     [{ RENDERFARM_S3_SIGNER_ACCESS_KEY: "a" }, /SIGNER_SECRET_KEY: is missing beside/],
     [{ RENDERFARM_S3_SIGNER_SECRET_KEY: "s" }, /SIGNER_ACCESS_KEY: is missing beside/],
     [{ RENDERFARM_S3_SIGNER_ACCESS_KEY_FILE: "/none" }, /"\/none" cannot be read/],
+    [
+      {
+        RENDERFARM_S3_SIGNER_ACCESS_KEY: "a",
+        RENDERFARM_S3_SIGNER_SECRET_KEY_FILE: "/open/secret",
+      },
+      /RENDERFARM_S3_SIGNER_SECRET_KEY_FILE: everyone may read it/,
+    ],
     [signer("minioadmin", "x"), /SIGNER_ACCESS_KEY: is one that everybody knows/],
   ])("%j are refused", (env: Record<string, string>, text) => {
     expect(() => readS3Signer(far, around(env))).toThrow(text);

@@ -41,6 +41,8 @@ export interface S3Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Text of a file; throws when it cannot be read. */
   readonly readFile: (path: string) => string;
+  /** Why a file must hold no key, and the way out; null: it may. */
+  readonly whyNoSecret: (path: string) => string | null;
 }
 
 /**
@@ -108,11 +110,12 @@ export function parseS3Location(text: string, { readFile }: S3Surroundings): S3L
  */
 export function readS3Credentials(
   location: Pick<S3Location, "endpoint">,
-  { env, readFile }: S3Surroundings,
+  around: S3Surroundings,
 ): S3Credentials {
+  const { env } = around;
   const violations: Violation[] = [];
   const own = (name: string): string | null =>
-    settingOf(`RENDERFARM_S3_${name}`, { env, readFile }, violations);
+    settingOf(`RENDERFARM_S3_${name}`, around, violations);
   const [ownAccess, ownSecret] = [own("ACCESS_KEY"), own("SECRET_KEY")];
   // A key of ours and a token of AWS's variables would not belong together.
   const isOwn = ownAccess !== null || ownSecret !== null;
@@ -170,13 +173,17 @@ function refuseKnownDefaults(field: string, endpoint: string, keys: readonly str
 /** Of a variable, else of the file that its ..._FILE names; null when there is neither. */
 function settingOf(
   variable: string,
-  { env, readFile }: S3Surroundings,
+  { env, readFile, whyNoSecret }: S3Surroundings,
   violations: Violation[],
 ): string | null {
   const direct = env[variable] || null;
-  const path = env[`${variable}_FILE`];
+  const field = `${variable}_FILE`;
+  const path = env[field];
   if (direct !== null || !path) return direct;
-  return textOf(`${variable}_FILE`, path, readFile, violations) || null;
+  const text = textOf(field, path, readFile, violations);
+  const description = text === null ? null : whyNoSecret(path);
+  if (description !== null) violations.push({ field, description });
+  return text || null;
 }
 
 /** The host as the client wants it: without the brackets of an IPv6 address. */

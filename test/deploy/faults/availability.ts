@@ -1,5 +1,5 @@
 /** @file Faults of what keeps a farm going. */
-import { type Fault, faultsOf, get, main, pod, remove } from "./fault.js";
+import { alert, type Fault, faultsOf, get, main, pod, remove } from "./fault.js";
 
 export const OF_AVAILABILITY: Fault[] = [
   ...faultsOf("budgets", "production", [
@@ -102,6 +102,24 @@ export const OF_AVAILABILITY: Fault[] = [
       /^ScaledObject node-decode: StatefulSet node-decode says 4 replicas itself$/,
       (o) => {
         get(o, "StatefulSet", "node-decode").spec.replicas = 4;
+      },
+    ],
+  ]),
+  ...faultsOf("runbooks", "production", [
+    [
+      "an alert whose page has no address",
+      /^PrometheusRule renderfarm RenderfarmQueueAge: "docs\/.*" is no address of a page$/,
+      (o) => {
+        alert(o, "RenderfarmQueueAge").annotations.runbook_url =
+          "docs/operations/runbooks/queue-age.md";
+      },
+    ],
+    [
+      "an alert of a page that there is not",
+      /RenderfarmQueueAge: there is no page queue\.md$/,
+      (o) => {
+        alert(o, "RenderfarmQueueAge").annotations.runbook_url =
+          "https://git.example.com/renderfarm/docs/operations/runbooks/queue.md";
       },
     ],
   ]),

@@ -27,6 +27,12 @@ export const pod = (objects: Objects, name: string) =>
 export const main = (objects: Objects, name: string) => pod(objects, name).containers[0];
 export const map = (objects: Objects, name: string) => get(objects, "ConfigMap", name).data;
 export const policy = (objects: Objects, name: string) => get(objects, "NetworkPolicy", name).spec;
+// biome-ignore lint/suspicious/noExplicitAny: as above
+const rulesOf = (group: any) => group.rules;
+export const alert = (objects: Objects, name: string) =>
+  get(objects, "PrometheusRule", "renderfarm")
+    .spec.groups.flatMap(rulesOf)
+    .find((rule: { alert?: string }) => rule.alert === name);
 export const remove = (objects: Objects, kind: string, name: string) =>
   objects.splice(objects.indexOf(get(objects, kind, name)), 1);
 

@@ -4,6 +4,7 @@ import { budgets, draining, gpus, scaling, spread } from "./availability.js";
 import { defaultDeny, doors, members, ports, reach } from "./network.js";
 import { images, probes, resources, restricted } from "./pods.js";
 import { names, references, settings, volumes } from "./references.js";
+import { runbooks } from "./runbooks.js";
 import { schemas } from "./schemas.js";
 import { secrets } from "./secrets.js";
 
@@ -13,7 +14,7 @@ export const POLICIES = {
   ...{ schemas, names, references, volumes, settings },
   ...{ images, resources, restricted, probes, secrets },
   ...{ ports, "default deny": defaultDeny, reach, doors, members },
-  ...{ budgets, spread, draining, gpus, scaling },
+  ...{ budgets, spread, draining, gpus, scaling, runbooks },
 } satisfies Readonly<Record<string, Policy>>;
 
 export type PolicyName = keyof typeof POLICIES;

@@ -292,6 +292,8 @@ export interface DownloadOutputRequest {
   jobId: string;
   clipIndex: number;
   fileName: string;
+  /** The first byte to send, up to the file's size; what was lost on the way is asked for again with it. */
+  offset: bigint;
 }
 
 export interface DownloadOutputResponse {
@@ -321,6 +323,8 @@ export interface GetFarmResponse {
   usageByOwner: OwnerUsage[];
   /** The same seconds, by what was done in them. */
   usageByStage: StageUsage[];
+  /** The coordinator's version, such as "0.1.0". */
+  version: string;
 }
 
 export interface OwnerUsage {
@@ -3588,7 +3592,7 @@ export const JobEvent: MessageFns<JobEvent> = {
 };
 
 function createBaseDownloadOutputRequest(): DownloadOutputRequest {
-  return { jobId: "", clipIndex: 0, fileName: "" };
+  return { jobId: "", clipIndex: 0, fileName: "", offset: 0n };
 }
 
 export const DownloadOutputRequest: MessageFns<DownloadOutputRequest> = {
@@ -3601,6 +3605,12 @@ export const DownloadOutputRequest: MessageFns<DownloadOutputRequest> = {
     }
     if (message.fileName !== "") {
       writer.uint32(26).string(message.fileName);
+    }
+    if (message.offset !== 0n) {
+      if (BigInt.asUintN(64, message.offset) !== message.offset) {
+        throw new globalThis.Error("value provided for field message.offset of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.offset);
     }
     return writer;
   },
@@ -3642,6 +3652,14 @@ export const DownloadOutputRequest: MessageFns<DownloadOutputRequest> = {
             message.fileName = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.offset = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3671,6 +3689,7 @@ export const DownloadOutputRequest: MessageFns<DownloadOutputRequest> = {
         : isSet(object.file_name)
         ? globalThis.String(object.file_name)
         : "",
+      offset: isSet(object.offset) ? BigInt(object.offset) : 0n,
     };
   },
 
@@ -3685,6 +3704,9 @@ export const DownloadOutputRequest: MessageFns<DownloadOutputRequest> = {
     if (message.fileName !== "") {
       obj.fileName = message.fileName;
     }
+    if (message.offset !== 0n) {
+      obj.offset = message.offset.toString();
+    }
     return obj;
   },
 
@@ -3696,6 +3718,7 @@ export const DownloadOutputRequest: MessageFns<DownloadOutputRequest> = {
     message.jobId = object.jobId ?? "";
     message.clipIndex = object.clipIndex ?? 0;
     message.fileName = object.fileName ?? "";
+    message.offset = (object.offset !== undefined && object.offset !== null) ? BigInt(object.offset) : 0n;
     return message;
   },
 };
@@ -4022,7 +4045,7 @@ export const GetFarmRequest: MessageFns<GetFarmRequest> = {
 };
 
 function createBaseGetFarmResponse(): GetFarmResponse {
-  return { models: [], nodes: [], usageByOwner: [], usageByStage: [] };
+  return { models: [], nodes: [], usageByOwner: [], usageByStage: [], version: "" };
 }
 
 export const GetFarmResponse: MessageFns<GetFarmResponse> = {
@@ -4038,6 +4061,9 @@ export const GetFarmResponse: MessageFns<GetFarmResponse> = {
     }
     for (const v of message.usageByStage) {
       StageUsage.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.version !== "") {
+      writer.uint32(42).string(message.version);
     }
     return writer;
   },
@@ -4087,6 +4113,14 @@ export const GetFarmResponse: MessageFns<GetFarmResponse> = {
             message.usageByStage.push(StageUsage.decode(reader, reader.uint32()));
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.version = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4113,6 +4147,7 @@ export const GetFarmResponse: MessageFns<GetFarmResponse> = {
         : globalThis.Array.isArray(object?.usage_by_stage)
         ? object.usage_by_stage.map((e: any) => StageUsage.fromJSON(e))
         : [],
+      version: isSet(object.version) ? globalThis.String(object.version) : "",
     };
   },
 
@@ -4130,6 +4165,9 @@ export const GetFarmResponse: MessageFns<GetFarmResponse> = {
     if (message.usageByStage?.length) {
       obj.usageByStage = message.usageByStage.map((e) => StageUsage.toJSON(e));
     }
+    if (message.version !== "") {
+      obj.version = message.version;
+    }
     return obj;
   },
 
@@ -4142,6 +4180,7 @@ export const GetFarmResponse: MessageFns<GetFarmResponse> = {
     message.nodes = object.nodes?.map((e) => FarmNode.fromPartial(e)) || [];
     message.usageByOwner = object.usageByOwner?.map((e) => OwnerUsage.fromPartial(e)) || [];
     message.usageByStage = object.usageByStage?.map((e) => StageUsage.fromPartial(e)) || [];
+    message.version = object.version ?? "";
     return message;
   },
 };
@@ -4695,7 +4734,7 @@ export const JobServiceService = {
     responseSerialize: (value: ListOutputsResponse): Buffer => Buffer.from(ListOutputsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListOutputsResponse => ListOutputsResponse.decode(value),
   },
-  /** The bytes of a finished output, in pieces of at most 256 KiB. */
+  /** The bytes of a finished output, in pieces of at most 256 KiB, from any of them on. */
   downloadOutput: {
     path: "/renderfarm.v1.JobService/DownloadOutput" as const,
     requestStream: false as const,
@@ -4766,7 +4805,7 @@ export interface JobServiceServer extends UntypedServiceImplementation {
   listJobEvents: handleUnaryCall<ListJobEventsRequest, ListJobEventsResponse>;
   /** The finished files of one clip, also of a job that is too big to name them all at once. */
   listOutputs: handleUnaryCall<ListOutputsRequest, ListOutputsResponse>;
-  /** The bytes of a finished output, in pieces of at most 256 KiB. */
+  /** The bytes of a finished output, in pieces of at most 256 KiB, from any of them on. */
   downloadOutput: handleServerStreamingCall<DownloadOutputRequest, DownloadOutputResponse>;
   /**
    * A URL that reads a finished output from the blob store, for whoever has it, for five minutes.
@@ -5026,7 +5065,7 @@ export interface JobServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListOutputsResponse) => void,
   ): ClientUnaryCall;
-  /** The bytes of a finished output, in pieces of at most 256 KiB. */
+  /** The bytes of a finished output, in pieces of at most 256 KiB, from any of them on. */
   downloadOutput(
     request: DownloadOutputRequest,
     options?: Partial<CallOptions>,
