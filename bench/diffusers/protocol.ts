@@ -26,7 +26,12 @@ export type Request =
       readonly image: string;
       readonly steps: number;
       readonly seed: number;
+      /** Where its frames go: little-endian float32 in 0..1, [F, H, W, 3]. */
+      readonly framesFile?: string;
     };
 
-/** "seconds" of a timed call, "bytes" of memory, "operations", or versions by name. */
+/**
+ * "seconds" of a timed call, "steps_seconds" of the steps of a clip after its first, "bytes" of memory,
+ * "operations", or versions by name.
+ */
 export type Answer = Readonly<Record<string, number | string>>;

@@ -38,7 +38,7 @@ export class Side {
 
   async number(
     request: Request,
-    key: "seconds" | "bytes" | "operations" = "seconds",
+    key: "seconds" | "steps_seconds" | "bytes" | "operations" = "seconds",
   ): Promise<number> {
     return Number((await this.ask(request))[key]);
   }
