@@ -68,7 +68,10 @@ export function addRenderFlags(command: Command): Command {
     .option("--decode-chunk-size <n>", "frames decoded at a time (default: all)")
     .option("--cache-interval <n>", "lossy: the whole UNet in every n-th step only (default: 1)")
     .option("--num-videos-per-prompt <n>", "clips from each picture (default: 1)")
-    .option("--seed <list>", "one for the whole batch, or one a clip: 7 or 7,8 (default: drawn)")
+    .option(
+      "--seed <list>",
+      "one for the whole batch, or one a clip: 7 or 7,8; or random (the default)",
+    )
     .option("--latents <file>", "initial noise: safetensors [clips, frames, channels, h, w]")
     .option("--format <list>", "mp4, gif, webp, png, safetensors (default: that of --out, or mp4)")
     .option("--pair <policy>", "two nodes for one clip: auto, always, never (default: auto)")
@@ -95,7 +98,8 @@ export function rawParameters(flags: RenderFlags, formats: readonly string[] | u
     decodeChunkSize: flags.decodeChunkSize,
     cacheInterval: flags.cacheInterval,
     numVideosPerPrompt: flags.numVideosPerPrompt,
-    seeds: flags.seed,
+    // For those who have a seed among their settings.
+    seeds: flags.seed === "random" ? undefined : flags.seed,
     formats: flags.format ?? formats,
     pair: flags.pair,
     guidance: flags.guidance,

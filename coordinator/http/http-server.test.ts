@@ -113,13 +113,14 @@ describe("jobs", () => {
     expect(refused.json.message).toContain(`made job ${jobId} of other pictures, parameters`);
   });
 
-  test("want pictures: every file that is none is named, and no job is made", async () => {
+  test("want pictures: every file that is none, or too large, is named, and no job is made", async () => {
     const gateway = await startGateway();
-    const upload = async (body: string) => {
+    const upload = async (body: string | Buffer) => {
       const { json } = await gateway.json<{ blob: object }>("/v1/inputs", { method: "POST", body });
       return json.blob;
     };
-    const images = await Promise.all(["<svg/>", PICTURE_HEAD, "text.png"].map(upload));
+    const vast = Buffer.from("\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\x01\0\0\0\0\x80\0", "latin1");
+    const images = await Promise.all(["<svg/>", PICTURE_HEAD, "text.png", vast].map(upload));
     const { status, json } = await gateway.post<Refused>("/v1/jobs", { images });
     const description = "is neither png, jpeg nor webp; convert it to one of them";
     expect(status).toBe(400);
@@ -127,6 +128,7 @@ describe("jobs", () => {
       fieldViolations: [
         { field: "images[0]", description },
         { field: "images[2]", description },
+        { field: "images[3]", description: expect.stringContaining("has 65536 x 32768 pixels") },
       ],
     });
     expect(gateway.loop.farm.jobs.size).toBe(0);

@@ -2,8 +2,9 @@ import { readFileSync } from "node:fs";
 import sharp, { type Sharp } from "sharp";
 import { describe, expect, test } from "vitest";
 import { FarmError } from "../../shared/core/errors.js";
+import { PICTURE_PIXELS_MAX } from "../../shared/core/picture-format.js";
 import { goldenPath, goldenTensor, readGolden } from "../../test/golden/read-golden.js";
-import { decodePicture, PICTURE_PIXELS_MAX } from "./picture.js";
+import { decodePicture } from "./picture.js";
 
 const WIDTH = 5;
 const HEIGHT = 3;

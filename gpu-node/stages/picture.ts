@@ -8,12 +8,14 @@
  */
 import sharp from "sharp";
 import { asFarmError, FarmError } from "../../shared/core/errors.js";
-import { NO_PICTURE, pictureFormatOf } from "../../shared/core/picture-format.js";
+import {
+  NO_PICTURE,
+  PICTURE_PIXELS_MAX,
+  pictureFormatOf,
+  pictureSizeProblem,
+} from "../../shared/core/picture-format.js";
 import { clipPixelsSizeProblem } from "../diffusion/clip-pixels.js";
 import { type RgbPicture, rgbPicture } from "../diffusion/rgb-picture.js";
-
-/** A picture of up to 4096 x 4096 pixels, whatever its sides. */
-export const PICTURE_PIXELS_MAX = 16_777_216;
 
 // Only these three decoders ever see bytes of users, whatever else libvips was built with.
 sharp.block({ operation: ["VipsForeignLoad"] });
@@ -62,12 +64,8 @@ async function refuseUnfit(file: Uint8Array, name: string, format: string): Prom
       throw damaged(name, format, error);
     });
   const { width, height, space, depth, channels } = header;
-  if (width * height > PICTURE_PIXELS_MAX) {
-    throw refused(
-      name,
-      `has ${width} x ${height} pixels, more than ${PICTURE_PIXELS_MAX} (4096 x 4096); make it smaller`,
-    );
-  }
+  const tooLarge = pictureSizeProblem(width, height);
+  if (tooLarge !== null) throw refused(name, tooLarge);
   const tooSmall = clipPixelsSizeProblem(width, height);
   if (tooSmall !== null) throw refused(name, `is too small: ${tooSmall}`);
   if (space === "cmyk") {
