@@ -6,6 +6,7 @@ import { FarmError, refuseViolations, type Violation } from "../shared/core/erro
 import { REQUEST_ID_LENGTH_MAX, REQUEST_ID_PATTERN } from "../shared/farm/job.js";
 import type { ModelInfo } from "../shared/farm/work.js";
 import { type ConnectionFlags, connect, withWayOut } from "./connection.js";
+import { detached } from "./detached.js";
 import { printDryRun } from "./dry-run.js";
 import { WaitTimeout, withFilesElsewhere } from "./failures.js";
 import { type JobOptionFlags, readJobOptions } from "./job-options.js";
@@ -91,16 +92,6 @@ function readRequestId(text: string | undefined, violations: Violation[]): strin
 /** The same command under the same id is the same request, also where it names no seed. */
 function seedOf(requestId: string): number {
   return createHash("sha256").update(requestId).digest().readUIntBE(0, 6);
-}
-
-/** What to type to go on with a job that is not waited for any more. */
-function detached(jobId: string, { out, address }: SubmitFlags): string {
-  const where = address === undefined ? "" : ` --address ${address}`;
-  return [
-    `detached; job ${jobId} goes on`,
-    `  renderfarm watch ${jobId} --out ${out}${where}   waits for it and fetches its files`,
-    `  renderfarm cancel ${jobId}${where}`,
-  ].join("\n");
 }
 
 /** The checkpoint asked for by name or digest, or the only one. */

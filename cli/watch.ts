@@ -1,7 +1,8 @@
 /** @file `renderfarm watch`: waits for a job that was sent before. */
-import { refuseViolations, type Violation } from "../shared/core/errors.js";
+import { FarmError, refuseViolations, type Violation } from "../shared/core/errors.js";
 import { ID_PATTERN } from "../shared/core/ids.js";
 import { type ConnectionFlags, connect, withWayOut } from "./connection.js";
+import { detached } from "./detached.js";
 import { WaitTimeout, withFilesElsewhere } from "./failures.js";
 import { placeOutputs } from "./output-place.js";
 import { showProgress } from "./progress.js";
@@ -31,8 +32,8 @@ export async function watch(jobId: string, flags: WatchFlags, signal: AbortSigna
       progress,
       signal: AbortSignal.any([signal, limit]),
     }).catch((error: unknown) => {
-      const isLate = limit.aborted && !signal.aborted;
-      if (isLate) throw new WaitTimeout("deadline", `job ${jobId} goes on`);
+      if (signal.aborted) throw new FarmError("cancelled", detached(jobId, flags));
+      if (limit.aborted) throw new WaitTimeout("deadline", detached(jobId, flags));
       throw withFilesElsewhere(error, jobId);
     });
     reportJob(finished, [], flags.json ?? false);
