@@ -67,9 +67,13 @@ export async function conditionClip(
   refuseAborted(signal);
 
   const picture = fitPicture(source.picture, parameters, parameters.fit);
-  const imageEmbedding = await embedPicture(picture, context);
+  // CLIP's pixels take this thread a while, and the accelerator need not wait for them.
+  const [imageLatents, pixels] = await Promise.all([
+    encodePicture(picture, noise.picture, parameters, context),
+    nextTurn().then(() => encoderPixels(picture, configs)),
+  ]);
   refuseAborted(signal);
-  const imageLatents = await encodePicture(picture, noise.picture, parameters, context);
+  const imageEmbedding = await embedPixels(pixels, context);
   refuseAborted(signal);
 
   const { initNoiseSigma } = planSteps(configs.scheduler, stepRequest(parameters));
@@ -102,18 +106,20 @@ function drawNoise(
   return drawClipNoise(noise, size, latents === null);
 }
 
-/** CLIP's embedding [1, 1, D]. */
-async function embedPicture(
-  picture: RgbPicture,
-  { runtime, configs }: Pick<StageContext, "runtime" | "configs">,
-): Promise<Tensor> {
+/** What CLIP looks at [1, 3, size, size]. */
+function encoderPixels(picture: RgbPicture, configs: StageContext["configs"]): Tensor {
   const { image_size: size } = configs.image_encoder;
   const { image_mean: mean, image_std: std } = configs.feature_extractor;
   const pixels = clipPixels(picture, { size, mean: perChannel(mean), std: perChannel(std) });
-  const outputs = await runtime.run(
-    { module: "image_encoder" },
-    { pixel_values: tensor([1, 3, size, size], pixels) },
-  );
+  return tensor([1, 3, size, size], pixels);
+}
+
+/** CLIP's embedding [1, 1, D]. */
+async function embedPixels(
+  pixels: Tensor,
+  { runtime }: Pick<StageContext, "runtime">,
+): Promise<Tensor> {
+  const outputs = await runtime.run({ module: "image_encoder" }, { pixel_values: pixels });
   const { data } = outputs["image_embeds"]!;
   return tensor([1, 1, data.length], data);
 }
@@ -148,4 +154,11 @@ async function latentsFromFile(
   const shape = latentsShape(parameters, configs);
   const file = await blobs.get(noise.latents!);
   return clipOfLatentsFile(file, [noise.clipCount, ...shape], noise.clipIndex);
+}
+
+/** Lets what was begun reach the runtime. */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
 }

@@ -107,7 +107,7 @@ describe("condition", () => {
     expect(result.initialLatents.data).toEqual(drawn.map((value) => value * initNoiseSigma));
 
     const still = await condition({ seeds: [4n] });
-    const [a, b] = [asked, still.asked].map((runs) => runs[1]!.inputs["x"]!.data);
+    const [a, b] = [asked, still.asked].map((runs) => runs[0]!.inputs["x"]!.data);
     const otherNoise = createTorchGenerator(4n).randn(PICTURE_VALUES);
     const difference = a!.map((value, i) => value - b![i]!);
     const expected = pictureNoise.map((value, i) => 0.02 * (value - otherNoise[i]!));
@@ -168,7 +168,7 @@ describe("condition", () => {
   test("stops between two runs when its task is stopped", async () => {
     const set = setUp({ onRun: () => set.abort.abort() });
     await expect(condition({}, set)).rejects.toMatchObject({ code: "cancelled" });
-    expect(set.asked.map(({ graph }) => graph.module)).toEqual(["image_encoder"]);
+    expect(set.asked.map(({ graph }) => graph.module)).toEqual(["vae_encoder"]);
   });
 });
 
