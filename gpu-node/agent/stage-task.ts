@@ -1,4 +1,5 @@
 /** @file One condition, decode or mux task from its start to its report. */
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { assertNever } from "../../shared/core/assert.js";
 import { asFarmError, type FarmError } from "../../shared/core/errors.js";
 import type { Output, TaskAssignment, TaskReport, TaskResult } from "../../shared/farm/work.js";
@@ -8,10 +9,11 @@ import { runDecode } from "../stages/decode.js";
 import { clipPlace } from "../stages/keys.js";
 import { type MuxContext, runMux } from "../stages/mux.js";
 import type { Made, StageContext } from "../stages/stage-context.js";
+import { Latch } from "./latch.js";
 import { patiently } from "./patience.js";
 
 /** What every stage of a node is given, besides the signal that each task has of its own. */
-export type StageParts = Omit<StageContext & MuxContext, "signal"> & {
+export type StageParts = Omit<StageContext & MuxContext, "signal" | "onComputed"> & {
   readonly clock: Clock;
   /** Hears that a task waits for the blob store; absent: nobody does. */
   readonly onStoreAway?: (reason: FarmError) => void;
@@ -20,7 +22,7 @@ export type StageParts = Omit<StageContext & MuxContext, "signal"> & {
 /** Runs the work of an assignment that is not a denoise one; separate so that tests can stand in. */
 export type RunStage = (
   assignment: TaskAssignment,
-  parts: StageParts,
+  parts: StageParts & Pick<StageContext, "onComputed">,
   signal: AbortSignal,
 ) => Promise<StageMade>;
 
@@ -34,8 +36,12 @@ export class StageTask {
   /** Resolves when nothing is done for the task any more. */
   readonly idle: Promise<void>;
   /** Resolves when nothing is computed for it any more; its result may still go to the store. */
-  readonly free: Promise<void>;
+  get free(): Promise<void> {
+    return this.#free.opened;
+  }
+
   readonly epoch: number;
+  readonly #free = new Latch();
   readonly #abort = new AbortController();
   readonly #report: (epoch: number, report: TaskReport) => void;
 
@@ -53,13 +59,18 @@ export class StageTask {
     this.#report = report;
     const { clock, onStoreAway: onAway } = parts;
     const patience = { clock, signal, random: Math.random, onAway };
-    const making = patiently(() => run(assignment, parts, signal), patience);
-    this.free = making.then(noMatter, noMatter);
-    this.idle = making
+    let isEnding = false;
+    const onComputed = async () => {
+      if (!isEnding && !signal.aborted) report(epoch, { kind: "ending" });
+      isEnding = true;
+      this.#free.open();
+      await nextTurn();
+    };
+    this.idle = patiently(() => run(assignment, { ...parts, onComputed }, signal), patience)
+      .finally(() => this.#free.open())
       .then(async (made): Promise<Pick<TaskResult, "blob" | "outputs">> => {
         const { blob, outputs } = made;
         if (!blob || signal.aborted) return { blob: null, outputs };
-        report(epoch, { kind: "ending" });
         const put = () => parts.blobs.put(blob.key, blob.bytes);
         return { blob: await patiently(put, patience), outputs };
       })
@@ -108,5 +119,3 @@ export const runStage: RunStage = async (assignment, parts, signal) => {
       return assertNever(work);
   }
 };
-
-function noMatter(): void {}

@@ -28,6 +28,8 @@ interface Put {
 interface StageRun {
   readonly taskId: string;
   readonly signal: AbortSignal;
+  /** No run is needed any more. */
+  readonly computed: () => Promise<void>;
   readonly finish: (made: StageMade) => void;
   readonly fail: (error: unknown) => void;
 }
@@ -68,8 +70,10 @@ class Bench {
       onSaveFailed: () => {},
       onPreview: () => {},
       holdsLease: () => true,
-      runStage: ({ taskId }, _parts, signal) =>
-        new Promise((finish, fail) => this.runs.push({ taskId, signal, finish, fail })),
+      runStage: ({ taskId }, { onComputed }, signal) =>
+        new Promise((finish, fail) =>
+          this.runs.push({ taskId, signal, computed: onComputed!, finish, fail }),
+        ),
     });
   }
 
@@ -110,6 +114,7 @@ test("a finished stage is reported with its result and the seconds it took", asy
   const bench = new Bench();
   bench.assign("0-condition", 3);
   bench.clock.advance(1_500);
+  await bench.runs[0]!.computed();
   bench.runs[0]!.finish(UNSTORED);
   await bench.turn();
   expect(bench.reports).toEqual([[`${JOB}-0-condition`, 3, { kind: "ending" }]]);
@@ -120,13 +125,14 @@ test("a finished stage is reported with its result and the seconds it took", asy
   expect(bench.reports[1]).toEqual([`${JOB}-0-condition`, 3, { kind: "finished", result }]);
 });
 
-test("what is only stored has left the accelerator: the next task starts beside it", async () => {
+test("what is computed has left the accelerator: the next task starts beside its storing", async () => {
   const bench = new Bench();
   for (const name of ["0-decode", "1-decode"]) bench.assign(name);
-  bench.runs[0]!.finish(UNSTORED);
-  await bench.turn();
+  await bench.runs[0]!.computed();
   expect(bench.running).toEqual(["0-decode", "1-decode"]);
   expect(bench.kinds).toEqual(["ending 0-decode 1"]);
+  bench.runs[0]!.finish(UNSTORED);
+  await bench.turn();
   let isIdle = false;
   const idle = bench.runner.idle().then(() => {
     isIdle = true;
@@ -142,6 +148,7 @@ test("what is only stored has left the accelerator: the next task starts beside 
 test("a store that is away keeps the result waiting, and nothing is computed again", async () => {
   const bench = new Bench();
   bench.assign("0-decode");
+  await bench.runs[0]!.computed();
   bench.runs[0]!.finish(UNSTORED);
   await bench.turn();
   bench.puts[0]!.fail(new FarmError("unreachable", "no store"));
@@ -161,6 +168,7 @@ test.each([
 ])("%s while it is stored: it is not finished any more", async (_name, end, reports) => {
   const bench = new Bench();
   bench.assign("0-decode");
+  await bench.runs[0]!.computed();
   bench.runs[0]!.finish(UNSTORED);
   await bench.turn();
   end(bench);

@@ -1,4 +1,5 @@
 /** @file Stage: picture and seeds -> what the denoising of one clip starts from, in one blob. */
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { FarmError } from "../../shared/core/errors.js";
 import type { ClipParameters } from "../../shared/farm/parameters.js";
 import type { ConditionWork } from "../../shared/farm/work.js";
@@ -37,6 +38,7 @@ export async function runCondition(
   const latents = noise.latents && (await latentsFromFile(work, context));
   const conditioning = await conditionClip({ picture, parameters, noise, latents }, context);
   const colourMap = work.preview ? await previewColours(context) : null;
+  await context.onComputed?.();
   const bytes = encodeConditioning({ ...conditioning, colourMap });
   return { key: conditioningKey(place), bytes };
 }
@@ -154,11 +156,4 @@ async function latentsFromFile(
   const shape = latentsShape(parameters, configs);
   const file = await blobs.get(noise.latents!);
   return clipOfLatentsFile(file, [noise.clipCount, ...shape], noise.clipIndex);
-}
-
-/** Lets what was begun reach the runtime. */
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve);
-  });
 }

@@ -39,7 +39,7 @@ export async function runDecode(
  */
 export async function decodeChunk(
   latents: Tensor,
-  { runtime, configs, signal }: Omit<StageContext, "blobs">,
+  { runtime, configs, signal, onComputed }: Omit<StageContext, "blobs">,
 ): Promise<Tensor> {
   const [frames, , h, w] = latents.shape as [number, number, number, number];
   const { sample } = await runtime.run(
@@ -47,6 +47,7 @@ export async function decodeChunk(
     { z: tensor(latents.shape, unscaleLatents(latents.data, configs.vae.scaling_factor)) },
   );
   refuseAborted(signal);
+  await onComputed?.();
   const [height, width] = sample!.shape.slice(-2) as [number, number];
   const pictures = framesFromDecoder(sample!.data, { frames, height, width });
   return tensor([frames, height, width, 3], pictures);

@@ -11,6 +11,8 @@ export interface StageContext {
   readonly configs: CheckpointConfigs;
   /** Stops the stage between two pieces of work; it then throws FarmError "cancelled". */
   readonly signal: AbortSignal;
+  /** To be waited for once no run is needed any more: the accelerator is free. Absent: nobody cares. */
+  readonly onComputed?: () => Promise<void>;
 }
 
 /** What a stage has computed, to be put into the store under this key. */
