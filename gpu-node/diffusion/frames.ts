@@ -32,17 +32,27 @@ export function framesFromDecoder(decoded: Float32Array, size: FrameSize): Float
   assert(decoded.length === size.frames * 3 * plane, `frames of ${plane} pixels in 3 channels`);
   const pictures = new Float32Array(decoded.length);
   for (let frame = 0; frame < size.frames; frame++) {
-    const base = frame * 3 * plane;
-    for (let channel = 0; channel < 3; channel++) {
-      const from = base + channel * plane;
-      for (let i = 0; i < plane; i++) {
-        const value = decoded[from + i]! * 0.5 + 0.5;
-        pictures[base + i * 3 + channel] = Math.max(0, Math.min(1, value)); // NaN stays NaN
-      }
+    const red = frame * 3 * plane;
+    const green = red + plane;
+    const blue = green + plane;
+    for (let i = 0, to = red; i < plane; i++, to += 3) {
+      pictures[to] = brightness(decoded[red + i]!);
+      pictures[to + 1] = brightness(decoded[green + i]!);
+      pictures[to + 2] = brightness(decoded[blue + i]!);
     }
   }
   return pictures;
 }
+
+/** NaN stays NaN. */
+function brightness(value: number): number {
+  const held = value * 0.5 + 0.5;
+  if (held > 1) return 1;
+  return held < 0 ? 0 : held;
+}
+
+/** A double of this size has no bits for fractions: what is added to it is rounded half to even. */
+const ROUNDING = 1.5 * 2 ** 52;
 
 /**
  * Pictures to bytes: the float32 product with 255, rounded half to even as numpy rounds.
@@ -54,10 +64,7 @@ export function framesFromDecoder(decoded: Float32Array, size: FrameSize): Float
 export function framesToBytes(pictures: Float32Array): Uint8Array {
   const bytes = new Uint8Array(pictures.length);
   for (let i = 0; i < pictures.length; i++) {
-    const scaled = Math.fround(pictures[i]! * 255);
-    const whole = Math.floor(scaled);
-    const rest = scaled - whole;
-    bytes[i] = rest > 0.5 || (rest === 0.5 && whole % 2 === 1) ? whole + 1 : whole;
+    bytes[i] = Math.fround(pictures[i]! * 255) + ROUNDING - ROUNDING;
   }
   return bytes;
 }
