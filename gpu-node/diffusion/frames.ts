@@ -48,7 +48,7 @@ export function framesFromDecoder(decoded: Float32Array, size: FrameSize): Float
 function brightness(value: number): number {
   const held = value * 0.5 + 0.5;
   if (held > 1) return 1;
-  return held < 0 ? 0 : held;
+  return Math.max(held, 0);
 }
 
 /** A double of this size has no bits for fractions: what is added to it is rounded half to even. */
