@@ -11,7 +11,7 @@ import { connect as connectTls } from "node:tls";
 import { fileURLToPath } from "node:url";
 import { Client } from "minio";
 import { parseAllDocuments } from "yaml";
-import { freePort } from "../servers/nats-server.js";
+import { freePort } from "../servers/free-ports.js";
 import type { KubeObject } from "./overlays.js";
 import { type Machine, SimulatedPod } from "./simulated-pod.js";
 

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { FarmProcess } from "../../cli/farm-process.js";
 import { FarmClient } from "../../client/farm-client.js";
 import { CHECKPOINT } from "../farm/farm-harness.js";
-import { freePort } from "../servers/nats-server.js";
+import { freePort } from "../servers/free-ports.js";
 
 const READY_MS = 60_000;
 const RULES = fileURLToPath(new URL("../../deploy/prometheus/rules.yaml", import.meta.url));

@@ -10,13 +10,13 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
 import { CHECKPOINT, PICTURE } from "../farm/farm-harness.js";
 import { editJson } from "../golden/checkpoint-folders.js";
+import { freePorts } from "../servers/free-ports.js";
 import { TestNatsServer } from "../servers/nats-server.js";
 import { BUCKET, TestS3Server } from "../servers/s3-server.js";
 import { serverPath } from "../servers/server-path.js";
@@ -37,7 +37,7 @@ export async function openWorld(text: string): Promise<World> {
   const folder = mkdtempSync(join(tmpdir(), "renderfarm-docs-"));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   putFiles(folder);
-  const ports = await freePorts(5);
+  const ports = (await freePorts(5)).map(String);
   const servers = await startServers(text, folder);
   const environment = {
     ...Object.fromEntries(
@@ -153,17 +153,4 @@ function typed(
       }
     });
   });
-}
-
-async function freePorts(count: number): Promise<string[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer();
-      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => String((server.address() as { port: number }).port));
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }

@@ -2,7 +2,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -11,6 +10,7 @@ import { systemClock } from "../../shared/adapters/clock/system-clock.js";
 import { NatsClient, type NatsSettings } from "../../shared/adapters/nats/nats-client.js";
 import type { FarmNames, NatsRole } from "../../shared/adapters/nats/nats-names.js";
 import { type Log, silentLog } from "../../shared/ports/log.js";
+import { freePort } from "./free-ports.js";
 import { type NatsConfig, natsConfigText } from "./nats-config.js";
 import { makeNatsSecrets, type NatsSecrets } from "./nats-secrets.js";
 import { serverPath } from "./server-path.js";
@@ -218,13 +218,4 @@ async function untilElected(admin: NatsConnection): Promise<void> {
       await sleep(100);
     }
   }
-}
-
-/** A port of this machine that nobody listens on now. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

@@ -7,13 +7,12 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import type { AddressInfo } from "node:net";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Client } from "minio";
 import type { S3KeyPair, S3Location } from "../../shared/adapters/s3/s3-location.js";
+import { freePorts } from "./free-ports.js";
 import { MinioUsers } from "./minio-users.js";
 import { serverPath } from "./server-path.js";
 import type { ServerTls } from "./server-tls.js";
@@ -246,13 +245,4 @@ async function agentFor(ca: string): Promise<import("node:https").Agent> {
 function newKeys(): S3KeyPair {
   const [accessKey, secretKey] = [randomBytes(8), randomBytes(20)].map((b) => b.toString("hex"));
   return { kind: "keys", accessKey: accessKey!, secretKey: secretKey!, sessionToken: null };
-}
-
-/** Ports that nobody listens on now. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
-  await Promise.all(servers.map((server) => once(server, "listening")));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }

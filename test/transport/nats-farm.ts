@@ -17,7 +17,8 @@ import type { JobParameters } from "../../shared/farm/parameters.js";
 import type { BlobRef } from "../../shared/ports/blob-store.js";
 import { CHECKPOINT, CLIP, Following, PICTURE } from "../farm/farm-harness.js";
 import { TcpProxy } from "../farm/tcp-proxy.js";
-import { freePort, TEST_FARM, TestNatsServer } from "../servers/nats-server.js";
+import { freePort } from "../servers/free-ports.js";
+import { TEST_FARM, TestNatsServer } from "../servers/nats-server.js";
 import type { TestS3Server } from "../servers/s3-server.js";
 import { s3Url, s3Variables } from "./s3-farm.js";
 
