@@ -14,7 +14,7 @@ import {
   type InProcessRuntime,
   openInProcessRuntime,
 } from "../gpu-node/runtime/in-process-runtime.js";
-import { mediumCheckpoint, pythonWithDiffusers } from "./diffusers/python-environment.js";
+import { mediumSubject } from "./diffusers/python-environment.js";
 import { type CallSize, moduleCalls } from "./module-calls.js";
 import { median } from "./statistics.js";
 import { SUBJECTS, type Subject } from "./subjects.js";
@@ -37,7 +37,7 @@ export async function benchBatching(args: readonly string[]): Promise<boolean> {
   ];
   process.stdout.write(rowOf(titles));
   process.stdout.write(rowOf(titles.map(() => "---")));
-  for (const subject of [...SUBJECTS, await medium()]) {
+  for (const subject of [...SUBJECTS, await mediumSubject()]) {
     if (values.checkpoint && values.checkpoint !== subject.name) continue;
     const costs = await costsOf(subject);
     for (const threads of [1, 2]) {
@@ -50,11 +50,6 @@ export async function benchBatching(args: readonly string[]): Promise<boolean> {
     }
   }
   return true;
-}
-
-async function medium(): Promise<Subject> {
-  const checkpoint = await mediumCheckpoint(await pythonWithDiffusers());
-  return { ...SUBJECTS[0]!, name: "medium", checkpoint, frames: 8, height: 256, width: 256 };
 }
 
 /** Of the stand-in for each batch beside as many single runs. */

@@ -5,7 +5,7 @@ import { access, mkdir, readFile, rename, rm } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { root } from "../subjects.js";
+import { root, SUBJECTS, type Subject } from "../subjects.js";
 
 const run = promisify(execFile);
 
@@ -54,6 +54,12 @@ export async function mediumCheckpoint(python: string): Promise<string> {
   await run(python, [script, `${folder}.part`], { maxBuffer: 1 << 26 });
   await rename(`${folder}.part`, folder);
   return folder;
+}
+
+/** What it is measured at, as `SUBJECTS` are. */
+export async function mediumSubject(): Promise<Subject> {
+  const checkpoint = await mediumCheckpoint(await pythonWithDiffusers());
+  return { ...SUBJECTS[0]!, name: "medium", checkpoint, frames: 8, height: 256, width: 256 };
 }
 
 async function isThere(path: string): Promise<boolean> {

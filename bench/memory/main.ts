@@ -9,7 +9,7 @@ import { openCheckpoint } from "../../gpu-node/checkpoint/open-checkpoint.js";
 import { planMemory } from "../../gpu-node/model/memory-plan.js";
 import { type ChildRuntime, startChildRuntime } from "../../gpu-node/runtime/child-runtime.js";
 import { formatBytes } from "../../shared/core/bytes.js";
-import { mediumCheckpoint, pythonWithDiffusers } from "../diffusers/python-environment.js";
+import { mediumSubject } from "../diffusers/python-environment.js";
 import { type Call, moduleCalls } from "../module-calls.js";
 import { root, SUBJECTS, type Subject } from "../subjects.js";
 
@@ -33,7 +33,7 @@ interface Row {
 /** @returns whether every prediction was within the tolerance */
 export async function benchMemory(args: readonly string[]): Promise<boolean> {
   const { values } = parseArgs({ args: [...args], options: { checkpoint: { type: "string" } } });
-  const subjects = [...SUBJECTS, await medium()];
+  const subjects = [...SUBJECTS, await mediumSubject()];
   const rows: Row[] = [];
   process.stdout.write("| checkpoint | stage | predicted | measured | error |\n");
   process.stdout.write("| --- | --- | --- | --- | --- |\n");
@@ -52,11 +52,6 @@ export async function benchMemory(args: readonly string[]): Promise<boolean> {
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, "memory.json"), `${JSON.stringify(rows, null, 2)}\n`);
   return rows.every(({ error }) => error === null || Math.abs(error) <= TOLERANCE);
-}
-
-async function medium(): Promise<Subject> {
-  const checkpoint = await mediumCheckpoint(await pythonWithDiffusers());
-  return { ...SUBJECTS[0]!, name: "medium", checkpoint, frames: 8, height: 256, width: 256 };
 }
 
 async function measure(subject: Subject): Promise<Row[]> {

@@ -2,13 +2,13 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../../shared/adapters/clock/system-clock.js";
 import { NatsClient } from "../../shared/adapters/nats/nats-client.js";
 import type { NatsRole } from "../../shared/adapters/nats/nats-names.js";
 import { silentLog } from "../../shared/ports/log.js";
+import { freePort } from "../../test/servers/free-ports.js";
 import { root } from "../subjects.js";
 
 export class BenchServer {
@@ -55,12 +55,4 @@ export class BenchServer {
     await exited;
     rmSync(this.folder, { recursive: true, force: true });
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

@@ -102,6 +102,18 @@ describe("while the latents of a clip are stored, its node", () => {
     expect(heldBy(w, "a")).toEqual(["k-0-denoise", "j-0-denoise"]);
   });
 
+  test("is no spare one: two clips that wait are not paired on the other two nodes", () => {
+    const w = new FarmWorld(node("a"), node("b"), node("c"));
+    w.submit("j", { pair: "never" });
+    w.submit("k", { images: 2 });
+    w.finish("j-0-condition");
+    w.send({ kind: "job-paused", jobId: "k" });
+    for (const clip of [0, 1]) w.finish(`k-${clip}-condition`);
+    w.end("j-0-denoise");
+    w.send({ kind: "job-resumed", jobId: "k" });
+    expect(["k-0-denoise", "k-1-denoise"].map((t) => w.holders(t))).toEqual([["b"], ["c"]]);
+  });
+
   test("does not make a pair with another one, which would have to stop for it", () => {
     const w = new FarmWorld(node("a"));
     w.submit("j", { pair: "never" });

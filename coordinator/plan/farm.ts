@@ -226,7 +226,7 @@ function reportTask(farm: Farm, event: TaskReported, atMs: number): FarmEffect[]
       return changeTask(farm, taskId, { kind: "checkpointed", ...from, checkpoint });
     }
     case "task-ending":
-      return endTask(farm, taskById(farm, taskId), from);
+      return noteEnding(farm, taskById(farm, taskId), from);
     case "task-yielded": {
       const { checkpoint } = event;
       return changeTask(farm, taskId, { kind: "yielded", ...from, checkpoint });
@@ -238,7 +238,7 @@ function reportTask(farm: Farm, event: TaskReported, atMs: number): FarmEffect[]
 }
 
 /** A node stores one result beside its work: a second one keeps its accelerator until it is stored. */
-function endTask(
+function noteEnding(
   farm: Farm,
   { taskId, stage }: Task,
   from: { readonly nodeId: string; readonly epoch: number; readonly atMs: number },

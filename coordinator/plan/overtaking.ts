@@ -17,11 +17,17 @@ export function mayOvertake(
   { job, task }: { job: Job; task: Task },
   node: Node,
 ): boolean {
-  const stored = node.endingTaskId === null ? undefined : farm.tasks.get(node.endingTaskId);
-  if (stored?.stage !== "denoise") return true;
+  const stored = latentsStoredBy(farm, node);
+  if (stored === null) return true;
   if (job.priority > (farm.jobs.get(stored.jobId)?.priority ?? 0)) return true;
   const seconds = secondsLeft(farm, job, task, node);
   return seconds !== null && seconds * 1_000 <= OVERTAKING_MS_MAX;
+}
+
+/** The denoising whose latents a node stores: their decoding will want a node in a moment. */
+export function latentsStoredBy(farm: Farm, { endingTaskId }: Node): Task | null {
+  const task = endingTaskId === null ? undefined : farm.tasks.get(endingTaskId);
+  return task?.stage === "denoise" ? task : null;
 }
 
 /** Null: such work has not been measured, so it may take any time. */

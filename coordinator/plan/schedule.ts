@@ -14,7 +14,7 @@ import { recordOf } from "./farm-state.js";
 import type { Job } from "./job.js";
 import type { Node } from "./node.js";
 import { refusalOf } from "./node-machine.js";
-import { mayOvertake } from "./overtaking.js";
+import { latentsStoredBy, mayOvertake } from "./overtaking.js";
 import type { ReadyTask } from "./ready-queue.js";
 import type { Member, Task } from "./task.js";
 import { membersOf } from "./task.js";
@@ -217,7 +217,8 @@ class Placing {
       const couldPair = findPair(this.#rank(what, this.#usable), this.nowMs) !== null;
       return pair === "always" && couldPair ? null : this.#single(what, free);
     }
-    const spare = this.idle.size - this.#waiting;
+    const isSpare = (node: Node) => latentsStoredBy(this.#farm, node) === null;
+    const spare = [...this.idle].filter(isSpare).length - this.#waiting;
     if (pair === "auto" && spare < 1) return this.#single(what, free);
     const members = partners.map((node, i) => ({ nodeId: node.info.nodeId, half: HALVES[i]! }));
     return { taskId: what.task.taskId, members };

@@ -59,10 +59,8 @@ export class StageTask {
     this.#report = report;
     const { clock, onStoreAway: onAway } = parts;
     const patience = { clock, signal, random: Math.random, onAway };
-    let isEnding = false;
     const onComputed = async () => {
-      if (!isEnding && !signal.aborted) report(epoch, { kind: "ending" });
-      isEnding = true;
+      if (!signal.aborted) report(epoch, { kind: "ending" });
       this.#free.open();
       await nextTurn();
     };

@@ -19,12 +19,14 @@ import { hold } from "./violation.js";
 /** Losses of one node that are remembered, and jobs that failed on it: as many as decide anything. */
 const LOSSES_REMEMBERED_MAX = 20;
 
+const SLOTS = ["gpuTaskId", "endingTaskId", "muxTaskId"] as const;
+
 export type Failure = Task["failures"][number];
 
 /** I10 and I13: slots are what grants say, and the queue is what states say. */
 export function checkFarm(farm: Farm): void {
   for (const [nodeId, node] of farm.nodes) {
-    for (const slot of ["gpuTaskId", "endingTaskId", "muxTaskId"] as const) {
+    for (const slot of SLOTS) {
       const taskId = node[slot];
       if (taskId === null) continue;
       const task = farm.tasks.get(taskId);
@@ -83,13 +85,18 @@ export function checkAdmission(farm: Farm, runningJobsMax: RunningJobsMax = () =
 function checkSlots(farm: Farm, task: Task): void {
   for (const { nodeId } of membersOf(task)) {
     const node = farm.nodes.get(nodeId);
-    const [slot, other] = isEnding(task, nodeId)
-      ? ([node?.endingTaskId, node?.gpuTaskId] as const)
-      : ([task.stage === "mux" ? node?.muxTaskId : node?.gpuTaskId, node?.endingTaskId] as const);
-    const at = () => `${task.taskId} is granted to ${nodeId}, whose slot`;
-    hold(slot === task.taskId, "I10", () => `${at()} holds ${slot ?? "nothing"}`);
-    hold(other !== task.taskId, "I10", () => `${at()} is not the only one to hold it`);
+    const right = slotOf(task, nodeId);
+    for (const slot of SLOTS) {
+      const isHeld = node?.[slot] === task.taskId;
+      const at = () => `${task.taskId} is granted to ${nodeId}, whose ${slot}`;
+      hold(isHeld === (slot === right), "I10", () => `${at()} holds ${node?.[slot] ?? "nothing"}`);
+    }
   }
+}
+
+function slotOf(task: Task, nodeId: string): (typeof SLOTS)[number] {
+  if (task.stage === "mux") return "muxTaskId";
+  return isEnding(task, nodeId) ? "endingTaskId" : "gpuTaskId";
 }
 
 /** I5 of what a farm remembers. */

@@ -48,6 +48,10 @@ export const MUTATIONS: readonly Mutation[] = [
     if (node) Object.assign(node, NO_SLOTS);
     return event;
   }),
+  afterEvent("a node forgets what it stores", (farm, event) => {
+    const node = event.kind === "task-ending" && farm.nodes.get(event.nodeId);
+    if (node) node.endingTaskId = null;
+  }),
   afterEvent("a cancelled task keeps its slot", (farm, event, before) => {
     if (event.kind !== "job-cancelled") return;
     for (const [nodeId, slots] of before) {
